@@ -1,0 +1,152 @@
+"""What a user types."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from hpo.errors import HpoError
+
+app = typer.Typer(
+    name="hpo",
+    help="Hyperparameter sweeps for PyTorch: one file in, the best model out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+SweepFile = Annotated[Path, typer.Argument(metavar="FILE", help="A sweep file.", show_default=False)]
+SweepId = Annotated[str, typer.Argument(metavar="ID", help="A sweep's id, or how it begins.", show_default=False)]
+Set = Annotated[list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Set a key of the file.")]
+Runs = Annotated[Path, typer.Option("--runs", help="The folder that holds the sweeps.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+NO_RESULT = 3
+"""Exit code of a sweep that ended without a result."""
+RUNS = Path("runs")
+
+
+@app.command()
+def check(file: SweepFile, set_: Set = None, as_json: Json = False) -> None:
+    """Validate a sweep file; show its space, rungs, time and disk. Starts nothing."""
+    from hpo.cli import show
+    from hpo.plan import make_plan
+    from hpo.sweep import check_data, load_sweep
+
+    with _errors_told():
+        sweep = load_sweep(file, set_ or [])
+        splits = sweep.data.load(sweep.seed)
+        check_data(sweep, splits)
+        show.plan(sweep, splits, make_plan(sweep, splits), as_json=as_json)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of sweep files, for editors."""
+    from hpo.sweep import sweep_schema
+
+    print(json.dumps(sweep_schema(), indent=2))
+
+
+@app.command()
+def run(file: SweepFile, set_: Set = None, as_json: Json = False) -> None:
+    """Run a sweep here, or on the cluster that RAY_ADDRESS names."""
+    from hpo.cli import show
+    from hpo.cli.live import watching
+    from hpo.run import run_sweep
+    from hpo.sweep import load_sweep
+
+    with _errors_told():
+        sweep = load_sweep(file, set_ or [])
+        with watching(sweep, Console(stderr=as_json)) as watch:
+            result = run_sweep(sweep, watch=watch)
+        show.result(sweep, result, as_json=as_json)
+    if result.best is None:
+        raise typer.Exit(NO_RESULT)
+
+
+@app.command()
+def trials(
+    sweep_id: SweepId,
+    top: Annotated[int | None, typer.Option("--top", min=1, help="Only the best so many.")] = None,
+    as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    runs: Runs = RUNS,
+) -> None:
+    """The trials of a sweep, best first."""
+    from hpo.cli import show
+    from hpo.cli.sweeps import open_sweep
+
+    with _errors_told():
+        sweep, paths, records = open_sweep(runs, sweep_id)
+        show.trials(records, sweep, paths, top=top, as_json=as_json, as_csv=as_csv)
+
+
+@app.command()
+def best(sweep_id: SweepId, as_json: Json = False, runs: Runs = RUNS) -> None:
+    """The winner of a sweep."""
+    from hpo.cli import show
+    from hpo.cli.sweeps import open_sweep
+    from hpo.results.table import best as best_of
+
+    with _errors_told():
+        sweep, paths, records = open_sweep(runs, sweep_id)
+        show.winner(best_of(records, sweep.metric.goal), sweep, paths, as_json=as_json)
+
+
+@app.command(name="export")
+def export_(
+    which: Annotated[str, typer.Argument(metavar="ID[/TRIAL]", help="A sweep, for its best trial, or one trial.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The bundle: new, empty, or a bundle to replace.")],
+    runs: Runs = RUNS,
+) -> None:
+    """Write a trial's model as a bundle: model.pt2 and card.json."""
+    from hpo.cli.sweeps import export_sweep
+
+    with _errors_told():
+        trial_id = export_sweep(runs, which, folder)
+    print(f"{folder}: the model of trial {trial_id}")
+
+
+@app.command()
+def predict(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A folder that `hpo export` wrote.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .npz with x [n, ...], and y [n] if it is known.")],
+    as_json: Json = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Write log-probabilities here, as .npz.")] = None,
+) -> None:
+    """Predict with a bundle; with labels, measure it too."""
+    from hpo.cli import show
+    from hpo.export import load_bundle, predict_file
+
+    with _errors_told():
+        show.predictions(predict_file(load_bundle(bundle), file), out, as_json=as_json)
+
+
+@app.command()
+def ui(
+    sweep_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="Open at this sweep.")] = None,
+    uri: Annotated[str | None, typer.Option("--uri", help="MLflow's store; else the sweep's.")] = None,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 5000,
+    runs: Runs = RUNS,
+) -> None:
+    """Show sweeps in MLflow's pages, on this machine only, until Ctrl-C."""
+    from hpo.cli.sweeps import serve
+
+    with _errors_told():
+        serve(runs, sweep_id, uri, port)
+
+
+@contextmanager
+def _errors_told() -> Iterator[None]:
+    """What a user can mend is told without a traceback."""
+    try:
+        yield
+    except HpoError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from None

@@ -1,0 +1,61 @@
+"""Sweeps on disk, as the commands read them."""
+
+from pathlib import Path
+
+from hpo.errors import HpoError
+from hpo.paths import SweepPaths, find_sweep
+from hpo.records import TrialRecord
+from hpo.results.table import best
+from hpo.search.study import read_trials
+from hpo.sweep import Sweep, load_sweep
+from hpo.tracking import ui
+
+
+def open_sweep(runs: Path, sweep_id: str) -> tuple[Sweep, SweepPaths, list[TrialRecord]]:
+    """A sweep as it was asked for, where it lies, and its trials so far."""
+    paths = find_sweep(runs, sweep_id)
+    sweep = load_sweep(paths.resolved)
+    return sweep, paths, read_trials(paths.study, sweep.space)
+
+
+def export_sweep(runs: Path, which: str, folder: Path) -> int:
+    """Write the bundle of `ID` (its best trial) or `ID/TRIAL`; returns the trial's id."""
+    from hpo.run import export  # noqa: PLC0415 - with all that a sweep needs
+
+    sweep_id, _, number = which.partition("/")
+    sweep, paths, records = open_sweep(runs, sweep_id)
+    trial = _trial(records, number) if number else best(records, sweep.metric.goal)
+    export(folder, sweep, paths, sweep.data.load(sweep.seed), trial)
+    return trial.trial_id
+
+
+def serve(runs: Path, sweep_id: str | None, uri: str | None, port: int) -> None:
+    """Serve MLflow's pages until Ctrl-C; says where the sweep is."""
+    sweep, paths = _sweep_to_show(runs, sweep_id)
+    store = uri or (sweep.tracking.uri if sweep is not None and sweep.tracking is not None else "sqlite:///mlflow.db")
+    server = ui.start(store, port)
+    try:
+        page = ui.url(port)
+        if sweep is not None and paths is not None:
+            page = ui.url_of_sweep(page, sweep.experiment, paths.sweep_id)
+        print(f"MLflow shows it at {page}\nCtrl-C ends it.", flush=True)
+        server.wait()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _sweep_to_show(runs: Path, sweep_id: str | None) -> tuple[Sweep | None, SweepPaths | None]:
+    if sweep_id is None:
+        return None, None
+    paths = find_sweep(runs, sweep_id)
+    return load_sweep(paths.resolved), paths
+
+
+def _trial(records: list[TrialRecord], number: str) -> TrialRecord:
+    for record in records:
+        if str(record.trial_id) == number:
+            return record
+    raise HpoError(f"{number!r} must be the number of a trial, from 0 to {len(records) - 1}.")

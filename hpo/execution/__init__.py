@@ -1,0 +1,9 @@
+"""Doing: segments in, reports out, on whatever machines there are.
+
+Nothing heavy is imported here; take `RayExecutor` from `hpo.execution.ray`.
+"""
+
+from hpo.execution.executor import Executor, NextSegment, OnReport, OnSegmentEnd, Workload
+from hpo.execution.local import LocalExecutor
+
+__all__ = ["Executor", "LocalExecutor", "NextSegment", "OnReport", "OnSegmentEnd", "Workload"]

@@ -1,0 +1,19 @@
+"""Joining a Ray cluster, or starting one."""
+
+import logging
+import os
+
+import ray
+
+_STARTUP_LEVEL = logging.ERROR
+
+
+def connect(num_cpus: int | None = None) -> None:
+    """Join the cluster that RAY_ADDRESS names, or start one on this machine with `num_cpus` slots, or all cores."""
+    local = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": num_cpus, "include_dashboard": False}
+    ray.init(log_to_driver=False, logging_level=_STARTUP_LEVEL, ignore_reinit_error=True, **local)
+
+
+def disconnect() -> None:
+    """Leave the cluster; one that `connect` started ends."""
+    ray.shutdown()

@@ -1,0 +1,35 @@
+"""The one seam between what decides and what does."""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from hpo.records import Failure, Idle, Report, Segment, SegmentEnd
+
+NextSegment = Callable[[], Segment | Idle]
+"""Hands out work. `Idle.WAIT` is answered only while a segment is running."""
+OnReport = Callable[[Report], None]
+OnSegmentEnd = Callable[[SegmentEnd], None]
+
+
+class Workload(Protocol):
+    """What a worker can do with segments; sent to each worker once."""
+
+    def open(self, *, num_threads: int, use_gpu: bool) -> Callable[[Segment], Iterator[Report | Failure]]:
+        """A function that trains a segment, reporting as it goes."""
+        ...
+
+
+class Executor(Protocol):
+    """Runs segments until there are none.
+
+    All three functions are called in the driver's process, one call at a time. Every segment handed out
+    ends in exactly one `on_segment_end`, after its reports: also when its worker died, which is said in
+    `SegmentEnd.lost`. An exception raised by one of the functions ends `run` and comes out of it.
+    """
+
+    num_slots: int
+    """Segments that run at once."""
+
+    def run(self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd) -> None:
+        """Take segments and run them until `next_segment` answers `Idle.DONE` and nothing is running."""
+        ...

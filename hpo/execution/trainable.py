@@ -1,0 +1,38 @@
+"""The worker's side of Ray Tune: a class that trains one segment after the other in one warm process."""
+
+import time
+from typing import Any
+
+from ray import tune
+
+from hpo.execution.executor import Workload
+from hpo.records import Failure, Report
+
+FLUSH_S = 0.5
+"""Messages travel together that came within this time: Ray Tune needs milliseconds for each result."""
+MESSAGES = "messages"
+SEGMENT = "segment"
+
+
+class SegmentTrainable(tune.Trainable):
+    """One Ray Tune trial is one segment; with `reuse_actors` the process, data and programs stay for the next."""
+
+    def setup(self, config: dict[str, Any], workload: Workload, num_threads: int, use_gpu: bool) -> None:
+        """Open the workload once per process, then take the first segment."""
+        self._train = workload.open(num_threads=num_threads, use_gpu=use_gpu)
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next segment."""
+        self._messages = self._train(new_config[SEGMENT])
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """All messages of the next moments; the last result is `done`."""
+        started = time.monotonic()
+        messages: list[Report | Failure] = []
+        for message in self._messages:
+            messages.append(message)
+            if time.monotonic() - started >= FLUSH_S:
+                return {MESSAGES: messages, "done": False}
+        return {MESSAGES: messages, "done": True}

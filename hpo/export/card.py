@@ -1,0 +1,126 @@
+"""The card of a bundle: what goes in, what comes out, where the model came from, and how to tell that it is whole."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+
+from hpo.config import Config
+from hpo.errors import BundleError
+
+FORMAT_VERSION: Final = 1
+CARD = "card.json"
+MODEL: Final = "model.pt2"
+
+
+class ModelFile(Config):
+    """The archive, as it was written."""
+
+    file: Literal["model.pt2"] = MODEL
+    num_bytes: int
+    sha256: str
+
+
+class Input(Config):
+    """What the model takes."""
+
+    shape: tuple[int, ...]
+    """Of one example; the model itself wants a batch axis before it."""
+    dtype: Literal["float32"] = "float32"
+    normalized: Literal[False] = False
+    """Raw examples go in: the model normalises them."""
+
+
+class Output(Config):
+    """What the model gives."""
+
+    num_classes: int
+    dtype: Literal["float32"] = "float32"
+    meaning: Literal["log_probabilities"] = "log_probabilities"
+    """Natural logarithms, [batch, num_classes]."""
+
+
+class Card(BaseModel):
+    """Every card has these fields; what else the exporter wanted remembered stands beside them."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    format_version: Literal[1] = FORMAT_VERSION
+    model: ModelFile
+    input: Input
+    output: Output
+    versions: dict[str, str]
+    """Of the libraries that wrote the bundle."""
+
+
+def write_card(
+    folder: Path, *, input_shape: tuple[int, ...], num_classes: int, origin: Mapping[str, JsonValue]
+) -> None:
+    """Describe the model in `folder`, and what it came from.
+
+    Raises:
+        BundleError: if `origin` holds NaN or infinity, which JSON has no words for.
+    """
+    taken = sorted(Card.model_fields.keys() & origin.keys())
+    assert not taken, f"the format itself writes {taken}"
+    model = folder / MODEL
+    card = Card(
+        model=ModelFile(num_bytes=model.stat().st_size, sha256=_sha256(model)),
+        input=Input(shape=input_shape),
+        output=Output(num_classes=num_classes),
+        versions={name: metadata.version(name) for name in ("hpo", "numpy", "torch")},
+    )
+    try:
+        text = json.dumps(card.model_dump(mode="json") | dict(origin), indent=2, allow_nan=False)
+    except ValueError as error:
+        raise BundleError(f"a card must hold finite numbers, but: {error}.") from error
+    (folder / CARD).write_text(text + "\n", encoding="utf-8")
+
+
+def read_card(folder: Path) -> Card:
+    """The card in `folder`, once the model beside it is known to be the one described.
+
+    Raises:
+        BundleError: if the folder is missing, no bundle, damaged, or of a newer format.
+    """
+    path = folder / CARD
+    if not folder.exists():
+        raise BundleError(f"{folder}: no such folder. `hpo export` writes one.")
+    if not path.is_file():
+        raise BundleError(f"{folder}: must be a bundle, a folder with {CARD} and {MODEL}, but has no {CARD}.")
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        version = tree["format_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{path}: must be a bundle's card with a `format_version`, but: {error!r}.") from error
+    if version != FORMAT_VERSION:
+        raise BundleError(f"{path}: format {FORMAT_VERSION} can be read, but this is format {version!r}. Update hpo.")
+    try:
+        card = Card.model_validate_json(json.dumps(tree))
+    except ValidationError as error:
+        wrong = ", ".join(".".join(map(str, problem["loc"])) for problem in error.errors())
+        raise BundleError(
+            f"{path}: every field of the format must be there, but {wrong} is missing or wrong."
+        ) from error
+    _check_intact(folder / MODEL, card.model)
+    return card
+
+
+def _check_intact(model: Path, expected: ModelFile) -> None:
+    remedy = "Copy the bundle again, or export the trial again."
+    if not model.is_file():
+        raise BundleError(f"{model}: no such file. {remedy}")
+    num_bytes = model.stat().st_size
+    if num_bytes != expected.num_bytes:
+        raise BundleError(f"{model}: must have {expected.num_bytes} bytes, but has {num_bytes}. {remedy}")
+    if _sha256(model) != expected.sha256:
+        raise BundleError(f"{model}: must have the sha256 that {CARD} gives, but its content has changed. {remedy}")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,99 @@
+"""Every file name of a sweep, in one place."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpo.errors import SweepNotFoundError
+
+
+@dataclass(frozen=True)
+class SweepPaths:
+    """The folder of one sweep; its name is the sweep's id."""
+
+    root: Path
+
+    @property
+    def sweep_id(self) -> str:
+        """The short name under which commands find the sweep."""
+        return self.root.name
+
+    @property
+    def resolved(self) -> Path:
+        """The sweep file with every default written out."""
+        return self.root / "resolved.yaml"
+
+    @property
+    def study(self) -> Path:
+        """Optuna's SQLite database."""
+        return self.root / "study.db"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one driver of the sweep."""
+        return self.root / "driver.lock"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Training states, one folder per trial."""
+        return self.root / "checkpoints"
+
+    @property
+    def ray(self) -> Path:
+        """Ray Tune's own bookkeeping; nothing there is ever read again."""
+        return self.root / "ray"
+
+    @property
+    def leaderboard(self) -> Path:
+        """The table of all trials, best first."""
+        return self.root / "leaderboard.csv"
+
+    @property
+    def bundle(self) -> Path:
+        """The exported best model."""
+        return self.root / "best"
+
+    def checkpoint(self, trial_id: int, epoch: int, generation: int, attempt: int) -> Path:
+        """A fenced name: a worker that outlives its driver never writes over its successor's file."""
+        name = f"epoch-{epoch:05d}-g{generation}-a{attempt}.safetensors"
+        return self.checkpoints / f"trial-{trial_id:05d}" / name
+
+
+def find_sweep(runs: Path, sweep_id: str) -> SweepPaths:
+    """The sweep under `runs` whose id is `sweep_id` or begins with it.
+
+    Raises:
+        SweepNotFoundError: if no sweep, or more than one, answers to it.
+    """
+    if (runs / sweep_id / "resolved.yaml").is_file():
+        return SweepPaths(runs / sweep_id)
+    known = list_sweeps(runs)
+    matches = [paths for paths in known if paths.sweep_id.startswith(sweep_id)]
+    if len(matches) == 1:
+        return matches[0]
+    names = ", ".join(paths.sweep_id for paths in matches or known) or "none"
+    rule = "more than one sweep begins with" if matches else "no sweep begins with"
+    raise SweepNotFoundError(f"{rule} {sweep_id!r} under {runs}. There: {names}. Give a longer id, or --runs FOLDER.")
+
+
+def list_sweeps(runs: Path) -> list[SweepPaths]:
+    """All sweeps under `runs`, oldest first."""
+    found = sorted(runs.glob("*/resolved.yaml"), key=lambda path: path.stat().st_mtime)
+    return [SweepPaths(path.parent) for path in found]
+
+
+@contextmanager
+def written_beside(path: Path) -> Iterator[Path]:
+    """A temporary path in the same folder, renamed to `path` if the block succeeds: no reader sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    beside = Path(name)
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

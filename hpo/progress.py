@@ -1,0 +1,31 @@
+"""How a sweep stands, for whoever watches it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from hpo.records import EndKind, TrialRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """A sweep at one moment."""
+
+    num_trials: int
+    """Asked for so far."""
+    num_planned: int
+    num_running: int
+    num_ready: int
+    """Waiting in line at a rung."""
+    ends: Mapping[EndKind, int]
+    rungs: Mapping[int, int]
+    """Trials that have reached each rung."""
+    best: TrialRecord | None
+    num_epochs: int
+    """Trained so far, over all trials."""
+    elapsed_s: float
+    remaining_s: float | None
+    """From the epochs that the ladder still plans; none before the first report."""
+
+
+Watch = Callable[[Progress], None]
+"""Told how the sweep stands, a few times a second, in the driver's thread."""

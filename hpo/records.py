@@ -1,0 +1,143 @@
+"""What crosses the seams: plain frozen records, safe to send between processes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+
+ParamValue = bool | int | float | str | tuple[int, ...]
+Params = Mapping[str, ParamValue]
+"""The searched values of one trial, by dotted recipe path."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialSpec:
+    """One trial as a worker sees it."""
+
+    trial_id: int
+    """Number of the trial in its study, from 0."""
+    recipe: str
+    """The complete training description, as JSON that `Recipe` validates."""
+    seed_index: int = 0
+    """Trials of one seed index share their luck: batch order, augmentation and dropout draws."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """The unit of work: a cohort of trials, trained from one epoch to another.
+
+    A pure function of its fields and the data: run twice, it gives the same reports.
+    """
+
+    segment_id: int
+    cohort: tuple[TrialSpec, ...]
+    from_epoch: int
+    """Epochs that every trial of the cohort has behind it; 0 for new trials."""
+    to_epoch: int
+    """The rung at which the trials will stand."""
+    seed: int
+    """The sweep's seed."""
+    checkpoints: Mapping[int, str] = field(default_factory=dict)
+    """Where each trial's state at `from_epoch` lies; empty for new trials."""
+    generation: int = 0
+    """Which start of the sweep's driver made this segment."""
+    attempt: int = 0
+    """How often this segment was handed out before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """One measurement of one trial at one epoch."""
+
+    trial_id: int
+    epoch: int
+    """Epochs trained so far, from 1."""
+    metrics: Mapping[str, float]
+    """By name: train_loss, val_loss, val_accuracy, lr, seconds, samples_per_second."""
+    checkpoint: str | None = None
+    """The file that holds the state at this epoch; set on a segment's last report, after the file was written."""
+    first_bad_step: int | None = None
+    """The step, from 0 over all of training, whose loss was not finite: the trial has diverged and trains no more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """The code of a trial raised."""
+
+    trial_id: int
+    error: str
+    """Type and message, on one line."""
+    traceback: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentEnd:
+    """A segment is over. What it has not reported and not failed was lost with its worker."""
+
+    segment: Segment
+    failures: tuple[Failure, ...] = ()
+    lost: str | None = None
+    """Why the worker is gone, when it is."""
+
+
+class Idle(Enum):
+    """What there is to hand out when there is no segment."""
+
+    WAIT = "wait"
+    """Nothing now: a running segment must end first."""
+    DONE = "done"
+    """Nothing any more."""
+
+
+class EndKind(StrEnum):
+    """How a trial finished."""
+
+    COMPLETE = "complete"
+    STOPPED = "stopped"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+
+
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """How a trial finished, and why."""
+
+    kind: EndKind
+    epoch: int
+    """Epochs trained."""
+    value: float | None = None
+    """The objective at `epoch`, where there is one."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """The last report's."""
+    reason: Mapping[str, float | int | str] = field(default_factory=dict)
+    """stopped: rung, cutoff, rank, num_seen; diverged: first_bad_step; failed: error, traceback; timed_out: limit_s."""
+
+
+class Goal(StrEnum):
+    """Which way is better."""
+
+    MAXIMIZE = "maximize"
+    MINIMIZE = "minimize"
+
+    def is_better(self, value: float, other: float) -> bool:
+        """Whether `value` is strictly better than `other`; never true of NaN."""
+        return value > other if self is Goal.MAXIMIZE else value < other
+
+    def as_cost(self, value: float) -> float:
+        """`value`, turned so that lower is better."""
+        return -value if self is Goal.MAXIMIZE else value
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """What the study remembers of a trial."""
+
+    trial_id: int
+    params: Params
+    values: Mapping[int, float] = field(default_factory=dict)
+    """The objective by epoch."""
+    end: End | None = None
+    """None while the trial runs or waits in line."""
+    checkpoint: str | None = None
+    """The last state that was reported."""
+    seed_index: int = 0

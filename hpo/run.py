@@ -1,0 +1,185 @@
+"""run_sweep(): one sweep, from its validated file to its best model."""
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from importlib import import_module, metadata
+from pathlib import Path
+
+from hpo.driver import Driver
+from hpo.execution.executor import Executor
+from hpo.execution.local import LocalExecutor
+from hpo.export.trial import export_trial
+from hpo.paths import SweepPaths, written_beside
+from hpo.progress import Watch
+from hpo.records import EndKind, TrialRecord
+from hpo.results.table import best, leaderboard
+from hpo.search.study import Study
+from hpo.sweep import Sweep, check_data, dump_resolved
+from hpo.tracking.mlflow import MlflowTracker
+from hpo.tracking.tracker import NullTracker, SweepStatus, Tracker
+from hpo.training.data import Splits
+from hpo.training.recipe import with_params
+from hpo.training.workload import TorchWorkload
+
+StartExecutor = Callable[[Sweep, TorchWorkload], Executor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepResult:
+    """What a sweep came to."""
+
+    paths: SweepPaths
+    best: TrialRecord | None
+    """None if no trial was ever measured."""
+    ends: Mapping[EndKind, int]
+    num_epochs: int
+    elapsed_s: float
+    status: SweepStatus
+    bundle: Path | None = None
+    """The best model, exported."""
+    untracked: str | None = None
+    """What MLflow did not take, and why; none when it shows everything."""
+
+
+def start_ray(sweep: Sweep, workload: TorchWorkload) -> Executor:
+    """Ray Tune, on the cluster that RAY_ADDRESS names or on one started here."""
+    from hpo.execution.cluster import connect  # noqa: PLC0415 - a sweep that runs locally needs no Ray
+
+    with ThreadPoolExecutor(1) as pool:
+        importing = pool.submit(import_module, "hpo.execution.ray")
+        connect()  # waits for Ray's processes, long enough to import Tune; in the main thread, with which they end
+        RayExecutor = importing.result().RayExecutor
+    asked = sweep.resources
+    return RayExecutor(
+        workload,
+        folder=workload.paths.ray,
+        cpus=asked.cpus,
+        gpus=asked.gpus,
+        max_concurrent=None if asked.max_concurrent == "auto" else asked.max_concurrent,
+    )
+
+
+def start_local(sweep: Sweep, workload: TorchWorkload) -> Executor:
+    """This process alone."""
+    return LocalExecutor(workload, num_threads=max(1, int(sweep.resources.cpus)), use_gpu=sweep.resources.gpus > 0)
+
+
+def run_sweep(
+    sweep: Sweep, *, watch: Watch = lambda progress: None, start_executor: StartExecutor = start_ray
+) -> SweepResult:
+    """Search as the sweep file says, and export the best model.
+
+    Args:
+        sweep: from `load_sweep`.
+        watch: told how the sweep stands, a few times a second, between reports.
+        start_executor: where to train.
+
+    Raises:
+        HpoError: if the data do not fit the sweep, before any worker starts; or if trial after trial fails alike.
+    """
+    started = time.monotonic()
+    splits = sweep.data.load(sweep.seed)
+    check_data(sweep, splits)
+    paths = make_folder(sweep)
+    tracker = _make_tracker(sweep, paths)
+    tracker.log_artifact(paths.resolved)
+    summary: dict[str, float | int | str] = {}
+    status = SweepStatus.FAILED
+    try:
+        result = _search(sweep, splits, paths, tracker, watch, start_executor)
+        if result.best is not None and sweep.export.formats:
+            export(paths.bundle, sweep, paths, splits, result.best, run_id=tracker.run_id(result.best.trial_id))
+            tracker.log_artifact(paths.bundle)
+        summary = _summary(sweep, result)
+        status = result.status
+    finally:
+        untracked = tracker.finish(summary, status)
+    bundle = paths.bundle if paths.bundle.exists() else None
+    elapsed_s = time.monotonic() - started
+    return replace(result, bundle=bundle, untracked=untracked, elapsed_s=elapsed_s)
+
+
+def export(
+    folder: Path, sweep: Sweep, paths: SweepPaths, splits: Splits, trial: TrialRecord, run_id: str | None = None
+) -> Path:
+    """Write the model of one trial of a sweep as a bundle; see `export_trial`."""
+    origin = {"sweep": paths.sweep_id, "mlflow_run": run_id, "metric": sweep.metric.name}
+    return export_trial(folder, trial, with_params(sweep.recipe, trial.params), splits, origin)
+
+
+def make_folder(sweep: Sweep) -> SweepPaths:
+    """A folder of the sweep's own, with an id that is free, and the resolved sweep file in it."""
+    while True:
+        paths = SweepPaths(sweep.storage.checkpoints.absolute() / f"{sweep.name}-{secrets.token_hex(2)}")
+        try:
+            paths.root.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        with written_beside(paths.resolved) as beside:
+            beside.write_text(dump_resolved(sweep), encoding="utf-8")
+        return paths
+
+
+def _search(
+    sweep: Sweep, splits: Splits, paths: SweepPaths, tracker: Tracker, watch: Watch, start_executor: StartExecutor
+) -> SweepResult:
+    """Train, until the budget is spent or someone interrupts; every trial is told its end."""
+    workload = TorchWorkload(
+        train=splits.train, validation=splits.validation, num_classes=splits.num_classes, paths=paths
+    )
+    with _open_study(sweep, paths) as study:
+        executor = start_executor(sweep, workload)
+        driver = Driver(sweep, study, tracker, watch, num_slots=executor.num_slots, clock=time.monotonic)
+        executor.run(driver.next_segment, driver.on_report, driver.on_segment_end)
+        status = SweepStatus.CANCELLED if driver.is_interrupted else SweepStatus.FINISHED
+        driver.end_waiting("interrupted")
+        progress = driver.progress()
+        watch(progress)
+        with written_beside(paths.leaderboard) as beside:
+            leaderboard(study.trials(), sweep.metric.goal).to_csv(beside, index=False)
+        tracker.log_artifact(paths.leaderboard)
+    return SweepResult(
+        paths=paths,
+        best=progress.best,
+        ends=progress.ends,
+        num_epochs=progress.num_epochs,
+        elapsed_s=progress.elapsed_s,
+        status=status,
+    )
+
+
+def _open_study(sweep: Sweep, paths: SweepPaths) -> Study:
+    return Study.open(
+        paths.study,
+        space=sweep.space,
+        metric=sweep.metric.name,
+        goal=sweep.metric.goal,
+        sampler=sweep.sampler,
+        seed=sweep.seed,
+        points=sweep.points,
+    )
+
+
+def _make_tracker(sweep: Sweep, paths: SweepPaths) -> Tracker:
+    if sweep.tracking is None:
+        return NullTracker()
+    return MlflowTracker(
+        sweep.tracking.uri,
+        sweep.experiment,
+        paths.sweep_id,
+        metric=sweep.metric.name,
+        goal=sweep.metric.goal,
+        tags={"hpo.version": metadata.version("hpo"), "hpo.folder": str(paths.root)},
+    )
+
+
+def _summary(sweep: Sweep, result: SweepResult) -> dict[str, float | int | str]:
+    summary: dict[str, float | int | str] = {f"num_{kind}": num for kind, num in result.ends.items()}
+    summary["num_epochs"] = result.num_epochs
+    if result.best is not None and result.best.end is not None and result.best.end.value is not None:
+        summary[f"best_{sweep.metric.name}"] = result.best.end.value
+        summary["best_trial"] = result.best.trial_id
+    return summary

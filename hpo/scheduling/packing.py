@@ -1,0 +1,62 @@
+"""Which trials travel together."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+SEGMENT_S = 2.0
+"""A segment should last about this long: handing one out costs some 50 ms, and news of it comes at its end."""
+MOST = 16
+"""Trials in a cohort, at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """A trial that waits in line at a rung."""
+
+    trial_id: int
+    epoch: int
+
+
+def cohort_size(*, num_epochs: int, seconds_per_epoch: float | None, num_slots: int) -> int:
+    """How many trials fill a segment of `num_epochs`.
+
+    Args:
+        num_epochs: length of the segment.
+        seconds_per_epoch: of one trial, as measured; none before the first report.
+        num_slots: segments that run at once. With a single one there is nobody to share with, and the size must not
+            depend on a clock, so that a sweep repeats exactly.
+    """
+    if num_slots == 1:
+        return MOST
+    if seconds_per_epoch is None:
+        return 1
+    return max(1, min(MOST, round(SEGMENT_S / (num_epochs * seconds_per_epoch))))
+
+
+def full_cohort(ready: Sequence[Standing], sizes: Mapping[int, int]) -> list[Standing]:
+    """The cohort that is full at the deepest rung, in order of arrival; empty if none is.
+
+    Args:
+        ready: in order of arrival.
+        sizes: how many make a full cohort, by the epoch they stand at.
+    """
+    for epoch, standing in _deepest_first(ready):
+        if len(standing) >= sizes[epoch]:
+            return standing[: sizes[epoch]]
+    return []
+
+
+def remaining_cohort(ready: Sequence[Standing], num_idle: int) -> list[Standing]:
+    """When nothing fills a cohort any more: an idle slot's share of those at the deepest rung."""
+    for _, standing in _deepest_first(ready):
+        return standing[: math.ceil(len(standing) / num_idle)]
+    return []
+
+
+def _deepest_first(ready: Sequence[Standing]) -> list[tuple[int, list[Standing]]]:
+    by_epoch = defaultdict(list)
+    for standing in ready:
+        by_epoch[standing.epoch].append(standing)
+    return sorted(by_epoch.items(), reverse=True)

@@ -1,0 +1,137 @@
+"""The database of one study: SQLite, with one owner."""
+
+import fcntl
+import os
+import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+
+from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
+
+from hpo.config import JsonTree
+from hpo.errors import StudyError
+from hpo.paths import written_beside
+
+STUDY_NAME = "hpo"
+"""Of the one study in the database, for those who read it with plain Optuna."""
+BUSY_TIMEOUT_S = 20.0
+
+
+@contextmanager
+def owned(lock: Path) -> Iterator[None]:
+    """Hold `lock`; the system releases it when this process dies.
+
+    Raises:
+        StudyError: if another driver holds it.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise StudyError(
+                f"{lock.parent}: a study has one driver at a time, but {file.read() or 'another process'} owns it. "
+                "Wait until it ends, or stop it."
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+
+
+@contextmanager
+def opened(path: Path, direction: StudyDirection, origin: JsonTree) -> Iterator[RDBStorage]:
+    """The database at `path`, made if it is not there.
+
+    Args:
+        path: the database file.
+        direction: of the objective.
+        origin: what the study is for; it is kept with the study and must be the same when it is opened again.
+
+    Raises:
+        StudyError: if the file is no study of ours, or one with another origin.
+    """
+    if not path.exists():
+        with written_beside(path) as beside, _connected(beside) as storage:
+            study_id = storage.create_new_study([direction], STUDY_NAME)
+            for key, value in origin.items():
+                storage.set_study_user_attr(study_id, key, value)
+    _check_holds_study(path)
+    with _connected(path) as storage:
+        kept = storage.get_study_user_attrs(storage.get_study_id_from_name(STUDY_NAME))
+        for key, value in origin.items():
+            _check_same(f"{path}: {key}", kept.get(key), value)
+        yield storage
+
+
+@contextmanager
+def read_only(path: Path) -> Iterator[RDBStorage]:
+    """The database at `path`, for looking: its driver may be writing meanwhile.
+
+    Raises:
+        StudyError: if the file is no study of ours.
+    """
+    _check_holds_study(path)
+    with _connected(path) as storage:
+        yield storage
+
+
+@contextmanager
+def _connected(path: Path) -> Iterator[RDBStorage]:
+    # The URL only names the dialect: Optuna and SQLAlchemy would read a `{` or a `?` of the path as their own.
+    storage = RDBStorage("sqlite:///study.db", engine_kwargs={"creator": partial(_connect, path)})
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """With a write-ahead log a commit costs one write and no wait for the disk; the end of a process loses nothing."""
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    return connection
+
+
+def _check_holds_study(path: Path) -> None:
+    """Before Optuna touches the file: it would add its tables to any database."""
+    try:
+        with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
+            names = [name for (name,) in connection.execute("SELECT study_name FROM studies")]
+    except sqlite3.DatabaseError as error:
+        raise StudyError(
+            f"{path}: must be the database of a study, but cannot be read as one ({error}). Name another file."
+        ) from error
+    if names != [STUDY_NAME]:
+        held = ", ".join(names) or "none"
+        raise StudyError(f"{path}: must hold one study, {STUDY_NAME}, but holds {held}. Name another file.")
+
+
+def _check_same(where: str, kept: object, now: object) -> None:
+    """Descend to the first difference, so that the message names it and no more."""
+    if kept == now:
+        return
+    if isinstance(kept, dict) and isinstance(now, dict):
+        for key in sorted(kept.keys() | now.keys()):
+            _check_same(f"{where}: {key}", kept.get(key), now.get(key))
+    raise StudyError(
+        f"{where}: must be what the study was made for, {_shown(kept)}, but is now {_shown(now)}. "
+        "Set it back, or start another sweep."
+    )
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case dict():
+            return ", ".join(f"{key}={entry}" for key, entry in value.items())
+        case _:
+            return str(value)

@@ -1,0 +1,23 @@
+"""The search space: which fields of the recipe are searched, and where."""
+
+import json
+from collections.abc import Mapping
+
+from pydantic import TypeAdapter
+
+from hpo.config import JsonTree
+from hpo.spaces.domain import Domain
+
+Space = Mapping[str, Domain]
+"""Dotted recipe path -> domain."""
+
+_ADAPTER: TypeAdapter[Space] = TypeAdapter(Space)
+
+
+def parse_space(tree: JsonTree) -> Space:
+    """The space that a tree of short and long forms describes.
+
+    Raises:
+        pydantic.ValidationError: if a domain is wrong; a `ValueError` that names every path.
+    """
+    return _ADAPTER.validate_json(json.dumps(tree))

@@ -1,0 +1,20 @@
+"""The sweep file: its validated model, its loading, and what it is written out as."""
+
+from hpo.sweep.fit import check_data
+from hpo.sweep.loading import load_sweep
+from hpo.sweep.model import Export, Metric, Resources, Retries, Storage, Sweep, Tracking
+from hpo.sweep.writing import dump_resolved, sweep_schema
+
+__all__ = [
+    "Export",
+    "Metric",
+    "Resources",
+    "Retries",
+    "Storage",
+    "Sweep",
+    "Tracking",
+    "check_data",
+    "dump_resolved",
+    "load_sweep",
+    "sweep_schema",
+]

@@ -1,0 +1,58 @@
+"""Reading sweep files and the space files that they name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hpo.config import JsonTree
+from hpo.errors import Problem
+from hpo.spaces.yaml_tree import YamlTree, read_yaml
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpaceFile:
+    """What a sweep has taken over from a space file."""
+
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """File and line of each domain, by its key in the sweep."""
+    problems: tuple[Problem, ...] = ()
+
+
+def read_mapping(path: Path) -> YamlTree:
+    """A file that must hold a mapping; where it does not, there is a problem and the value is none."""
+    try:
+        tree = read_yaml(path.read_text("utf-8-sig"))
+    except FileNotFoundError:
+        return _refused("no such file. Check the path.")
+    except (OSError, UnicodeDecodeError) as error:
+        return _refused(f"must be a readable text file in UTF-8, but: {error}.")
+    if isinstance(tree.value, dict) or tree.problems:
+        return tree
+    got = "is empty" if tree.value is None else "is a list" if isinstance(tree.value, list) else "is a single value"
+    return _refused(f"must be a mapping, with `key: value` on each line, but {got}.")
+
+
+def include_space(tree: JsonTree, folder: Path) -> SpaceFile:
+    """Put the domains of the file that `space` names into `tree`, in place; those of the sweep itself win."""
+    space = tree.get("space")
+    space = {"file": space} if isinstance(space, str) else space
+    if not isinstance(space, dict) or "file" not in space:
+        return SpaceFile()
+    own = {path: domain for path, domain in space.items() if path != "file"}
+    path = folder / str(space["file"])
+    source = read_mapping(path)
+    shared = source.value if isinstance(source.value, dict) else {}
+    tree["space"] = shared | own
+    origins = {f"space.{key}": f"{path}:{source.lines[key]}" for key in shared if key not in own}
+    return SpaceFile(origins=origins, problems=tuple(_moved(problem, path) for problem in source.problems))
+
+
+def _refused(message: str) -> YamlTree:
+    return YamlTree(value=None, lines={}, problems=(Problem(key="", message=message),))
+
+
+def _moved(problem: Problem, path: Path) -> Problem:
+    """A space file's problem as one of the sweep file that names it."""
+    line = f":{problem.line}" if problem.line is not None else ""
+    key = f"{problem.key}: " if problem.key else ""
+    return Problem(key="space.file", message=f"{path}{line}: {key}{problem.message}")

@@ -1,0 +1,79 @@
+"""From a sweep file to a `Sweep`, or to every mistake in it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hpo.config import JsonTree
+from hpo.errors import Problem, SweepError
+from hpo.sweep.files import include_space, read_mapping
+from hpo.sweep.model import NAME, Sweep
+from hpo.sweep.overrides import override
+from hpo.sweep.validation import validate
+
+DATA_PATHS = ("path", "folder")
+"""Settings of `data` that are relative to the sweep file."""
+
+
+def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
+    """The sweep that a file describes.
+
+    Args:
+        path: a YAML file.
+        overrides: `key.path=value`, set in order over what the file says.
+
+    Raises:
+        SweepError: if anything is wrong; it holds every problem, by line.
+    """
+    source = read_mapping(path)
+    if not isinstance(source.value, dict):
+        raise SweepError(path, list(source.problems))
+    tree = _named_after(path) | source.value
+    problems = override(tree, overrides)
+    space_file = include_space(tree, path.parent)
+    _resolve_data_paths(tree, path.parent)
+    sweep = validate(tree)
+    if isinstance(sweep, Sweep) and not (problems or space_file.problems or source.problems):
+        return sweep
+    found = sweep if isinstance(sweep, list) else []
+    if space_file.problems:  # then neither the space nor the points can be judged
+        found = [problem for problem in found if problem.key.partition(".")[0] not in ("space", "points")]
+    known = {problem.key for problem in source.problems}
+    problems += [problem for problem in (*space_file.problems, *found) if problem.key not in known]
+    set_here = [text.partition("=")[0] for text in overrides]
+    placed = [_place(problem, source.lines, space_file.origins, set_here) for problem in problems]
+    raise SweepError(path, sorted([*source.problems, *placed], key=_line))
+
+
+def _named_after(path: Path) -> JsonTree:
+    """The default of `name`: the file's, where that is one."""
+    return {"name": path.stem} if re.fullmatch(NAME, path.stem) else {}
+
+
+def _resolve_data_paths(tree: JsonTree, folder: Path) -> None:
+    data = tree.get("data")
+    if isinstance(data, dict):
+        for name in DATA_PATHS:
+            if isinstance(data.get(name), str):
+                data[name] = str((folder / data[name]).resolve())
+
+
+def _place(problem: Problem, lines: Mapping[str, int], origins: Mapping[str, str], set_here: Sequence[str]) -> Problem:
+    """A problem with the line of its key, or of the nearest key above that is in the file."""
+    keys = list(_upwards(problem.key))
+    if any(key in set_here for key in keys):
+        return problem
+    origin = next((f" (in {origins[key]})" for key in keys if key in origins), "")
+    line = next((lines[key] for key in keys if key in lines), None)
+    return Problem(key=problem.key, message=problem.message + origin, line=line)
+
+
+def _upwards(key: str) -> list[str]:
+    """`a.b.c`, `a.b`, `a`."""
+    parts = key.split(".")
+    return [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
+
+
+def _line(problem: Problem) -> tuple[bool, int]:
+    """Sorts by line, with problems that have none at the end."""
+    return problem.line is None, problem.line or 0

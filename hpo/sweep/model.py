@@ -1,0 +1,150 @@
+"""The validated model of a sweep file."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from hpo.config import Config
+from hpo.errors import SweepError
+from hpo.records import Goal
+from hpo.scheduling import Asha, Budget, Scheduler
+from hpo.search.samplers import Sampler, Tpe
+from hpo.spaces.domain import Value
+from hpo.spaces.space import Space
+from hpo.sweep.rules import asha_problems, inert_problems, point_problems, space_problems
+from hpo.training.data import Data
+from hpo.training.recipe import Recipe
+
+GOALS = {"val_accuracy": Goal.MAXIMIZE, "val_loss": Goal.MINIMIZE}
+"""Which way is better, by metric."""
+
+
+NAME = r"^[a-z0-9][a-z0-9_-]*$"
+"""Names that are safe in paths, URLs and MLflow."""
+
+
+class Metric(Config):
+    """What trials are compared by."""
+
+    name: Literal["val_accuracy", "val_loss"]
+    """Measured on the validation split after every epoch; the loss is in nats, never smoothed."""
+    goal: Goal
+    """Which way is better."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.goal is not GOALS[self.name]:
+            raise ValueError(
+                f"{self.name} must be {GOALS[self.name]}d, but the goal is {self.goal}. Change one of them."
+            )
+        return self
+
+
+class Resources(Config):
+    """What each segment is given, and how many train at once."""
+
+    cpus: Annotated[float, Field(gt=0)] = 1.0
+    """Processor cores per segment; a share is allowed."""
+    gpus: Annotated[float, Field(ge=0)] = 0.0
+    """GPUs per segment; 0.5 lets two share one."""
+    max_concurrent: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Segments that train at once; auto: as many as the machines hold."""
+
+
+class Retries(Config):
+    """What is tried again."""
+
+    error: Annotated[int, Field(ge=0)] = 1
+    """How often a segment whose code raised is tried again."""
+
+
+class Export(Config):
+    """What becomes of the best trial's model."""
+
+    formats: tuple[Literal["pt2"], ...] = ("pt2",)
+    """Files of the bundle; none: nothing is exported."""
+
+
+class Tracking(Config):
+    """Where MLflow shows the sweep."""
+
+    uri: Annotated[str, Field(min_length=1)] = "sqlite:///mlflow.db"
+    """Of MLflow's server or database; a relative file is relative to the current folder."""
+    experiment: Annotated[str, Field(min_length=1)] | None = None
+    """MLflow's experiment; none: the sweep's name."""
+
+
+def _none_by_name(value: object) -> object:
+    if isinstance(value, str) and value != "none":
+        raise ValueError(f"must be none or a mapping such as {{uri: http://localhost:5000}}, but got {value}.")
+    return None if value == "none" else value
+
+
+class Storage(Config):
+    """Where a sweep's own files lie."""
+
+    checkpoints: Annotated[Path, Field(strict=False)] = Path("runs")
+    """Holds one folder per sweep; relative to the current folder."""
+
+
+class Sweep(Recipe):
+    """One sweep: a recipe, and the search around it.
+
+    Raises:
+        pydantic.ValidationError: if a field is wrong by itself.
+        SweepError: if fields do not fit together; it holds every such problem.
+    """
+
+    name: Annotated[str, Field(pattern=NAME)] = "sweep"
+    """Lower-case letters, digits, `-` and `_`; the name of the file, when it is not given there."""
+    data: Data
+    """What is learned."""
+    metric: Metric
+    """What trials are compared by."""
+    space: Space
+    """What is searched: dotted recipe path -> domain."""
+    points: tuple[Mapping[str, Value], ...] = ()
+    """Tried first: dotted path -> value; paths left out are sampled."""
+    sampler: Sampler = Tpe()
+    """What proposes params."""
+    scheduler: Scheduler = Asha()
+    """Who trains on."""
+    budget: Budget = Budget()
+    """What may be spent."""
+    resources: Resources = Resources()
+    """What each segment is given."""
+    retries: Retries = Retries()
+    """What is tried again."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of splits, batch order, initial weights and proposals."""
+    export: Export = Export()
+    """What becomes of the best model."""
+    tracking: Annotated[Tracking | None, BeforeValidator(_none_by_name)] = Tracking()
+    """Where MLflow shows the sweep; `none`: nowhere."""
+    storage: Storage = Storage()
+    """Where checkpoints lie."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """The base of every trial's recipe."""
+        return Recipe(**{name: getattr(self, name) for name in Recipe.model_fields})
+
+    @property
+    def experiment(self) -> str:
+        """MLflow's name for where the sweep is shown."""
+        return (self.tracking and self.tracking.experiment) or self.name
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        explicit = {f"optimizer.{name}" for name in self.optimizer.model_fields_set}
+        problems = [
+            *space_problems(self.recipe, self.space),
+            *point_problems(self.space, self.points),
+            *asha_problems(self.scheduler, self.epochs),
+            *inert_problems(self.recipe, self.space, explicit),
+        ]
+        if problems:
+            raise SweepError(f"sweep {self.name}", problems)
+        return self

@@ -1,0 +1,126 @@
+"""Rules that hold between the fields of a sweep: pure functions that return every problem they find."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from pydantic import ValidationError
+
+from hpo.errors import Problem, SpaceError
+from hpo.records import Params, ParamValue
+from hpo.scheduling import Asha, Scheduler
+from hpo.spaces.domain import Domain, shown
+from hpo.spaces.space import Space
+from hpo.sweep.wording import requirement
+from hpo.training.recipe import Recipe, flatten, kinds_of, with_params
+
+
+def space_problems(recipe: Recipe, space: Space) -> list[Problem]:
+    """Every path must exist in the recipe, under every kind that is searched, and every value must fit its field."""
+    if not space:
+        message = "must hold at least one domain, but is empty. Add one, such as optimizer.lr: loguniform(1e-4, 1)."
+        return [Problem(key="space", message=message)]
+    found = ((path, _path_problem(recipe, space, path, domain)) for path, domain in space.items())
+    return [Problem(key=f"space.{path}", message=message) for path, message in found if message]
+
+
+def point_problems(space: Space, points: Sequence[Params]) -> list[Problem]:
+    """Every point must name searched paths and lie within their domains."""
+    return list(_point_problems(space, points))
+
+
+def asha_problems(scheduler: Scheduler, epochs: int) -> list[Problem]:
+    """There must be a rung before the end."""
+    if not isinstance(scheduler, Asha) or scheduler.min_epochs < epochs:
+        return []
+    message = (
+        f"must be below epochs, which is {epochs}, but got {scheduler.min_epochs}: no trial would ever be stopped. "
+        "Lower it, or use scheduler: {kind: none}."
+    )
+    return [Problem(key="scheduler.min_epochs", message=message)]
+
+
+def inert_problems(recipe: Recipe, space: Space, explicit: Iterable[str]) -> list[Problem]:
+    """No setting that was written down may be without effect.
+
+    Args:
+        recipe: the sweep's.
+        space: the sweep's.
+        explicit: paths that the sweep file itself sets.
+    """
+    inert = inert_paths(recipe, space)
+    message = "has no effect, because optimizer.momentum is 0 and is not searched. Delete it, or set momentum above 0."
+    keys = [path for path in inert if path in explicit] + [f"space.{path}" for path in inert if path in space]
+    return [Problem(key=key, message=message) for key in keys]
+
+
+def inert_paths(recipe: Recipe, space: Space) -> list[str]:
+    """Paths that are switched on and yet make no difference to any trial."""
+    values = flatten(recipe.as_tree())
+    without_momentum = values.get("optimizer.momentum") == 0 and "optimizer.momentum" not in space
+    return ["optimizer.nesterov"] if without_momentum and values["optimizer.nesterov"] else []
+
+
+def kind_variants(recipe: Recipe, space: Space, path: str) -> list[Recipe]:
+    """The recipe under every kind that `path` will meet: as it is, where the kind of its section is not searched."""
+    kind_path = f"{path.partition('.')[0]}.kind"
+    if kind_path not in space or path == kind_path:
+        return [recipe]
+    return [with_params(recipe, {kind_path: kind}) for kind in space[kind_path].ends()]
+
+
+def _path_problem(recipe: Recipe, space: Space, path: str, domain: Domain) -> str | None:
+    if path == "epochs":
+        return "must not be searched, for epochs are what the scheduler spends. Drop it, and set epochs in the recipe."
+    try:
+        variants = kind_variants(recipe, space, path)
+    except SpaceError:
+        return None  # the searched kind itself is wrong, and is reported at its own path
+    missing = [variant for variant in variants if path not in flatten(variant.as_tree())]
+    if missing and (message := _unknown_under(path, missing, variants)):
+        return message
+    values = ((variant, value) for variant in variants for value in domain.ends())
+    return next((message for variant, value in values if (message := _misfit(variant, path, value))), None)
+
+
+def _unknown_under(path: str, missing: Sequence[Recipe], variants: Sequence[Recipe]) -> str | None:
+    """Why kinds that the path will meet do not have it; none if no kind ever has it."""
+    section, _, name = path.partition(".")
+    if section not in Recipe.model_fields or name == "kind":
+        return None
+    owners = ", ".join(kind for kind, config in kinds_of(section).items() if name in config.model_fields)
+    kinds = ", ".join(getattr(variant, section).kind for variant in missing)
+    if owners and len(missing) == len(variants):
+        return f"must be a setting of {section}.kind {kinds}, but only {owners} has it. Drop it, or change the kind."
+    if owners:
+        return (
+            f"must exist under every searched {section}.kind, but {kinds} has no such setting: it would need a "
+            f"condition, and conditions are not supported yet. Drop the path, or drop {kinds} from {section}.kind."
+        )
+    return None
+
+
+def _misfit(recipe: Recipe, path: str, value: ParamValue) -> str | None:
+    """Why a recipe cannot have `value` at `path`, if it cannot."""
+    try:
+        with_params(recipe, {path: value})
+    except ValidationError as error:
+        first = error.errors()[0]
+        remedy = "Use randint or choice." if first["type"] == "int_type" else "Change the domain."
+        return f"every value must {requirement(first)}, but the domain holds {shown(value)}. {remedy}"
+    except SpaceError as error:
+        return str(error).removeprefix(f"{path}: ")
+    return None
+
+
+def _point_problems(space: Space, points: Sequence[Mapping[str, ParamValue]]) -> Iterator[Problem]:
+    for number, point in enumerate(points):
+        for path, value in point.items():
+            key = f"points.{number}.{path}"
+            if path not in space:
+                searched = ", ".join(space)
+                message = f"a point may set only what is searched, but {path} is not. Searched are: {searched}."
+                yield Problem(key=key, message=message)
+            elif not space[path].contains(value):
+                domain = space[path].model_dump(mode="json")
+                within = ", ".join(f"{name}: {shown(bound)}" for name, bound in domain.items())
+                message = f"must lie in the domain {{{within}}}, but got {shown(value)}. Change one of the two."
+                yield Problem(key=key, message=message)

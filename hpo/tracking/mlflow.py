@@ -1,0 +1,91 @@
+"""A sweep as MLflow runs: one for the sweep, and nested in it one for each trial."""
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from hpo.records import End, Goal, Params, Report
+from hpo.tracking import entries
+from hpo.tracking.environment import quieten
+from hpo.tracking.location import absolute
+from hpo.tracking.outbox import Outbox, Runs
+from hpo.tracking.tracker import SweepStatus
+
+
+class MlflowTracker:
+    """Writes to MLflow from a background thread, which also imports it and makes the store.
+
+    Made again for the same `sweep_id`, it finds its runs by their tags and goes on with them.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        experiment: str,
+        sweep_id: str,
+        *,
+        metric: str,
+        goal: Goal,
+        tags: Mapping[str, str],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Nothing is opened before the first call.
+
+        Args:
+            uri: of an MLflow server, or of a database; a relative `sqlite:///` path counts from the current folder.
+            experiment: made if there is none of this name. Artifacts of a local database lie beside it, in `mlruns`.
+            sweep_id: the name of the sweep's run; its trials are `sweep_id/trial_id`.
+            metric: the objective; trials that complete get it once more as `final_<metric>`.
+            goal: which way the objective is better.
+            tags: more of the sweep's run, such as hpo.version and hpo.generation.
+            clock: seconds since the epoch.
+        """
+        self._metric = metric
+        self._clock = clock
+        self._open_trials: set[int] = set()
+        begin = entries.begun({**tags, "hpo.metric": metric, "hpo.goal": goal.value}, self._now_ms())
+        self._outbox = Outbox(partial(_open_runs, absolute(uri), experiment, sweep_id, begin))
+
+    def start(self, trial_id: int, params: Params) -> None:
+        """See `Tracker`."""
+        self._open_trials.add(trial_id)
+        self._outbox.put(entries.started(trial_id, params, self._now_ms()))
+
+    def log(self, report: Report) -> None:
+        """See `Tracker`."""
+        self._outbox.put(entries.reported(report, self._now_ms()))
+
+    def end(self, trial_id: int, end: End) -> None:
+        """See `Tracker`."""
+        self._open_trials.discard(trial_id)
+        self._outbox.put(entries.ended(trial_id, end, self._metric, self._now_ms()))
+
+    def log_artifact(self, path: Path) -> None:
+        """See `Tracker`."""
+        self._outbox.put(entries.Entry(trial_id=None, artifact=path.absolute()))
+
+    def run_id(self, trial_id: int, timeout_s: float = 60.0) -> str | None:
+        """See `Tracker`."""
+        return self._outbox.run_id(trial_id, timeout_s)
+
+    def finish(
+        self, summary: Mapping[str, float | int | str], status: SweepStatus, timeout_s: float = 60.0
+    ) -> str | None:
+        """See `Tracker`."""
+        now_ms = self._now_ms()
+        for trial_id in sorted(self._open_trials):
+            self._outbox.put(entries.left_open(trial_id, status, now_ms))
+        self._outbox.put(entries.finished(summary, status, now_ms))
+        return self._outbox.close(timeout_s)
+
+    def _now_ms(self) -> int:
+        return round(self._clock() * 1000)
+
+
+def _open_runs(uri: str, experiment: str, sweep_id: str, begin: entries.Entry) -> Runs:
+    """Called in the background thread: the import takes a second, a fresh database three."""
+    quieten()
+    from hpo.tracking.runs import open_runs  # noqa: PLC0415 - see above
+
+    return open_runs(uri, experiment, sweep_id, begin)

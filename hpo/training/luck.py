@@ -1,0 +1,26 @@
+"""The luck that all trials of a seed index share: one draw serves every lane, and comparisons are paired."""
+
+from dataclasses import dataclass
+
+import torch
+
+from hpo.training.seeds import derive_seed, make_generator
+
+_SEEDS = 1 << 63
+
+
+@dataclass(frozen=True)
+class Luck:
+    """Draws by (sweep seed, seed index, epoch, step, purpose), never by what was drawn before."""
+
+    seed: int
+    seed_index: int
+
+    def order(self, epoch: int, num_examples: int) -> torch.Tensor:
+        """The order of the training examples in `epoch`, [num_examples] int64; batch sizes cut it differently."""
+        return torch.randperm(num_examples, generator=make_generator(self.seed, self.seed_index, "order", epoch))
+
+    def step_seeds(self, epoch: int, num_steps: int) -> list[int]:
+        """For torch's global generator at each step of `epoch`, from which layers and augmentations draw."""
+        first = derive_seed(self.seed, self.seed_index, "step", epoch)
+        return [(first + step) % _SEEDS for step in range(num_steps)]

@@ -1,0 +1,12 @@
+"""Networks: `model.build(input_shape, num_classes)` returns a plain `nn.Module` from [B, *input_shape] to logits [B, C]."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from hpo.training.models.cnn import Cnn
+from hpo.training.models.mlp import Mlp
+
+Model = Annotated[Mlp | Cnn, Field(discriminator="kind")]
+
+__all__ = ["Cnn", "Mlp", "Model"]

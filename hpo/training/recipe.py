@@ -1,0 +1,108 @@
+"""The complete training description of a trial."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, get_args
+
+from pydantic import Field
+
+from hpo.config import Config, JsonTree, per_lane_paths
+from hpo.errors import SpaceError
+from hpo.records import Params, ParamValue
+from hpo.spaces.spelling import did_you_mean
+from hpo.training.initializers import Initializer, KaimingNormal
+from hpo.training.losses import Loss
+from hpo.training.models import Model
+from hpo.training.optimizers import Optimizer, Sgd
+from hpo.training.schedules import Cosine, Schedule
+
+
+class Recipe(Config):
+    """Everything that decides what one trial learns from given data and luck."""
+
+    model: Model
+    """The network."""
+    initializer: Initializer = KaimingNormal()
+    """Of the network's weights."""
+    optimizer: Optimizer = Sgd()
+    """What turns gradients into steps."""
+    schedule: Schedule = Cosine()
+    """The learning rate over progress."""
+    loss: Loss = Loss()
+    """What is minimised in training."""
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    """Examples per step; the last batch of an epoch may be smaller."""
+    epochs: Annotated[int, Field(ge=1)] = 27
+    """Full length, for which the schedule is planned."""
+
+
+def with_params(recipe: Recipe, params: Params) -> Recipe:
+    """`recipe` with the searched values in place.
+
+    Where a `kind` changes, what the new kind shares with the old keeps its value and the rest takes its default.
+
+    Raises:
+        SpaceError: if a path does not exist in the recipe, or a kind does not exist.
+        pydantic.ValidationError: if a value does not fit its field.
+    """
+    tree = recipe.as_tree()
+    for path in sorted(params, key=lambda path: not path.endswith(".kind")):
+        if path.endswith(".kind"):
+            _set_kind(tree, path, params[path])
+        else:
+            _set(tree, path, params[path])
+    return Recipe.model_validate_json(json.dumps(tree))
+
+
+def kinds_of(section: str) -> dict[str, type[Config]]:
+    """What a section of the recipe can be, by `kind`."""
+    annotation = Recipe.model_fields[section].annotation
+    return {member.model_fields["kind"].default: member for member in get_args(annotation) or (annotation,)}
+
+
+def signature(recipe: Recipe) -> str:
+    """What trials must have in common to train as lanes of one program: every field without the `PER_LANE` mark."""
+    per_lane = set(per_lane_paths(recipe))
+    return repr(sorted((path, value) for path, value in flatten(recipe.as_tree()).items() if path not in per_lane))
+
+
+def flatten(tree: Mapping[str, object], prefix: str = "") -> JsonTree:
+    """Nested dicts as one, by dotted path; lists are leaves."""
+    flat: JsonTree = {}
+    for key, value in tree.items():
+        match value:
+            case dict():
+                flat |= flatten(value, f"{prefix}{key}.")
+            case _:
+                flat[prefix + key] = value
+    return flat
+
+
+def _set_kind(tree: JsonTree, path: str, kind: ParamValue) -> None:
+    section = path.removesuffix(".kind")
+    if section not in tree or not isinstance(tree[section], dict):
+        raise _no_such_path(tree, path)
+    kinds = kinds_of(section)
+    if not isinstance(kind, str) or kind not in kinds:
+        guess = did_you_mean(str(kind), kinds)
+        raise SpaceError(f"{path}: must be one of {', '.join(kinds)}, but got {kind}.{guess}")
+    shared = {name: tree[section][name] for name in kinds[kind].model_fields if name in tree[section]}
+    tree[section] = kinds[kind].model_validate_json(json.dumps(shared | {"kind": kind})).as_tree()
+
+
+def _set(tree: JsonTree, path: str, value: ParamValue) -> None:
+    *sections, name = path.split(".")
+    section = tree
+    for key in sections:
+        section = section.get(key, {})
+        if not isinstance(section, dict):
+            raise _no_such_path(tree, path)
+    if name not in section or isinstance(section[name], dict):
+        raise _no_such_path(tree, path)
+    section[name] = value
+
+
+def _no_such_path(tree: JsonTree, path: str) -> SpaceError:
+    paths = flatten(tree)
+    guess = did_you_mean(path, paths) or f" It has: {', '.join(paths)}."
+    return SpaceError(f"{path}: must be a value of the recipe, but there is none.{guess}")

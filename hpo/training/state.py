@@ -1,0 +1,19 @@
+"""All that a trial needs to go on: weights, buffers and optimizer state, by name."""
+
+from dataclasses import dataclass
+
+import torch
+
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialState:
+    """The state of one trial between two epochs; the same whether it trained alone or as a lane."""
+
+    epoch: int
+    """Epochs trained."""
+    module: Tensors
+    """The network's `state_dict`."""
+    optimizer: Tensors
+    """By `kind.parameter`, in `torch.optim`'s words: `momentum_buffer.0.weight`, `exp_avg.0.weight`."""

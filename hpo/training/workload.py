@@ -1,0 +1,32 @@
+"""What a worker needs to train any segment of a sweep."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from hpo.paths import SweepPaths
+from hpo.records import Failure, Report, Segment
+from hpo.training.data.splits import Examples
+from hpo.training.examples import as_tensors
+from hpo.training.loop import train
+
+Trainer = Callable[[Segment], Iterator[Report | Failure]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchWorkload:
+    """Training and validation examples, and where checkpoints go; the test split is never part of it."""
+
+    train: Examples
+    validation: Examples
+    num_classes: int
+    paths: SweepPaths
+
+    def open(self, *, num_threads: int, use_gpu: bool) -> Trainer:
+        """A function that trains segments in this process, with `num_threads` threads a trial."""
+        torch.set_num_threads(num_threads)
+        device = torch.device("cuda" if use_gpu else "cpu")
+        data = as_tensors(self.train, self.validation, self.num_classes, device)
+        return partial(train, data=data, paths=self.paths)

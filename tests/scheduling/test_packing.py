@@ -1,0 +1,41 @@
+from hpo.scheduling.packing import MOST, Standing, cohort_size, full_cohort, remaining_cohort
+
+
+def standing(epoch: int, *trial_ids: int) -> list[Standing]:
+    return [Standing(trial_id=trial_id, epoch=epoch) for trial_id in trial_ids]
+
+
+def test_cohort_size_aims_at_segments_of_equal_time() -> None:
+    assert cohort_size(num_epochs=2, seconds_per_epoch=0.25, num_slots=4) == 4
+    assert cohort_size(num_epochs=6, seconds_per_epoch=0.25, num_slots=4) == 1
+    assert cohort_size(num_epochs=1, seconds_per_epoch=60, num_slots=4) == 1
+    assert cohort_size(num_epochs=1, seconds_per_epoch=0.001, num_slots=4) == MOST
+
+
+def test_cohort_size_begins_small_where_nothing_was_measured() -> None:
+    assert cohort_size(num_epochs=1, seconds_per_epoch=None, num_slots=4) == 1
+
+
+def test_cohort_size_ignores_the_clock_with_one_slot() -> None:
+    sizes = {cohort_size(num_epochs=2, seconds_per_epoch=seconds, num_slots=1) for seconds in (None, 0.001, 10.0)}
+
+    assert sizes == {MOST}
+
+
+def test_full_cohort_prefers_the_deepest_rung_and_the_first_to_arrive() -> None:
+    ready = [*standing(1, 0, 1, 2), *standing(3, 3, 4), *standing(9, 5)]
+
+    cohort = full_cohort(ready, {1: 2, 3: 2, 9: 2})
+
+    assert [waiting.trial_id for waiting in cohort] == [3, 4]
+
+
+def test_full_cohort_leaves_those_who_do_not_fill_one() -> None:
+    assert full_cohort([*standing(1, 0), *standing(3, 1)], {1: 2, 3: 2}) == []
+
+
+def test_remaining_cohort_shares_the_deepest_rung_among_idle_slots() -> None:
+    ready = [*standing(1, 0), *standing(3, 1, 2, 3, 4, 5)]
+
+    assert [waiting.trial_id for waiting in remaining_cohort(ready, num_idle=2)] == [1, 2, 3]
+    assert remaining_cohort([], num_idle=2) == []

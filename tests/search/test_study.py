@@ -1,0 +1,232 @@
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+
+from hpo.errors import SpaceError, StudyError
+from hpo.records import End, EndKind, Params, Report
+from tests.search.opening import SPACE, open_study, read_with_optuna
+
+COMPLETE = End(
+    kind=EndKind.COMPLETE, epoch=3, value=0.9, metrics={"val_accuracy": 0.9, "val_loss": 0.3}, reason={"note": "done"}
+)
+
+
+def report(trial_id: int, epoch: int, value: float = 0.5, checkpoint: str | None = None) -> Report:
+    return Report(trial_id=trial_id, epoch=epoch, metrics={"val_accuracy": value}, checkpoint=checkpoint)
+
+
+def test_ask_gives_running_trials_numbered_from_0_with_the_params_of_the_space(tmp_path: Path) -> None:
+    with open_study(tmp_path) as study:
+        asked = study.ask(3)
+
+        assert study.trials() == asked
+        assert [trial.trial_id for trial in asked] == [0, 1, 2]
+        assert [list(trial.params) for trial in asked] == [list(SPACE)] * 3
+        assert [trial.end for trial in asked] == [None] * 3
+
+
+def test_points_are_tried_first_and_what_they_leave_open_is_proposed(tmp_path: Path) -> None:
+    points: list[Params] = [{"optimizer.lr": 0.1, "model.dropout": 0.15, "model.hidden": (128, 64)}, {"model.depth": 2}]
+
+    with open_study(tmp_path, points=points) as study:
+        first, second, third = study.ask(3)
+
+    assert {path: first.params[path] for path in points[0]} == points[0]
+    assert first.params.keys() == SPACE.keys()
+    assert second.params["model.depth"] == 2
+    assert third.params["optimizer.lr"] != 0.1
+
+
+def test_points_go_on_where_the_study_was_left(tmp_path: Path) -> None:
+    points: list[Params] = [{"model.depth": 2}, {"optimizer.lr": 0.125}]
+    with open_study(tmp_path, points=points) as study:
+        study.ask(1)
+
+    with open_study(tmp_path, points=points) as study:
+        [second] = study.ask(1)
+
+    assert second.params["optimizer.lr"] == 0.125
+
+
+def test_a_point_outside_its_domain_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpaceError, match=r"points\[1\]\.model\.depth: must lie in the space, but 9 does not lie in"):
+        open_study(tmp_path, points=[{"model.depth": 2}, {"model.depth": 9}])
+
+
+def test_a_point_of_a_path_that_is_not_searched_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpaceError, match=r"points\[0\]\.epochs: must lie in the space, but 9 does not lie in it\."):
+        open_study(tmp_path, points=[{"epochs": 9}])
+
+
+def test_everything_told_is_there_after_a_reload(tmp_path: Path) -> None:
+    with open_study(tmp_path) as study:
+        study.ask(3)
+        study.record(report(0, 1, 0.4))
+        study.record(report(0, 3, 0.9, "trial-0.safetensors"))
+        study.tell(0, COMPLETE)
+        study.record(report(2, 1, 0.3, "trial-2.safetensors"))
+        told = study.trials()
+
+    with open_study(tmp_path) as study:
+        reloaded = study.trials()
+
+    assert reloaded == told
+    assert reloaded[0].end == COMPLETE
+    assert reloaded[0].values == {1: 0.4, 3: 0.9}
+    assert reloaded[2].checkpoint == "trial-2.safetensors"
+
+
+def test_only_the_first_report_of_an_epoch_counts(tmp_path: Path) -> None:
+    with open_study(tmp_path) as study:
+        study.ask(1)
+        study.record(report(0, 1, 0.4, "first"))
+        study.record(report(0, 1, 0.7, "second"))
+
+        assert study.trials()[0].values == {1: 0.4}
+        assert study.trials()[0].checkpoint == "first"
+
+
+def test_a_late_report_of_an_earlier_epoch_keeps_the_newer_checkpoint(tmp_path: Path) -> None:
+    with open_study(tmp_path) as study:
+        study.ask(1)
+        study.record(report(0, 3, checkpoint="at 3"))
+    with open_study(tmp_path) as study:
+        study.record(report(0, 1, checkpoint="at 1"))
+
+        assert study.trials()[0].checkpoint == "at 3"
+
+
+def test_a_report_repeated_after_a_crash_brings_the_checkpoint_that_was_lost(tmp_path: Path) -> None:
+    with open_study(tmp_path) as study:
+        study.ask(1)
+        study.record(report(0, 1))
+        study.record(report(0, 1, checkpoint="at 1"))
+
+        assert study.trials()[0].checkpoint == "at 1"
+
+
+def test_a_report_after_the_end_changes_nothing(tmp_path: Path) -> None:
+    with open_study(tmp_path) as study:
+        study.ask(1)
+        study.tell(0, COMPLETE)
+        told = study.trials()
+        study.record(report(0, 9))
+
+        assert study.trials() == told
+
+
+def test_a_report_without_the_metric_is_refused(tmp_path: Path) -> None:
+    with open_study(tmp_path) as study:
+        study.ask(1)
+
+        with pytest.raises(
+            StudyError,
+            match=r"trial 0, epoch 1: a report must hold the metric 'val_accuracy', but holds val_loss\. Report it",
+        ):
+            study.record(Report(trial_id=0, epoch=1, metrics={"val_loss": 0.1}))
+
+
+def test_a_diverged_report_needs_no_metric(tmp_path: Path) -> None:
+    with open_study(tmp_path) as study:
+        study.ask(1)
+        study.record(Report(trial_id=0, epoch=1, metrics={"train_loss": math.nan}, first_bad_step=7))
+
+        assert study.trials()[0].values == {}
+
+
+def test_a_trial_that_was_never_asked_for_is_refused(tmp_path: Path) -> None:
+    with (
+        open_study(tmp_path) as study,
+        pytest.raises(StudyError, match="trial 5: must be one that was asked for, but the study holds 0 others"),
+    ):
+        study.record(report(5, 1))
+
+
+def test_only_the_first_end_counts(tmp_path: Path) -> None:
+    with open_study(tmp_path) as study:
+        study.ask(1)
+        study.tell(0, COMPLETE)
+        study.tell(0, End(kind=EndKind.FAILED, epoch=3))
+
+        assert study.trials()[0].end == COMPLETE
+
+
+@pytest.mark.parametrize("value", [None, math.nan, math.inf])
+def test_complete_without_a_number_is_refused_and_the_trial_runs_on(tmp_path: Path, value: float | None) -> None:
+    with open_study(tmp_path) as study:
+        study.ask(1)
+
+        with pytest.raises(
+            StudyError, match=f"trial 0: a complete trial must have a finite val_accuracy, but has {value}"
+        ):
+            study.tell(0, replace(COMPLETE, value=value))
+
+        assert study.trials()[0].end is None
+
+
+@pytest.mark.parametrize(
+    ("end", "state", "value", "steps"),
+    [
+        (COMPLETE, TrialState.COMPLETE, 0.9, {1: 0.5, 3: 0.9}),
+        (replace(COMPLETE, kind=EndKind.STOPPED), TrialState.PRUNED, 0.9, {1: 0.5, 3: 0.9}),
+        (End(kind=EndKind.DIVERGED, epoch=2, reason={"first_bad_step": 7}), TrialState.PRUNED, None, {1: 0.5}),
+        (End(kind=EndKind.FAILED, epoch=1, reason={"error": "ValueError: x"}), TrialState.FAIL, None, {1: 0.5}),
+        (End(kind=EndKind.TIMED_OUT, epoch=1, reason={"limit_s": 60}), TrialState.FAIL, None, {1: 0.5}),
+    ],
+    ids=lambda case: case.kind.value if isinstance(case, End) else "",
+)
+def test_each_end_is_told_to_optuna(
+    tmp_path: Path, end: End, state: TrialState, value: float | None, steps: dict[int, float]
+) -> None:
+    with open_study(tmp_path) as study:
+        study.ask(1)
+        study.record(report(0, 1))
+        study.tell(0, end)
+
+    [trial] = read_with_optuna(tmp_path)
+    assert trial.state is state
+    assert trial.value == value
+    assert trial.intermediate_values == steps
+    with open_study(tmp_path) as study:
+        assert study.trials()[0].end == end
+
+
+def test_a_trial_that_died_inside_ask_is_failed_and_not_listed(tmp_path: Path) -> None:
+    with open_study(tmp_path) as study:
+        study.ask(1)
+    _create_trial_without_params(tmp_path)
+
+    with open_study(tmp_path) as study:
+        study.ask(1)
+        listed = [trial.trial_id for trial in study.trials()]
+
+    assert listed == [0, 2]
+    assert [trial.state.name for trial in read_with_optuna(tmp_path)] == ["RUNNING", "FAIL", "RUNNING"]
+
+
+def test_a_tell_that_died_half_way_is_finished_when_the_study_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with open_study(tmp_path) as study, monkeypatch.context() as patch:
+        study.ask(1)
+        patch.setattr(RDBStorage, "set_trial_state_values", die)
+        with pytest.raises(KeyboardInterrupt):
+            study.tell(0, COMPLETE)
+
+    with open_study(tmp_path) as study:
+        assert study.trials()[0].end == COMPLETE
+
+    assert [trial.state.name for trial in read_with_optuna(tmp_path)] == ["COMPLETE"]
+
+
+def _create_trial_without_params(folder: Path) -> None:
+    storage = RDBStorage(f"sqlite:///{folder / 'study.db'}")
+    storage.create_new_trial(storage.get_study_id_from_name("hpo"))
+    storage.engine.dispose()

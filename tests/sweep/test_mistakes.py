@@ -1,0 +1,324 @@
+"""Broken sweep files, each with the whole message it must give."""
+
+from pathlib import Path
+
+import pytest
+
+from hpo.errors import SweepError
+from hpo.sweep import load_sweep
+
+SWEEP = """\
+data: {kind: digits}
+model: {kind: mlp}
+metric: {name: val_accuracy, goal: maximize}
+space:
+  optimizer.lr: loguniform(1e-4, 1)
+"""
+SWEEP_KEYS = (
+    "model, initializer, optimizer, schedule, loss, batch_size, epochs, name, data, metric, space, points, sampler, "
+    "scheduler, budget, resources, retries, seed, export, tracking, storage"
+)
+
+
+def replaced(old: str, new: str) -> str:
+    assert old in SWEEP
+    return SWEEP.replace(old, new)
+
+
+def find_mistakes(folder: Path, text: str) -> str:
+    path = folder / "sweep.yaml"
+    path.write_text(text)
+    with pytest.raises(SweepError) as caught:
+        load_sweep(path)
+    return str(caught.value).replace(f"{folder}/", "")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("batchsize: 32", f"batchsize: unknown key. Did you mean `batch_size`? Known keys: {SWEEP_KEYS}."),
+        ("ensemble: {size: 5}", f"ensemble: unknown key. Known keys: {SWEEP_KEYS}."),
+        (
+            "optimizer: {kind: sgd, momentums: 0.9}",
+            (
+                "optimizer.momentums: unknown key. Did you mean `momentum`? "
+                "Known keys: kind, lr, momentum, nesterov, weight_decay."
+            ),
+        ),
+        ("tracking: {url: x}", "tracking.url: unknown key. Did you mean `uri`? Known keys: uri, experiment."),
+        ("epochs: many", 'epochs: must be a whole number, but got "many".'),
+        ("epochs: '27'", 'epochs: must be a whole number, but got "27". Remove the quotes.'),
+        ("epochs: 2.5", "epochs: must be a whole number, but got 2.5."),
+        ("batch_size: 0", "batch_size: must be at least 1, but got 0. Raise it."),
+        ("optimizer: {kind: sgd, lr: -0.1}", "optimizer.lr: must be above 0, but got -0.1. Raise it."),
+        ("optimizer: {kind: sgd, momentum: 1}", "optimizer.momentum: must be below 1, but got 1. Lower it."),
+        ("optimizer: {kind: sgd, nesterov: on}", 'optimizer.nesterov: must be true or false, but got "on".'),
+        (
+            "optimizer: {kind: adam}",
+            "optimizer.kind: must be one of sgd, adamw, but got adam. Did you mean `adamw`?",
+        ),
+        ("optimizer: {lr: 0.1}", "optimizer.kind: is required, but is missing. Add one of: sgd, adamw."),
+        ("scheduler: {kind: asha, eta: 1}", "scheduler.eta: must be at least 2, but got 1. Raise it."),
+        (
+            "scheduler: {kind: asha, min_epochs: 27}",
+            (
+                "scheduler.min_epochs: must be below epochs, which is 27, but got 27: no trial would ever be stopped. "
+                "Lower it, or use scheduler: {kind: none}."
+            ),
+        ),
+        ("scheduler: asha", 'scheduler: must be a mapping of settings, but got "asha". Write {kind: asha}.'),
+        ("budget: 64", "budget: must be a mapping of settings, but got 64."),
+        ("budget: {target: .nan}", "budget.target: must be finite, but got NaN. Write a number."),
+        (
+            "resources: {max_concurrent: many}",
+            'resources.max_concurrent: must be a whole number or be auto, but got "many".',
+        ),
+        (
+            "tracking: off",
+            "tracking: must be none or a mapping such as {uri: http://localhost:5000}, but got off.",
+        ),
+        ("export: {formats: [onnx]}", 'export.formats.0: must be pt2, but got "onnx".'),
+        (
+            "name: My sweep",
+            (
+                "name: must be lower-case letters, digits, - and _, beginning with a letter or digit, "
+                'but got "My sweep".'
+            ),
+        ),
+        (
+            "optimizer: {kind: sgd, nesterov: true, momentum: 0}",
+            (
+                "optimizer.nesterov: has no effect, because optimizer.momentum is 0 and is not searched. "
+                "Delete it, or set momentum above 0."
+            ),
+        ),
+        (
+            "points: [{optimizer.lr: 3}]",
+            (
+                "points.0.optimizer.lr: must lie in the domain {distribution: loguniform, min: 0.0001, max: 1.0}, "
+                "but got 3. Change one of the two."
+            ),
+        ),
+        (
+            "points: [{optimizer.lr: 0.1}, {batch_size: 64}]",
+            (
+                "points.1.batch_size: a point may set only what is searched, but batch_size is not. "
+                "Searched are: optimizer.lr."
+            ),
+        ),
+        ("points: {optimizer.lr: 0.1}", "points: must be a list, but got a mapping."),
+        ("seed: !!int 1", "seed: YAML tags are not allowed, but got tag:yaml.org,2002:int. Write the plain value."),
+    ],
+)
+def test_a_wrong_line_is_explained(tmp_path: Path, line: str, message: str) -> None:
+    mistakes = find_mistakes(tmp_path, SWEEP + line + "\n")
+
+    assert mistakes == f"sweep.yaml:6: {message}"
+
+
+@pytest.mark.parametrize(
+    ("domain", "message"),
+    [
+        (
+            "optimizer.momentum: uniform(0.9, 0)",
+            (
+                "space.optimizer.momentum: `min < max` must hold, but got min=0.9, max=0. "
+                "Swap the bounds, or set the value in the recipe and drop it from the space."
+            ),
+        ),
+        (
+            "optimizer.momentum: unifrom(0, 0.9)",
+            (
+                "space.optimizer.momentum: must be one of uniform, loguniform, quniform, randint, choice, "
+                "but got unifrom. Did you mean `uniform`?"
+            ),
+        ),
+        (
+            "optimizer.momentum: {distribution: uniform, min: 0}",
+            "space.optimizer.momentum.max: is required, but is missing. Add it.",
+        ),
+        (
+            "optimizer.momentum: {distribution: uniform, min: 0, max: 0.9, prior: 0.5}",
+            "space.optimizer.momentum.prior: unknown key. Known keys: distribution, min, max.",
+        ),
+        ("optimizer.momentum: uniform(0, a)", 'space.optimizer.momentum: must be a number, but got "a".'),
+        (
+            "optimizer.momentum: uniform(0, 1)",
+            "space.optimizer.momentum: every value must be below 1, but the domain holds 1.0. Change the domain.",
+        ),
+        (
+            "optimizer.learn_rate: uniform(0.1, 1)",
+            (
+                "space.optimizer.learn_rate: must be a value of the recipe, but there is none. "
+                "Did you mean `optimizer.lr`?"
+            ),
+        ),
+        (
+            "optimizer.beta2: uniform(0.9, 0.99)",
+            (
+                "space.optimizer.beta2: must be a setting of optimizer.kind sgd, but only adamw has it. "
+                "Drop it, or change the kind."
+            ),
+        ),
+        (
+            "initializer.kind: choice(kaiming_normal, he_normal)",
+            (
+                "space.initializer.kind: must be one of constant, normal, xavier_uniform, xavier_normal, "
+                "kaiming_uniform, kaiming_normal, orthogonal, but got he_normal. Did you mean `normal`?"
+            ),
+        ),
+        (
+            "model.hidden: choice(64, 128)",
+            "space.model.hidden: every value must be a list, but the domain holds 64. Change the domain.",
+        ),
+        (
+            "batch_size: uniform(16, 64)",
+            "space.batch_size: every value must be a whole number, but the domain holds 16.0. Use randint or choice.",
+        ),
+        (
+            "epochs: randint(3, 27)",
+            (
+                "space.epochs: must not be searched, for epochs are what the scheduler spends. "
+                "Drop it, and set epochs in the recipe."
+            ),
+        ),
+    ],
+)
+def test_a_wrong_domain_is_explained(tmp_path: Path, domain: str, message: str) -> None:
+    mistakes = find_mistakes(tmp_path, SWEEP + f"  {domain}\n")
+
+    assert mistakes == f"sweep.yaml:6: {message}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "sweep.yaml: must be a mapping, with `key: value` on each line, but is empty."),
+        ("- data", "sweep.yaml: must be a mapping, with `key: value` on each line, but is a list."),
+        (
+            SWEEP + "optimizer: {kind: sgd\n",
+            (
+                "sweep.yaml:7: must be YAML, but: while parsing a flow mapping expected ',' or '}', "
+                "but got '<stream end>'."
+            ),
+        ),
+        (
+            SWEEP + "epochs: 3\nepochs: 4\n",
+            "sweep.yaml:7: epochs: a key must appear once, but line 6 has it too. Delete one of them.",
+        ),
+        (
+            replaced("metric: {name: val_accuracy, goal: maximize}\n", ""),
+            "sweep.yaml: metric: is required, but is missing. Add it.",
+        ),
+        (
+            replaced("maximize", "minimize"),
+            "sweep.yaml:3: metric: val_accuracy must be maximized, but the goal is minimize. Change one of them.",
+        ),
+        (
+            replaced("maximize", "maximise"),
+            'sweep.yaml:3: metric.goal: must be maximize or minimize, but got "maximise". Did you mean `maximize`?',
+        ),
+        (
+            replaced("digits", "digit"),
+            "sweep.yaml:1: data.kind: must be one of digits, fashion_mnist, npz, but got digit. Did you mean `digits`?",
+        ),
+        (replaced("digits", "npz"), "sweep.yaml:1: data.path: is required, but is missing. Add it."),
+        (
+            replaced("mlp", "mlp, hidden: [64, wide]"),
+            'sweep.yaml:2: model.hidden.1: must be a whole number, but got "wide".',
+        ),
+        (
+            replaced("\n  optimizer.lr: loguniform(1e-4, 1)", " {}"),
+            (
+                "sweep.yaml:4: space: must hold at least one domain, but is empty. "
+                "Add one, such as optimizer.lr: loguniform(1e-4, 1)."
+            ),
+        ),
+    ],
+)
+def test_a_wrong_file_is_explained(tmp_path: Path, text: str, message: str) -> None:
+    mistakes = find_mistakes(tmp_path, text)
+
+    assert mistakes == message
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SweepError) as caught:
+        load_sweep(tmp_path / "nowhere.yaml")
+
+    assert str(caught.value) == f"{tmp_path}/nowhere.yaml: no such file. Check the path."
+
+
+def test_all_mistakes_come_at_once_by_line(tmp_path: Path) -> None:
+    text = (
+        "epochs: -1\n"
+        + replaced("(1e-4, 1)", "(0, 1)")
+        + "  batch_sizes: choice(32, 64)\n"
+        + "scheduler: {kind: asha, eta: 1}\n"
+        + "seed: 1\nseed: 2\n"
+    )
+
+    mistakes = find_mistakes(tmp_path, text)
+
+    assert mistakes.splitlines() == [
+        "sweep.yaml:1: epochs: must be at least 1, but got -1. Raise it.",
+        (
+            "sweep.yaml:6: space.optimizer.lr: `min > 0` must hold, but got min=0: a logarithm needs it. "
+            "Raise min, or use uniform."
+        ),
+        "sweep.yaml:7: space.batch_sizes: must be a value of the recipe, but there is none. Did you mean `batch_size`?",
+        "sweep.yaml:8: scheduler.eta: must be at least 2, but got 1. Raise it.",
+        "sweep.yaml:10: seed: a key must appear once, but line 9 has it too. Delete one of them.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SWEEP + "  optimizer.momentum: uniform(0, 0.9)\noptimizer: {kind: adam, momentum: 0.5}\n",
+        SWEEP + "  optimizer.beta2: uniform(0.9, 0.99)\n  optimizer.kind: choice(adamw)\n",
+        replaced("(1e-4, 1)", "(1)") + "points: [{optimizer.lr: 0.1}]\n",
+    ],
+)
+def test_a_mistake_does_not_drag_others_after_it(tmp_path: Path, text: str) -> None:
+    mistakes = find_mistakes(tmp_path, text)
+
+    assert len(mistakes.splitlines()) == 1
+
+
+def test_a_path_that_only_some_searched_kinds_have_is_refused(tmp_path: Path) -> None:
+    text = SWEEP + "  optimizer.kind: choice(sgd, adamw)\n  optimizer.momentum: uniform(0, 0.9)\n"
+
+    mistakes = find_mistakes(tmp_path, text)
+
+    assert mistakes == (
+        "sweep.yaml:7: space.optimizer.momentum: must exist under every searched optimizer.kind, but adamw has no such "
+        "setting: it would need a condition, and conditions are not supported yet. "
+        "Drop the path, or drop adamw from optimizer.kind."
+    )
+
+
+def test_a_mistake_in_a_space_file_names_that_file(tmp_path: Path) -> None:
+    (tmp_path / "mlp.yaml").write_text("model.dropout: uniform(0, 0.5)\nmodel.hiden: choice([1], [2])\n")
+
+    mistakes = find_mistakes(tmp_path, SWEEP + "  file: mlp.yaml\n")
+
+    assert mistakes == (
+        "sweep.yaml:4: space.model.hiden: must be a value of the recipe, but there is none. "
+        "Did you mean `model.hidden`? (in mlp.yaml:2)"
+    )
+
+
+def test_a_missing_space_file_is_named(tmp_path: Path) -> None:
+    mistakes = find_mistakes(tmp_path, replaced("\n  optimizer.lr: loguniform(1e-4, 1)", " nowhere.yaml"))
+
+    assert mistakes == "sweep.yaml:4: space.file: nowhere.yaml: no such file. Check the path."
+
+
+def test_a_broken_space_file_does_not_hide_other_mistakes(tmp_path: Path) -> None:
+    mistakes = find_mistakes(tmp_path, SWEEP + "  file: nowhere.yaml\nepochs: 0\n")
+
+    assert mistakes.splitlines() == [
+        "sweep.yaml:6: space.file: nowhere.yaml: no such file. Check the path.",
+        "sweep.yaml:7: epochs: must be at least 1, but got 0. Raise it.",
+    ]

@@ -1,0 +1,102 @@
+from pathlib import Path
+
+import jsonschema
+import pytest
+from ruamel.yaml import YAML
+
+from hpo.sweep import dump_resolved, load_sweep, sweep_schema
+
+ROOT = Path(__file__).parents[2]
+EXPERIMENTS = sorted(ROOT.glob("experiments/*.yaml"))
+SWEEP = """\
+data: {kind: digits}
+model: {kind: mlp}
+metric: {name: val_accuracy, goal: maximize}
+space:
+  optimizer.lr: loguniform(1e-4, 1)
+"""
+
+
+def validate(text: str) -> None:
+    jsonschema.validate(YAML(typ="safe", pure=True).load(text), sweep_schema())
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_a_resolved_experiment_loads_again_to_an_equal_sweep(path: Path, tmp_path: Path) -> None:
+    sweep = load_sweep(path)
+    resolved = tmp_path / "resolved.yaml"
+
+    resolved.write_text(dump_resolved(sweep))
+
+    assert load_sweep(resolved) == sweep
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "optimizer: {kind: sgd, momentum: 0}",
+        "tracking: none",
+        "tracking: {experiment: '1e-4'}",
+        "  model.hidden: choice([64], [128, 128])",
+        "  initializer.gain: uniform(0.1, 1)\ninitializer: {kind: orthogonal}",
+        "export: {formats: []}",
+        "points: [{optimizer.lr: 0.30000000000000004}]",
+    ],
+)
+def test_a_resolved_sweep_loads_again_whatever_is_set(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(SWEEP + line + "\n")
+    sweep = load_sweep(path)
+
+    path.write_text(dump_resolved(sweep))
+
+    assert load_sweep(path) == sweep
+
+
+def test_a_resolved_sweep_says_every_default(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(SWEEP)
+
+    resolved = dump_resolved(load_sweep(path))
+
+    assert resolved.startswith("name: sweep\ndata: {kind: digits, validation: 0.2, test: 0.2}\n")
+    assert "optimizer: {kind: sgd, lr: 0.1, momentum: 0.9, nesterov: true, weight_decay: 0.0005}\n" in resolved
+    assert "scheduler: {kind: asha, min_epochs: 1, eta: 3}\n" in resolved
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_the_schema_accepts_every_experiment_and_its_resolved_form(path: Path) -> None:
+    validate(path.read_text())
+    validate(dump_resolved(load_sweep(path)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SWEEP + "batchsize: 3\n",
+        SWEEP + "epochs: many\n",
+        SWEEP.replace("loguniform(1e-4, 1)", "from 1e-4 to 1"),
+        SWEEP.replace("kind: mlp", "kind: lstm"),
+    ],
+)
+def test_the_schema_refuses_what_loading_refuses(text: str) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        validate(text)
+
+
+def test_the_schema_accepts_short_ways_to_write() -> None:
+    validate(SWEEP.partition("space:")[0] + "space: core.yaml\ntracking: none\n")
+
+
+@pytest.mark.parametrize(
+    ("space", "model"),
+    [("core", "{kind: mlp}"), ("core", "{kind: cnn}"), ("mlp", "{kind: mlp}"), ("cnn", "{kind: cnn}")],
+)
+def test_every_space_file_fits_the_model_it_is_for(space: str, model: str, tmp_path: Path) -> None:
+    path = tmp_path / "sweep.yaml"
+    file = ROOT / "search_spaces" / f"{space}.yaml"
+    path.write_text(SWEEP.partition("space:")[0].replace("{kind: mlp}", model) + f"space: {file}\n")
+
+    sweep = load_sweep(path)
+
+    assert len(sweep.space) >= 4

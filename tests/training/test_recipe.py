@@ -1,0 +1,101 @@
+import pytest
+from pydantic import ValidationError
+
+from hpo.errors import SpaceError
+from hpo.records import ParamValue
+from hpo.training.initializers import Orthogonal
+from hpo.training.models import Cnn, Mlp
+from hpo.training.optimizers import AdamW, Sgd
+from hpo.training.recipe import Recipe, flatten, kinds_of, signature, with_params
+
+RECIPE = Recipe(model=Mlp(hidden=(32,)), optimizer=Sgd(lr=0.3, momentum=0.5, weight_decay=0.0))
+
+
+def test_with_params_sets_dotted_paths_and_keeps_the_rest() -> None:
+    recipe = with_params(RECIPE, {"optimizer.lr": 0.01, "model.hidden": (8, 8), "batch_size": 16})
+
+    assert recipe.optimizer == Sgd(lr=0.01, momentum=0.5, weight_decay=0.0)
+    assert recipe.model == Mlp(hidden=(8, 8))
+    assert recipe.batch_size == 16
+    assert recipe.epochs == RECIPE.epochs
+
+
+def test_with_params_leaves_the_base_as_it_was() -> None:
+    with_params(RECIPE, {"optimizer.lr": 0.01})
+
+    assert RECIPE.optimizer == Sgd(lr=0.3, momentum=0.5, weight_decay=0.0)
+
+
+def test_a_new_kind_keeps_what_it_shares_and_drops_what_it_does_not_have() -> None:
+    recipe = with_params(RECIPE, {"optimizer.kind": "adamw"})
+
+    assert recipe.optimizer == AdamW(lr=0.3, weight_decay=0.0)
+
+
+@pytest.mark.parametrize("paths", [("optimizer.beta2", "optimizer.kind"), ("optimizer.kind", "optimizer.beta2")])
+def test_kinds_are_set_first_whatever_the_order(paths: tuple[str, ...]) -> None:
+    values: dict[str, ParamValue] = {"optimizer.kind": "adamw", "optimizer.beta2": 0.95}
+
+    recipe = with_params(RECIPE, {path: values[path] for path in paths})
+
+    assert recipe.optimizer == AdamW(lr=0.3, weight_decay=0.0, beta2=0.95)
+
+
+def test_a_kind_without_settings_needs_only_its_name() -> None:
+    recipe = with_params(RECIPE, {"initializer.kind": "orthogonal"})
+
+    assert recipe.initializer == Orthogonal()
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("optimizer.learn_rate", "optimizer.learn_rate: must be a value of the recipe, but there is none."),
+        ("lr", "Did you mean `optimizer.lr`?"),
+        ("optimizer", "Did you mean `optimizer.kind`?"),
+        (
+            "batch_size.big",
+            "batch_size.big: must be a value of the recipe, but there is none. Did you mean `batch_size`?",
+        ),
+        ("zebra", "It has: model.kind, model.hidden, "),
+        ("zebra.kind", "zebra.kind: must be a value of the recipe, but there is none."),
+        ("epochs.kind", "epochs.kind: must be a value of the recipe, but there is none."),
+    ],
+)
+def test_a_path_that_does_not_exist_is_refused(path: str, message: str) -> None:
+    with pytest.raises(SpaceError) as caught:
+        with_params(RECIPE, {path: "sgd"})
+
+    assert message in str(caught.value)
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(SpaceError) as caught:
+        with_params(RECIPE, {"optimizer.kind": "adam"})
+
+    assert str(caught.value) == "optimizer.kind: must be one of sgd, adamw, but got adam. Did you mean `adamw`?"
+
+
+@pytest.mark.parametrize("value", [-0.1, float("nan"), "0.1", True])
+def test_a_value_that_does_not_fit_its_field_is_refused(value: ParamValue) -> None:
+    with pytest.raises(ValidationError, match="optimizer.sgd.lr"):
+        with_params(RECIPE, {"optimizer.lr": value})
+
+
+def test_kinds_of_lists_what_a_section_can_be() -> None:
+    assert kinds_of("model") == {"mlp": Mlp, "cnn": Cnn}
+    assert list(kinds_of("loss")) == ["cross_entropy"]
+
+
+def test_trials_that_differ_in_per_lane_numbers_share_a_signature() -> None:
+    same = with_params(RECIPE, {"optimizer.lr": 0.01, "optimizer.momentum": 0.1})
+    other = with_params(RECIPE, {"batch_size": 16})
+
+    assert signature(same) == signature(RECIPE)
+    assert signature(other) != signature(RECIPE)
+
+
+def test_flatten_joins_keys_by_dots_and_keeps_lists_whole() -> None:
+    flat = flatten({"model": {"hidden": [8, 8]}, "epochs": 3})
+
+    assert flat == {"model.hidden": [8, 8], "epochs": 3}
