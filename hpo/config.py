@@ -1,6 +1,7 @@
 """What a user writes: frozen, strict, documented under the field."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -10,7 +11,10 @@ JsonTree = dict[str, Any]
 
 
 class Config(BaseModel):
-    """Base of everything that a sweep file can hold. A config *is* its component: it is callable or has the contract's methods."""
+    """Base of everything that a sweep file can hold.
+
+    A config *is* its component: it is callable, or has the contract's methods.
+    """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
@@ -21,25 +25,28 @@ class Config(BaseModel):
         return self.model_dump(mode="json")
 
 
-class _PerLane:
-    """The type of `PER_LANE`."""
+@dataclass(frozen=True)
+class PerLane:
+    """Marks a field that is a number inside the arithmetic, so that trials which differ in it can share one program.
 
-    def __repr__(self) -> str:
-        return "PER_LANE"
+    Signature, packing and stacking derive from this mark alone; every other field is static and separates cohorts.
+    """
+
+    absent: float | None = None
+    """The value at which the piece is not built at all; it is static then."""
 
 
-PER_LANE = _PerLane()
-"""Marks a field that is a number inside the arithmetic, so that trials which differ in it can share one program.
-
-Signature, packing and stacking derive from this mark alone; every other field is static and separates cohorts.
-"""
+PER_LANE = PerLane()
+PER_LANE_UNLESS_0 = PerLane(absent=0.0)
+ONCE = "once"
+"""Marks a field that only decides how training begins: static, but it separates nobody."""
 
 
 def per_lane_paths(config: Config, prefix: str = "") -> Iterator[str]:
-    """Dotted paths of all fields of `config` that carry the `PER_LANE` mark."""
+    """Dotted paths of all fields of `config` in which the trials of a cohort may differ."""
     for name, field in type(config).model_fields.items():
         value = getattr(config, name)
-        if any(mark is PER_LANE or isinstance(mark, _PerLane) for mark in field.metadata):
+        if any(isinstance(mark, PerLane) and value != mark.absent for mark in field.metadata):
             yield prefix + name
         elif isinstance(value, Config):
             yield from per_lane_paths(value, f"{prefix}{name}.")

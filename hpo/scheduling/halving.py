@@ -54,7 +54,8 @@ class Asha(Config):
     def planned_epochs(self, num_trials: int, max_epochs: int) -> float:
         """Epochs that `num_trials` are expected to train, over all of them, if each rung keeps 1/eta."""
         rungs = (0, *self.rungs(max_epochs))
-        return sum(num_trials / self.eta**k * (to - start) for k, (start, to) in enumerate(itertools.pairwise(rungs)))
+        lengths = (to - start for start, to in itertools.pairwise(rungs))
+        return sum(num_trials * length / float(self.eta**k) for k, length in enumerate(lengths))
 
     def trials_per_rung(self, num_trials: int, max_epochs: int) -> tuple[int, ...]:
         """Expected to reach each rung."""

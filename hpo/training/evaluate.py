@@ -1,27 +1,39 @@
-"""Measuring a network on examples it was not trained on."""
+"""Measuring networks on examples they were not trained on."""
+
+from collections.abc import Callable
 
 import torch
-from torch import nn
 from torch.nn import functional
 
 NUM_AT_ONCE = 2048
+"""Examples in one forward pass, over all lanes."""
 
 
-def evaluate(module: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[float, float]:
-    """Mean negative log-likelihood in nats, unsmoothed, and accuracy: exact, as the share of correct examples.
+def evaluate(
+    forward: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, y: torch.Tensor, num_lanes: int = 1
+) -> list[tuple[float, float]]:
+    """Of each lane, the mean negative log-likelihood in nats, unsmoothed, and the accuracy, exact.
 
     Args:
-        module: from [B, ...] to logits [B, C]; left in training mode if it was.
+        forward: from [B, ...] to logits [L, B, C], in evaluation mode.
         x: inputs [n, ...].
         y: class indices [n].
+        num_lanes: L.
     """
-    was_training = module.training
-    module.eval()
-    loss = num_correct = 0.0
+    size = max(1, NUM_AT_ONCE // num_lanes)
+    losses = torch.zeros(num_lanes, dtype=x.dtype, device=x.device)
+    num_correct = torch.zeros(num_lanes, dtype=torch.int64, device=x.device)
     with torch.inference_mode():
-        for inputs, targets in zip(x.split(NUM_AT_ONCE), y.split(NUM_AT_ONCE), strict=True):
-            logits = module(inputs)
-            loss += functional.cross_entropy(logits, targets, reduction="sum").item()
-            num_correct += (logits.argmax(1) == targets).sum().item()
-    module.train(was_training)
-    return loss / len(y), num_correct / len(y)
+        for inputs, targets in zip(x.split(size), y.split(size), strict=True):
+            logits = forward(inputs)
+            wanted = targets.expand(num_lanes, -1)
+            nll = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")
+            losses += nll.view(num_lanes, -1).sum(1)
+            num_correct += (logits.argmax(2) == wanted).sum(1)
+    return [(loss / len(y), num / len(y)) for loss, num in zip(losses.tolist(), num_correct.tolist(), strict=True)]
+
+
+def as_metrics(measured: tuple[float, float], prefix: str = "") -> dict[str, float]:
+    """A loss and an accuracy by name."""
+    loss, accuracy = measured
+    return {f"{prefix}val_loss": loss, f"{prefix}val_accuracy": accuracy}

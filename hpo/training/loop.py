@@ -1,9 +1,12 @@
 """Training a segment: recipes, seeds and checkpoints in, reports and checkpoints out."""
 
+import logging
 import math
 import time
 import traceback
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -11,70 +14,129 @@ import torch
 from hpo.paths import SweepPaths
 from hpo.records import Failure, Report, Segment, TrialSpec
 from hpo.training.checkpoint import read_checkpoint, write_checkpoint
+from hpo.training.choice import LaneChoice, make_program
 from hpo.training.examples import TrainingData
-from hpo.training.luck import Luck
-from hpo.training.recipe import Recipe
-from hpo.training.solo import Epoch, Solo
+from hpo.training.luck import Luck, batch_sizes
+from hpo.training.program import Program, initial_state
+from hpo.training.recipe import Recipe, signature
+from hpo.training.state import TrialState
+
+logger = logging.getLogger(__name__)
 
 
-def train(segment: Segment, data: TrainingData, paths: SweepPaths) -> Iterator[Report | Failure]:
+@dataclass(frozen=True)
+class _Standing:
+    """A trial of the cohort, ready to train."""
+
+    spec: TrialSpec
+    recipe: Recipe
+    state: TrialState
+
+
+def train(segment: Segment, data: TrainingData, paths: SweepPaths, choice: LaneChoice) -> Iterator[Report | Failure]:
     """Train every trial of the cohort from one epoch to the other; one report per trial and epoch.
 
-    A trial's last report follows its checkpoint, so it never speaks of a state that is not on disk. A trial
-    whose code raises yields a failure and the others go on; one whose loss is not finite reports so and ends.
-    torch's global generator is left as it was.
+    Trials of one signature train side by side, as many as `choice` says. A trial's last report follows its
+    checkpoint, so it never speaks of a state that is not on disk. A trial whose code raises yields a failure and the
+    others go on; one whose loss is not finite reports so and ends. torch's global generator is left as it was.
     """
-    for trial in segment.cohort:
+    standing: list[_Standing] = []
+    for spec in segment.cohort:
+        try:
+            standing.append(_prepare(spec, segment, data))
+        except Exception as error:  # noqa: BLE001 - whatever a trial raises becomes its record
+            yield _failure(spec, error)
+    for group in _groups(standing):
+        num_lanes = choice.for_group([trial.recipe for trial in group], [trial.state for trial in group])
+        for chunk in _chunks(group, num_lanes):
+            yield from _train_chunk(chunk, segment, data, paths)
+
+
+def _train_chunk(
+    chunk: Sequence[_Standing], segment: Segment, data: TrainingData, paths: SweepPaths
+) -> Iterator[Report | Failure]:
+    """Side by side, or, if that raises, each alone: reports that come twice are the same."""
+    try:
         with torch.random.fork_rng(devices=[]):
-            try:
-                yield from _train_alone(trial, segment, data, paths)
-            except Exception as error:  # noqa: BLE001 - whatever a trial raises becomes its record
-                yield Failure(
-                    trial_id=trial.trial_id,
-                    error=f"{type(error).__name__}: {error}",
-                    traceback=traceback.format_exc(),
-                )
+            yield from _train_together(chunk, segment, data, paths)
+    except Exception as error:  # noqa: BLE001 - see train
+        if len(chunk) == 1:
+            yield _failure(chunk[0].spec, error)
+            return
+        logger.warning("%d trials cannot train side by side (%s); each trains alone.", len(chunk), error)
+        for trial in chunk:
+            yield from _train_chunk([trial], segment, data, paths)
 
 
-def _train_alone(trial: TrialSpec, segment: Segment, data: TrainingData, paths: SweepPaths) -> Iterator[Report]:
-    recipe = Recipe.model_validate_json(trial.recipe)
-    luck = Luck(segment.seed, trial.seed_index)
-    if segment.from_epoch == 0:
-        solo = Solo.start(recipe, data, luck, trial.trial_id)
-    else:
-        solo = Solo.resume(recipe, data, luck, read_checkpoint(Path(segment.checkpoints[trial.trial_id])))
+def _train_together(
+    chunk: Sequence[_Standing], segment: Segment, data: TrainingData, paths: SweepPaths
+) -> Iterator[Report]:
+    luck = Luck(segment.seed, chunk[0].spec.seed_index)
+    alive = list(chunk)
+    program = make_program([trial.recipe for trial in chunk], data, luck, [trial.state for trial in chunk])
     for epoch in range(segment.from_epoch + 1, segment.to_epoch + 1):
-        started = time.perf_counter()
-        trained = solo.train_epoch(epoch)
-        seconds = time.perf_counter() - started
-        if trained.first_bad_step is not None:
-            yield _diverged(trial, epoch, trained, seconds)
+        reports = _train_epoch(program, alive, epoch, data)
+        for lane, report in enumerate(reports):
+            if epoch == segment.to_epoch and report.first_bad_step is None:
+                path = paths.checkpoint(report.trial_id, epoch, segment.generation, segment.attempt)
+                write_checkpoint(path, program.state(lane, epoch))
+                report = replace(report, checkpoint=str(path))
+            yield report
+        sound = [lane for lane, report in enumerate(reports) if report.first_bad_step is None]
+        if not sound:
             return
-        loss, accuracy = solo.evaluate()
-        if not math.isfinite(loss):
-            last_step = epoch * math.ceil(len(data.train_y) / recipe.batch_size) - 1
-            yield _diverged(trial, epoch, Epoch(train_loss=math.nan, lr=trained.lr, first_bad_step=last_step), seconds)
-            return
-        checkpoint = None
-        if epoch == segment.to_epoch:
-            path = paths.checkpoint(trial.trial_id, epoch, segment.generation, segment.attempt)
-            write_checkpoint(path, solo.state(epoch))
-            checkpoint = str(path)
-        yield Report(
-            trial_id=trial.trial_id,
-            epoch=epoch,
-            metrics={
-                "train_loss": trained.train_loss,
-                "val_loss": loss,
-                "val_accuracy": accuracy,
-                "lr": trained.lr,
-                "seconds": time.perf_counter() - started,
-                "samples_per_second": len(data.train_y) / seconds,
-            },
-            checkpoint=checkpoint,
+        if len(sound) < len(alive):
+            program.keep(sound)
+            alive = [alive[lane] for lane in sound]
+
+
+def _train_epoch(program: Program, trials: Sequence[_Standing], epoch: int, data: TrainingData) -> list[Report]:
+    """The reports of one epoch, without checkpoints; seconds are each trial's share."""
+    num_examples = len(data.train_y)
+    started = time.perf_counter()
+    trained = program.train_epoch(epoch)
+    training_s = (time.perf_counter() - started) / len(trials)
+    is_over = all(end.first_bad_step is not None for end in trained)
+    measured = [{} for _ in trials] if is_over else program.evaluate()
+    seconds = (time.perf_counter() - started) / len(trials)
+    reports = []
+    for trial, end, metrics in zip(trials, trained, measured, strict=True):
+        found = {"lr": end.lr, "seconds": seconds, "samples_per_second": num_examples / training_s}
+        first_bad_step = end.first_bad_step
+        if first_bad_step is None and not all(map(math.isfinite, metrics.values())):
+            first_bad_step = epoch * len(batch_sizes(num_examples, trial.recipe.batch_size)) - 1
+        if first_bad_step is None:
+            found |= {"train_loss": end.train_loss, **metrics}
+        reports.append(
+            Report(trial_id=trial.spec.trial_id, epoch=epoch, metrics=found, first_bad_step=first_bad_step)
         )
+    return reports
 
 
-def _diverged(trial: TrialSpec, epoch: int, trained: Epoch, seconds: float) -> Report:
-    metrics = {"lr": trained.lr, "seconds": seconds}
-    return Report(trial_id=trial.trial_id, epoch=epoch, metrics=metrics, first_bad_step=trained.first_bad_step)
+def _prepare(spec: TrialSpec, segment: Segment, data: TrainingData) -> _Standing:
+    recipe = Recipe.model_validate_json(spec.recipe)
+    if segment.from_epoch == 0:
+        state = initial_state(recipe, data, segment.seed, spec.trial_id)
+    else:
+        state = read_checkpoint(Path(segment.checkpoints[spec.trial_id]))
+    return _Standing(spec, recipe, state)
+
+
+def _groups(trials: Sequence[_Standing]) -> list[list[_Standing]]:
+    """Trials that can share a program: one signature, one luck."""
+    groups = defaultdict(list)
+    for trial in trials:
+        groups[signature(trial.recipe), trial.spec.seed_index].append(trial)
+    return list(groups.values())
+
+
+def _chunks(group: Sequence[_Standing], num_lanes: int) -> Iterator[Sequence[_Standing]]:
+    """As few as hold the group, equally full."""
+    num_chunks = math.ceil(len(group) / num_lanes)
+    for number in range(num_chunks):
+        yield group[number::num_chunks]
+
+
+def _failure(spec: TrialSpec, error: Exception) -> Failure:
+    text = f"{type(error).__name__}: {error}"
+    return Failure(trial_id=spec.trial_id, error=text, traceback="".join(traceback.format_exception(error)))

@@ -6,18 +6,27 @@ import torch
 from pydantic import Field
 from torch.nn import functional
 
-from hpo.config import PER_LANE, Config
+from hpo.config import PER_LANE_UNLESS_0, Config
 
 
 class CrossEntropy(Config):
     """Mean cross-entropy, in nats, with optional label smoothing (Szegedy et al. 2016)."""
 
     kind: Literal["cross_entropy"] = "cross_entropy"
-    label_smoothing: Annotated[float, PER_LANE, Field(ge=0, lt=1)] = 0.0
+    label_smoothing: Annotated[float, PER_LANE_UNLESS_0, Field(ge=0, lt=1)] = 0.0
     """Probability mass spread evenly over all classes. Validation loss is never smoothed."""
 
     def __call__(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         return functional.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+
+    def per_lane(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """logits [L, B, C], targets [B] -> mean loss of each lane [L]; the smoothing is a number or [L]."""
+        log_probs = logits.log_softmax(2)
+        of_targets = log_probs.gather(2, targets.expand(len(logits), -1).unsqueeze(2)).squeeze(2)
+        nll = -of_targets.mean(1)
+        if isinstance(self.label_smoothing, float):
+            return nll  # a smoothing of zero is static, any other is stacked
+        return nll - self.label_smoothing * (log_probs.mean((1, 2)) + nll)
 
 
 Loss = CrossEntropy

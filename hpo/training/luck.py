@@ -20,7 +20,22 @@ class Luck:
         """The order of the training examples in `epoch`, [num_examples] int64; batch sizes cut it differently."""
         return torch.randperm(num_examples, generator=make_generator(self.seed, self.seed_index, "order", epoch))
 
+    def batches(self, epoch: int, num_examples: int, batch_size: int) -> list[torch.Tensor]:
+        """That order, cut as `batch_sizes` says."""
+        return list(self.order(epoch, num_examples).split(batch_sizes(num_examples, batch_size)))
+
     def step_seeds(self, epoch: int, num_steps: int) -> list[int]:
         """For torch's global generator at each step of `epoch`, from which layers and augmentations draw."""
         first = derive_seed(self.seed, self.seed_index, "step", epoch)
         return [(first + step) % _SEEDS for step in range(num_steps)]
+
+
+def batch_sizes(num_examples: int, batch_size: int) -> list[int]:
+    """Of the batches of an epoch; a last single example, which no norm can use, joins the batch before it."""
+    sizes = [batch_size] * (num_examples // batch_size)
+    rest = num_examples % batch_size
+    if rest == 1 and sizes:
+        sizes[-1] += 1
+    elif rest:
+        sizes.append(rest)
+    return sizes

@@ -9,6 +9,7 @@ import torch
 from hpo.training.data.splits import Examples, Splits
 from hpo.training.examples import as_tensors
 from hpo.training.luck import Luck
+from hpo.training.program import initial_state
 from hpo.training.recipe import Recipe
 from hpo.training.solo import Solo
 
@@ -34,13 +35,13 @@ def probe(recipe: Recipe, splits: Splits) -> Cost:
     data = as_tensors(part, splits.validation, splits.num_classes, torch.device("cpu"))
     try:
         with torch.random.fork_rng(devices=[]):
-            solo = Solo.start(recipe, data, Luck(0, 0), trial_id=0)
+            solo = Solo(recipe, data, Luck(0, 0), initial_state(recipe, data, 0, 0))
             solo.train_epoch(1)  # warms up
             training_s = _seconds(lambda: solo.train_epoch(2))
             validation_s = _seconds(solo.evaluate)
     finally:
         torch.set_num_threads(num_threads)
-    state = solo.state(2)
+    state = solo.state(0, 2)
     num_bytes = sum(value.nbytes for value in (*state.module.values(), *state.optimizer.values()))
     seconds = training_s * len(splits.train) / num_tried + validation_s
     return Cost(seconds_per_epoch=seconds, checkpoint_bytes=num_bytes)

@@ -6,7 +6,7 @@ from typing import Annotated, get_args
 
 from pydantic import Field
 
-from hpo.config import Config, JsonTree, per_lane_paths
+from hpo.config import ONCE, PER_LANE_UNLESS_0, Config, JsonTree, per_lane_paths
 from hpo.errors import SpaceError
 from hpo.records import Params, ParamValue
 from hpo.spaces.spelling import did_you_mean
@@ -22,7 +22,7 @@ class Recipe(Config):
 
     model: Model
     """The network."""
-    initializer: Initializer = KaimingNormal()
+    initializer: Annotated[Initializer, ONCE] = KaimingNormal()
     """Of the network's weights."""
     optimizer: Optimizer = Sgd()
     """What turns gradients into steps."""
@@ -30,6 +30,10 @@ class Recipe(Config):
     """The learning rate over progress."""
     loss: Loss = Loss()
     """What is minimised in training."""
+    grad_clip: Annotated[float, PER_LANE_UNLESS_0, Field(ge=0)] = 0.0
+    """Largest norm of a trial's whole gradient (Pascanu et al. 2013); 0: not clipped."""
+    ema_half_life: Annotated[float, PER_LANE_UNLESS_0, Field(ge=0)] = 0.0
+    """Epochs in which a weight's share in the running average of weights halves; 0: no average is kept."""
     batch_size: Annotated[int, Field(ge=1)] = 64
     """Examples per step; the last batch of an epoch may be smaller."""
     epochs: Annotated[int, Field(ge=1)] = 27
@@ -61,9 +65,11 @@ def kinds_of(section: str) -> dict[str, type[Config]]:
 
 
 def signature(recipe: Recipe) -> str:
-    """What trials must have in common to train as lanes of one program: every field without the `PER_LANE` mark."""
-    per_lane = set(per_lane_paths(recipe))
-    return repr(sorted((path, value) for path, value in flatten(recipe.as_tree()).items() if path not in per_lane))
+    """What trials must have in common to train as lanes of one program: every static field that outlasts the start."""
+    free = set(per_lane_paths(recipe))
+    once = tuple(f"{name}." for name, field in Recipe.model_fields.items() if ONCE in field.metadata)
+    fields = flatten(recipe.as_tree()).items()
+    return repr(sorted((path, value) for path, value in fields if path not in free and not path.startswith(once)))
 
 
 def flatten(tree: Mapping[str, object], prefix: str = "") -> JsonTree:

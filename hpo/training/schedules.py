@@ -67,7 +67,8 @@ class Step(Config):
     """Factor of each drop."""
 
     def __call__(self, progress: float) -> float:
-        return _warm_up(progress, self.warmup) or self.gamma ** math.floor(progress / self.every + 1e-9)  # 0.6 / 0.2 is 2.99...
+        num_drops = math.floor(progress / self.every + 1e-9)  # 0.6 / 0.2 is 2.99...
+        return _warm_up(progress, self.warmup) or self.gamma**num_drops
 
 
 Schedule = Annotated[Constant | Cosine | Linear | Step, Field(discriminator="kind")]

@@ -1,6 +1,6 @@
 """All that a trial needs to go on: weights, buffers and optimizer state, by name."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -17,3 +17,5 @@ class TrialState:
     """The network's `state_dict`."""
     optimizer: Tensors
     """By `kind.parameter`, in `torch.optim`'s words: `momentum_buffer.0.weight`, `exp_avg.0.weight`."""
+    averaged: Tensors = field(default_factory=dict)
+    """The running average of `module`; empty where none is kept."""

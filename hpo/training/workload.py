@@ -8,6 +8,7 @@ import torch
 
 from hpo.paths import SweepPaths
 from hpo.records import Failure, Report, Segment
+from hpo.training.choice import LaneChoice, LaneSetting
 from hpo.training.data.splits import Examples
 from hpo.training.examples import as_tensors
 from hpo.training.loop import train
@@ -23,10 +24,11 @@ class TorchWorkload:
     validation: Examples
     num_classes: int
     paths: SweepPaths
+    lanes: LaneSetting = "auto"
 
     def open(self, *, num_threads: int, use_gpu: bool) -> Trainer:
         """A function that trains segments in this process, with `num_threads` threads a trial."""
         torch.set_num_threads(num_threads)
         device = torch.device("cuda" if use_gpu else "cpu")
         data = as_tensors(self.train, self.validation, self.num_classes, device)
-        return partial(train, data=data, paths=self.paths)
+        return partial(train, data=data, paths=self.paths, choice=LaneChoice(self.lanes, data))

@@ -1,23 +1,27 @@
-from hpo.scheduling.packing import MOST, Standing, cohort_size, full_cohort, remaining_cohort
+import pytest
+
+from hpo.scheduling.packing import Standing, cohort_size, full_cohort, most_in_cohort, remaining_cohort
+
+MOST = 16
 
 
-def standing(epoch: int, *trial_ids: int) -> list[Standing]:
-    return [Standing(trial_id=trial_id, epoch=epoch) for trial_id in trial_ids]
+def standing(epoch: int, *trial_ids: int, signature: str = "") -> list[Standing]:
+    return [Standing(trial_id=trial_id, epoch=epoch, signature=signature) for trial_id in trial_ids]
 
 
 def test_cohort_size_aims_at_segments_of_equal_time() -> None:
-    assert cohort_size(num_epochs=2, seconds_per_epoch=0.25, num_slots=4) == 4
-    assert cohort_size(num_epochs=6, seconds_per_epoch=0.25, num_slots=4) == 1
-    assert cohort_size(num_epochs=1, seconds_per_epoch=60, num_slots=4) == 1
-    assert cohort_size(num_epochs=1, seconds_per_epoch=0.001, num_slots=4) == MOST
+    assert cohort_size(num_epochs=2, seconds_per_epoch=0.25, num_slots=4, most=MOST) == 4
+    assert cohort_size(num_epochs=6, seconds_per_epoch=0.25, num_slots=4, most=MOST) == 1
+    assert cohort_size(num_epochs=1, seconds_per_epoch=60, num_slots=4, most=MOST) == 1
+    assert cohort_size(num_epochs=1, seconds_per_epoch=0.001, num_slots=4, most=MOST) == MOST
 
 
 def test_cohort_size_begins_small_where_nothing_was_measured() -> None:
-    assert cohort_size(num_epochs=1, seconds_per_epoch=None, num_slots=4) == 1
+    assert cohort_size(num_epochs=1, seconds_per_epoch=None, num_slots=4, most=MOST) == 1
 
 
 def test_cohort_size_ignores_the_clock_with_one_slot() -> None:
-    sizes = {cohort_size(num_epochs=2, seconds_per_epoch=seconds, num_slots=1) for seconds in (None, 0.001, 10.0)}
+    sizes = {cohort_size(num_epochs=2, seconds_per_epoch=seconds, num_slots=1, most=MOST) for seconds in (None, 0.001, 10.0)}
 
     assert sizes == {MOST}
 
@@ -39,3 +43,16 @@ def test_remaining_cohort_shares_the_deepest_rung_among_idle_slots() -> None:
 
     assert [waiting.trial_id for waiting in remaining_cohort(ready, num_idle=2)] == [1, 2, 3]
     assert remaining_cohort([], num_idle=2) == []
+
+
+def test_a_cohort_takes_those_of_one_signature_together() -> None:
+    ready = [*standing(1, 0, signature="a"), *standing(1, 1, 2, signature="b"), *standing(1, 3, signature="a"), *standing(1, 4)]
+
+    cohort = full_cohort(ready, {1: 4})
+
+    assert [waiting.trial_id for waiting in cohort] == [0, 3, 1, 2]
+
+
+@pytest.mark.parametrize(("num_trials", "num_slots", "most"), [(64, 2, 16), (1000, 2, 125), (1000, 50, 16), (10_000, 2, 128)])
+def test_a_sweep_asks_for_its_trials_in_waves(num_trials: int, num_slots: int, most: int) -> None:
+    assert most_in_cohort(num_trials, num_slots) == most

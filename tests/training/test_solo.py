@@ -13,8 +13,9 @@ from hpo.training.models import Cnn, Mlp
 from hpo.training.optimizers import AdamW, Sgd
 from hpo.training.recipe import Recipe
 from hpo.training.schedules import Cosine
+from hpo.training.program import initial_module, initial_state
 from hpo.training.seeds import make_generator
-from hpo.training.solo import Solo, initial_module
+from hpo.training.solo import Solo
 
 LUCK = Luck(seed=3, seed_index=0)
 EPOCHS = 3
@@ -25,6 +26,10 @@ def data() -> TrainingData:
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randn(50, 1, 4, 4, generator=generator), torch.randint(3, (50,), generator=generator)
     return TrainingData(train_x=x[:40], train_y=y[:40], validation_x=x[40:], validation_y=y[40:], num_classes=3)
+
+
+def start(recipe: Recipe, data: TrainingData, trial_id: int = 0) -> Solo:
+    return Solo(recipe, data, LUCK, initial_state(recipe, data, LUCK.seed, trial_id))
 
 
 def decaying(module: nn.Module) -> list[dict[str, object]]:
@@ -56,8 +61,8 @@ def test_training_equals_a_plain_torch_loop(
     data: TrainingData,
 ) -> None:
     recipe = Recipe(model=model, optimizer=optimizer, schedule=Cosine(warmup=0.25), batch_size=16, epochs=EPOCHS)
-    solo = Solo.start(recipe, data, LUCK, trial_id=5)
-    ours = [solo.train_epoch(epoch).train_loss for epoch in range(1, EPOCHS + 1)]
+    solo = start(recipe, data, trial_id=5)
+    ours = [solo.train_epoch(epoch)[0].train_loss for epoch in range(1, EPOCHS + 1)]
 
     module = initial_module(recipe, data, LUCK.seed, 5)
     theirs, total = [], EPOCHS * 3
@@ -82,15 +87,14 @@ def test_training_equals_a_plain_torch_loop(
 def test_a_resumed_trial_goes_on_exactly_where_it_was(optimizer: Sgd | AdamW, data: TrainingData) -> None:
     model = Mlp(hidden=(8,), norm="batch", dropout=0.3)
     recipe = Recipe(model=model, optimizer=optimizer, batch_size=16, epochs=EPOCHS)
-    undisturbed = Solo.start(recipe, data, LUCK, trial_id=0)
-    losses = [undisturbed.train_epoch(epoch).train_loss for epoch in (1, 2, 3)]
+    undisturbed = start(recipe, data)
+    losses = [undisturbed.train_epoch(epoch)[0].train_loss for epoch in (1, 2, 3)]
 
-    first = Solo.start(recipe, data, LUCK, trial_id=0)
+    first = start(recipe, data)
     first.train_epoch(1)
-    state = first.state(1)
-    second = Solo.resume(recipe, data, LUCK, state)
+    second = Solo(recipe, data, LUCK, first.state(0, 1))
 
-    assert [second.train_epoch(epoch).train_loss for epoch in (2, 3)] == losses[1:]
+    assert [second.train_epoch(epoch)[0].train_loss for epoch in (2, 3)] == losses[1:]
     assert second.evaluate() == undisturbed.evaluate()
 
 
@@ -111,20 +115,19 @@ def test_initial_weights_differ_between_trials(data: TrainingData) -> None:
 
 def test_training_ends_at_the_first_loss_that_is_not_finite(data: TrainingData) -> None:
     recipe = Recipe(model=Mlp(hidden=(8,)), optimizer=Sgd(lr=1e30), schedule=Cosine(warmup=0), batch_size=16, epochs=EPOCHS)
-    solo = Solo.start(recipe, data, LUCK, trial_id=0)
+    solo = start(recipe, data)
 
-    epoch = solo.train_epoch(1)
+    [epoch] = solo.train_epoch(1)
 
     assert epoch.first_bad_step in (1, 2)
     assert math.isnan(epoch.train_loss)
 
 
 def test_evaluation_counts_every_example_once(data: TrainingData) -> None:
-    solo = Solo.start(Recipe(model=Mlp(hidden=(8,))), data, LUCK, trial_id=0)
-    module = initial_module(solo.recipe, data, LUCK.seed, 0).eval()
-    logits = module(data.validation_x)
+    recipe = Recipe(model=Mlp(hidden=(8,)))
+    logits = initial_module(recipe, data, LUCK.seed, 0).eval()(data.validation_x)
 
-    loss, accuracy = solo.evaluate()
+    [metrics] = start(recipe, data).evaluate()
 
-    assert loss == pytest.approx(nn.functional.cross_entropy(logits, data.validation_y).item())
-    assert accuracy == (logits.argmax(1) == data.validation_y).sum().item() / 10
+    assert metrics["val_loss"] == pytest.approx(nn.functional.cross_entropy(logits, data.validation_y).item())
+    assert metrics["val_accuracy"] == (logits.argmax(1) == data.validation_y).sum().item() / 10

@@ -22,7 +22,7 @@ class FashionMnist(Config):
 
     kind: Literal["fashion_mnist"] = "fashion_mnist"
     folder: Annotated[Path, Field(strict=False)] = Path("/usr/share/datasets/fashion-mnist")
-    """Holds {train,t10k}-{images-idx3,labels-idx1}-ubyte, gzipped or not; Debian's dataset-fashion-mnist puts them there."""
+    """Holds {train,t10k}-{images-idx3,labels-idx1}-ubyte, gzipped or not; Debian's dataset-fashion-mnist is there."""
     validation: Annotated[float, Field(gt=0, lt=1)] = 1 / 6
     """Share of the 60 000 training images that trials are measured on; the 10 000 test images are kept from them."""
 
@@ -52,7 +52,8 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
         raw = gzip.decompress(zipped.read_bytes()) if zipped.exists() else path.read_bytes()
     except FileNotFoundError:
         raise DataError(
-            f"{path}[.gz]: no such file. Install Debian's dataset-fashion-mnist, or set `data.folder` to a folder of IDX files."
+            f"{path}[.gz]: no such file. Install Debian's dataset-fashion-mnist, or set `data.folder` to a folder of "
+            "IDX files."
         ) from None
     except (OSError, EOFError) as error:
         raise DataError(f"{zipped}: must be gzip, but {error}.") from error

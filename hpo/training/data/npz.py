@@ -37,7 +37,8 @@ class Npz(Config):
         test: float | Examples = self.test
         if arrays.keys() >= {"x_test", "y_test"}:
             test = _as_examples(self.path, arrays["x_test"], arrays["y_test"])
-        return split(_as_examples(self.path, arrays["x"], arrays["y"]), validation=self.validation, test=test, seed=seed)
+        examples = _as_examples(self.path, arrays["x"], arrays["y"])
+        return split(examples, validation=self.validation, test=test, seed=seed)
 
 
 def read_npz(path: Path) -> dict[str, npt.NDArray[np.generic]]:

@@ -5,8 +5,9 @@ from typing import Annotated
 from pydantic import Field
 
 from hpo.training.models.cnn import Cnn
+from hpo.training.models.custom import Custom
 from hpo.training.models.mlp import Mlp
 
-Model = Annotated[Mlp | Cnn, Field(discriminator="kind")]
+Model = Annotated[Mlp | Cnn | Custom, Field(discriminator="kind")]
 
-__all__ = ["Cnn", "Mlp", "Model"]
+__all__ = ["Cnn", "Custom", "Mlp", "Model"]

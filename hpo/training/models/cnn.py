@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import nn
 
-from hpo.config import PER_LANE, Config
+from hpo.config import PER_LANE_UNLESS_0, Config
 from hpo.training.models.layers import Activation, Dropout, make_activation
 
 
@@ -26,7 +26,7 @@ class Cnn(Config):
     """After every block and the dense layer."""
     norm: Literal["none", "batch"] = "batch"
     """Of every block."""
-    dropout: Annotated[float, PER_LANE, Field(ge=0, lt=1)] = 0.0
+    dropout: Annotated[float, PER_LANE_UNLESS_0, Field(ge=0, lt=1)] = 0.0
     """Rate before the output layer, after every norm."""
 
     def build(self, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
@@ -42,13 +42,13 @@ class Cnn(Config):
                 f"{least} x {least}, but the data have shape {list(input_shape)}. Use fewer channels, or an mlp."
             )
         layers: list[nn.Module] = []
-        width, height_width = input_shape[0], input_shape[1:]
+        width, *height_width = input_shape
         for channels in self.channels:
             layers += [nn.Conv2d(width, channels, 3, padding=1, bias=self.norm == "none"), nn.MaxPool2d(2)]
             if self.norm == "batch":
                 layers.append(nn.BatchNorm2d(channels))
             layers.append(make_activation(self.activation))
-            width, height_width = channels, tuple(size // 2 for size in height_width)
+            width, height_width = channels, [size // 2 for size in height_width]
         layers += [nn.Flatten(), nn.Linear(width * math.prod(height_width), self.hidden)]
         layers.append(make_activation(self.activation))
         if self.dropout > 0:

@@ -20,6 +20,10 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
+ELEMENTWISE = frozenset(_ACTIVATIONS.values())
+"""Modules that treat every number alone, whatever the shape."""
+
+
 def make_activation(name: Activation) -> nn.Module:
     """torch's module of that name."""
     return _ACTIVATIONS[name]()
@@ -40,7 +44,11 @@ class Dropout(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x of any shape -> the same shape; elements are dropped with probability `rate`, the rest scaled up."""
-        if not self.training:
-            return x
-        kept = torch.rand(x.shape, device=x.device) >= self.rate
-        return x * (kept / (1 - self.rate)).to(x.dtype)
+        return self.drop(x.unsqueeze(0), self.rate.unsqueeze(0)).squeeze(0) if self.training else x
+
+    @staticmethod
+    def drop(x: torch.Tensor, rates: torch.Tensor) -> torch.Tensor:
+        """x [L, ...], rates [L] -> the same shape; the lanes share the uniforms and differ in the threshold."""
+        rates = rates.view(-1, *(1,) * (x.ndim - 1))
+        kept = torch.rand(x.shape[1:], device=x.device) >= rates
+        return x * (kept / (1 - rates)).to(x.dtype)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import nn
 
-from hpo.config import PER_LANE, Config
+from hpo.config import PER_LANE_UNLESS_0, Config
 from hpo.training.models.layers import Activation, Dropout, make_activation
 
 
@@ -20,7 +20,7 @@ class Mlp(Config):
     """After every hidden layer."""
     norm: Literal["none", "batch"] = "none"
     """Between a hidden layer and its activation."""
-    dropout: Annotated[float, PER_LANE, Field(ge=0, lt=1)] = 0.0
+    dropout: Annotated[float, PER_LANE_UNLESS_0, Field(ge=0, lt=1)] = 0.0
     """Rate after every hidden activation."""
 
     def build(self, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:

@@ -1,17 +1,20 @@
 """Stochastic gradient descent."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import nn
 
 from hpo.config import PER_LANE, Config
-from hpo.training.optimizers.groups import split_by_decay
+from hpo.training.optimizers.groups import Group, over, param_groups
 
 
 class Sgd(Config):
     """SGD with momentum, as `torch.optim.SGD`: the rate stays outside the momentum buffer, decay is coupled."""
+
+    STATE: ClassVar = ("momentum_buffer",)
+    COUNTS_STEPS: ClassVar = False
 
     kind: Literal["sgd"] = "sgd"
     lr: Annotated[float, PER_LANE, Field(gt=0)] = 0.1
@@ -25,13 +28,35 @@ class Sgd(Config):
 
     def make(self, module: nn.Module) -> torch.optim.Optimizer:
         """The optimizer of a trial that trains alone."""
-        decaying, others = split_by_decay(module)
-        groups = [{"params": decaying}, {"params": others, "weight_decay": 0.0}]
         return torch.optim.SGD(
-            [group for group in groups if group["params"]],
+            param_groups(module),
             lr=self.lr,
             momentum=self.momentum,
             nesterov=self.nesterov and self.momentum > 0,
             weight_decay=self.weight_decay,
             fused=True,
+        )
+
+    def update(self, group: Group, rate: torch.Tensor, step: int) -> None:
+        """All lanes at once; see the package."""
+        for param, grad, buffer in zip(group.params, group.grads, group.state["momentum_buffer"], strict=True):
+            momentum = over(self.momentum, param)
+            decayed = grad + over(self.weight_decay, param) * param if group.decays else grad
+            buffer.mul_(momentum).add_(decayed)
+            direction = decayed + momentum * buffer if self.nesterov else buffer
+            param.sub_(over(rate, param) * direction)
+
+    def update_one(self, group: Group, rate: float, step: int) -> None:
+        """One lane; see the package."""
+        torch._fused_sgd_(
+            group.params,
+            group.grads,
+            group.state["momentum_buffer"] if self.momentum > 0 else [],
+            weight_decay=self.weight_decay if group.decays else 0.0,
+            momentum=self.momentum,
+            lr=rate,
+            dampening=0.0,
+            nesterov=self.nesterov and self.momentum > 0,
+            maximize=False,
+            is_first_step=False,
         )

@@ -1,0 +1,192 @@
+"""Several trials as lanes of one program: their states stacked, one forward and one backward pass for all.
+
+Every tensor has a leading lane axis; no operation mixes lanes, so a lane that is lost to NaN disturbs none.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch.func import functional_call, vmap
+
+from hpo.training.evaluate import as_metrics, evaluate
+from hpo.training.examples import TrainingData
+from hpo.training.fused import can_fuse, fused_forward
+from hpo.training.luck import Luck
+from hpo.training.optimizers.groups import Group, has_decay, over
+from hpo.training.program import Epoch, average_into, share_kept
+from hpo.training.recipe import Recipe
+from hpo.training.stacking import stack_configs, stack_tensors
+from hpo.training.state import Tensors, TrialState
+
+
+class Lanes:
+    """A `Program` of trials that share a signature and their luck."""
+
+    def __init__(self, recipes: Sequence[Recipe], data: TrainingData, luck: Luck, states: Sequence[TrialState]) -> None:
+        """Begin at `states`, one for each recipe, all at the same epoch; they are left as they are."""
+        self._data = data
+        self._luck = luck
+        self._template = recipes[0].model.build(data.input_shape, data.num_classes).to(data.train_x)
+        self._is_fused = can_fuse(self._template)
+        self._begin(recipes, states)
+
+    def train_epoch(self, epoch: int) -> list[Epoch]:
+        """See `Program`; a lane whose loss was not finite goes on, void, to the end of the epoch."""
+        data = self._data
+        batches = self._luck.batches(epoch, len(data.train_y), self._recipes[0].batch_size)
+        seeds = self._luck.step_seeds(epoch, len(batches))
+        first_step = (epoch - 1) * len(batches)
+        rates = self._rates(first_step, len(batches))
+        rates_on_device = data.train_x.new_tensor(rates)
+        self._template.train()
+        loss_sum = data.train_x.new_zeros(len(self._recipes))
+        first_bad = torch.full_like(loss_sum, -1, dtype=torch.int64)
+        for number, (indices, seed) in enumerate(zip(batches, seeds, strict=True)):
+            torch.manual_seed(seed)
+            here = indices.to(data.train_y.device)
+            losses = self._step(data.train_x[here], data.train_y[here], rates[number], rates_on_device[number])
+            loss_sum += losses * len(indices)
+            first_bad = torch.where((first_bad < 0) & ~losses.isfinite(), first_step + number, first_bad)
+            if self._averaged:
+                average_into(list(self._averaged.values()), self._state_values(), self._kept(len(batches)))
+        means, bad_steps = (loss_sum / len(data.train_y)).tolist(), first_bad.tolist()
+        return [
+            Epoch(train_loss=mean, lr=rate, first_bad_step=bad if bad >= 0 else None)
+            for mean, rate, bad in zip(means, rates[-1], bad_steps, strict=True)
+        ]
+
+    def evaluate(self) -> list[dict[str, float]]:
+        """See `Program`."""
+        self._template.eval()
+        metrics = [as_metrics(measured) for measured in self._evaluate(self._tensors)]
+        if self._averaged:
+            averages = self._evaluate(self._tensors | self._averaged)
+            metrics = [raw | as_metrics(average, "ema_") for raw, average in zip(metrics, averages, strict=True)]
+        return metrics
+
+    def state(self, lane: int, epoch: int) -> TrialState:
+        """See `Program`; a view, which the next step changes."""
+        optimizer = {
+            f"{kind}.{name}": value[lane]
+            for kind, values in self._state.items()
+            for name, value in zip(self._params, values, strict=True)
+        }
+        if self._optimizer.COUNTS_STEPS:
+            optimizer |= {f"step.{name}": torch.tensor(float(self._num_steps)) for name in self._params}
+        return TrialState(
+            epoch=epoch,
+            module={name: self._tensors[name].detach()[lane] for name in self._names},
+            optimizer=optimizer,
+            averaged={name: value[lane] for name, value in self._averaged.items()},
+        )
+
+    def keep(self, lanes: Sequence[int]) -> None:
+        """See `Program`."""
+        self._begin([self._recipes[lane] for lane in lanes], [self.state(lane, epoch=0) for lane in lanes])
+
+    def _begin(self, recipes: Sequence[Recipe], states: Sequence[TrialState]) -> None:
+        """Lay recipes and states out with a leading lane axis, contiguous."""
+        like = self._data.train_x
+        modules = [recipe.model.build(self._data.input_shape, self._data.num_classes).to(like) for recipe in recipes]
+        for module, state in zip(modules, states, strict=True):
+            module.load_state_dict(state.module)
+        self._recipes = recipes
+        self._params = stack_tensors([dict(module.named_parameters()) for module in modules])
+        self._tensors = self._params | stack_tensors([dict(module.named_buffers()) for module in modules])
+        self._names = list(states[0].module)
+        self._averaged: Tensors = {}
+        if recipes[0].ema_half_life > 0:
+            self._averaged = stack_tensors([state.averaged or state.module for state in states])
+        self._loss = stack_configs([recipe.loss for recipe in recipes], like)
+        self._optimizer = stack_configs([recipe.optimizer for recipe in recipes], like)
+        self._grad_clip = like.new_tensor([recipe.grad_clip for recipe in recipes])
+        self._state = {
+            kind: [_optimizer_state(states, f"{kind}.{name}", param) for name, param in self._params.items()]
+            for kind in self._optimizer.STATE
+        }
+        self._num_steps = int(next((v for k, v in states[0].optimizer.items() if k.startswith("step.")), 0))
+        for param in self._params.values():
+            param.requires_grad_()
+
+    def _step(self, x: torch.Tensor, y: torch.Tensor, rates: Sequence[float], on_device: torch.Tensor) -> torch.Tensor:
+        """One update of every lane at its learning rate; the losses [L] before it."""
+        losses = self._loss.per_lane(self._forward(self._tensors, x), y)
+        grads = torch.autograd.grad(losses.sum(), list(self._params.values()))
+        grads = [grad.contiguous() for grad in grads]  # fused kernels take the layout for granted
+        with torch.no_grad():
+            self._num_steps += 1
+            grads = self._clipped(grads) if self._recipes[0].grad_clip > 0 else grads
+            if self._optimizer.update_one is not None and x.device.type == "cpu":
+                self._update_one_by_one(grads, rates)
+            else:
+                params = [param.detach() for param in self._params.values()]
+                for group in _groups(params, grads, self._state, lane_axes=1):
+                    self._optimizer.update(group, on_device, self._num_steps)
+        return losses.detach()
+
+    def _forward(self, tensors: Tensors, x: torch.Tensor) -> torch.Tensor:
+        """x [B, ...] -> logits [L, B, C]."""
+        if self._is_fused:
+            return fused_forward(self._template, tensors, x, len(self._recipes))
+        one = lambda lane: functional_call(self._template, lane, (x,))  # noqa: E731 - vmap wants a function of tensors
+        return vmap(one, randomness="same")(tensors)
+
+    def _update_one_by_one(self, grads: Sequence[torch.Tensor], rates: Sequence[float]) -> None:
+        """On a processor a lane's update is memory-bound: one fused pass while its weights are in the cache."""
+        params = zip(*(param.detach().unbind() for param in self._params.values()), strict=True)
+        of_lanes = zip(*(grad.unbind() for grad in grads), strict=True)
+        states = {kind: list(zip(*(v.unbind() for v in values), strict=True)) for kind, values in self._state.items()}
+        for lane, (recipe, param, grad) in enumerate(zip(self._recipes, params, of_lanes, strict=True)):
+            state = {kind: values[lane] for kind, values in states.items()}
+            for group in _groups(param, grad, state, lane_axes=0):
+                recipe.optimizer.update_one(group, rates[lane], self._num_steps)
+
+    def _clipped(self, grads: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """By each lane's own norm, as `torch.nn.utils.clip_grad_norm_`."""
+        norms = torch.stack([grad.flatten(1).norm(dim=1) for grad in grads]).norm(dim=0)
+        factors = (self._grad_clip / (norms + 1e-6)).clamp(max=1.0)
+        return [grad * over(factors, grad) for grad in grads]
+
+    def _evaluate(self, tensors: Tensors) -> list[tuple[float, float]]:
+        data = self._data
+        forward = lambda x: self._forward(tensors, x)  # noqa: E731
+        return evaluate(forward, data.validation_x, data.validation_y, len(self._recipes))
+
+    def _rates(self, first_step: int, num_steps: int) -> list[list[float]]:
+        """Learning rates of an epoch [steps, L], by each lane's own schedule."""
+        total = self._recipes[0].epochs * num_steps
+        return [
+            [recipe.optimizer.lr * recipe.schedule(step / total) for recipe in self._recipes]
+            for step in range(first_step, first_step + num_steps)
+        ]
+
+    def _kept(self, steps_per_epoch: int) -> torch.Tensor:
+        return self._data.train_x.new_tensor(
+            [share_kept(recipe.ema_half_life, steps_per_epoch) for recipe in self._recipes]
+        )
+
+    def _state_values(self) -> list[torch.Tensor]:
+        return [self._tensors[name].detach() for name in self._averaged]
+
+
+def _groups(
+    params: Sequence[torch.Tensor],
+    grads: Sequence[torch.Tensor],
+    state: Mapping[str, Sequence[torch.Tensor]],
+    *,
+    lane_axes: int,
+) -> list[Group]:
+    """Parameters that decay, and those that do not, as `param_groups` parts them."""
+    groups = []
+    for decays in (True, False):
+        chosen = [number for number, param in enumerate(params) if (param.ndim - lane_axes > 1) is decays]
+        pick = lambda values, chosen=chosen: [values[number] for number in chosen]  # noqa: E731
+        if chosen:
+            groups.append(Group(pick(params), pick(grads), {k: pick(v) for k, v in state.items()}, decays))
+    return groups
+
+
+def _optimizer_state(states: Sequence[TrialState], key: str, param: torch.Tensor) -> torch.Tensor:
+    """Stacked over lanes; zero where a trial has none yet, as in `torch.optim`."""
+    zeros = torch.zeros_like(param[0])
+    return torch.stack([state.optimizer.get(key, zeros).to(param) for state in states])
