@@ -11,8 +11,8 @@ NUM_AT_ONCE = 2048
 
 def evaluate(
     forward: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, y: torch.Tensor, num_lanes: int = 1
-) -> list[tuple[float, float]]:
-    """Of each lane, the mean negative log-likelihood in nats, unsmoothed, and the accuracy, exact.
+) -> list[dict[str, float]]:
+    """Of each lane, val_loss: the mean negative log-likelihood in nats, unsmoothed; and val_accuracy: exact.
 
     Args:
         forward: from [B, ...] to logits [L, B, C], in evaluation mode.
@@ -25,15 +25,12 @@ def evaluate(
     num_correct = torch.zeros(num_lanes, dtype=torch.int64, device=x.device)
     with torch.inference_mode():
         for inputs, targets in zip(x.split(size), y.split(size), strict=True):
-            logits = forward(inputs)
+            logits = forward(inputs).to(x.dtype)
             wanted = targets.expand(num_lanes, -1)
             nll = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")
             losses += nll.view(num_lanes, -1).sum(1)
             num_correct += (logits.argmax(2) == wanted).sum(1)
-    return [(loss / len(y), num / len(y)) for loss, num in zip(losses.tolist(), num_correct.tolist(), strict=True)]
-
-
-def as_metrics(measured: tuple[float, float], prefix: str = "") -> dict[str, float]:
-    """A loss and an accuracy by name."""
-    loss, accuracy = measured
-    return {f"{prefix}val_loss": loss, f"{prefix}val_accuracy": accuracy}
+    return [
+        {"val_loss": loss / len(y), "val_accuracy": num / len(y)}
+        for loss, num in zip(losses.tolist(), num_correct.tolist(), strict=True)
+    ]

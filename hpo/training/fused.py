@@ -51,7 +51,7 @@ def _forward(module: nn.Module, tensors: Tensors, prefix: str, x: torch.Tensor) 
                 x = _forward(layer, tensors, f"{prefix}{name}.", x)
             return x
         case nn.Linear():
-            return _Dense.apply(x, tensors[prefix + "weight"], tensors.get(prefix + "bias"))
+            return _dense(x, tensors[prefix + "weight"], tensors.get(prefix + "bias"))
         case nn.Conv2d():
             return _convolve(module, tensors[prefix + "weight"], tensors.get(prefix + "bias"), x)
         case nn.BatchNorm1d() | nn.BatchNorm2d():
@@ -66,12 +66,21 @@ def _forward(module: nn.Module, tensors: Tensors, prefix: str, x: torch.Tensor) 
             return _split(module(_merge(x)), len(x))
 
 
+def _dense(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """x [L, B, in], weight [L, out, in], bias [L, out] or none -> [L, B, out]."""
+    if not torch.is_autocast_enabled(x.device.type):
+        dense: torch.Tensor = _Dense.apply(x, weight, bias)
+        return dense
+    product = torch.bmm(x, weight.transpose(1, 2))  # autocast does not look into functions of our own
+    return product if bias is None else product + bias.unsqueeze(1)
+
+
 class _Dense(torch.autograd.Function):
     """y = x W^T + b for every lane; the gradient of W comes out contiguous, where autograd's own is transposed."""
 
     @staticmethod
     def forward(ctx, x, weight, bias):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN205
-        """x [L, B, in], weight [L, out, in], bias [L, out] or none -> [L, B, out]."""
+        """See `_dense`."""
         ctx.save_for_backward(x, weight)
         ctx.has_bias = bias is not None
         if bias is None:

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch.func import functional_call, vmap
 
-from hpo.training.evaluate import as_metrics, evaluate
+from hpo.training.evaluate import evaluate
 from hpo.training.examples import TrainingData
 from hpo.training.fused import can_fuse, fused_forward
 from hpo.training.luck import Luck
-from hpo.training.optimizers.groups import Group, has_decay, over
+from hpo.training.optimizers.groups import Group, over
+from hpo.training.precision import autocast, matmul_precision
 from hpo.training.program import Epoch, average_into, share_kept
 from hpo.training.recipe import Recipe
 from hpo.training.stacking import stack_configs, stack_tensors
@@ -33,22 +34,23 @@ class Lanes:
     def train_epoch(self, epoch: int) -> list[Epoch]:
         """See `Program`; a lane whose loss was not finite goes on, void, to the end of the epoch."""
         data = self._data
-        batches = self._luck.batches(epoch, len(data.train_y), self._recipes[0].batch_size)
+        batches = self._luck.batches(epoch, data.train_y, self._recipes[0].batch_size)
         seeds = self._luck.step_seeds(epoch, len(batches))
         first_step = (epoch - 1) * len(batches)
-        rates = self._rates(first_step, len(batches))
+        rates, kept = self._rates(first_step, len(batches)), self._kept(len(batches))
         rates_on_device = data.train_x.new_tensor(rates)
         self._template.train()
         loss_sum = data.train_x.new_zeros(len(self._recipes))
         first_bad = torch.full_like(loss_sum, -1, dtype=torch.int64)
-        for number, (indices, seed) in enumerate(zip(batches, seeds, strict=True)):
-            torch.manual_seed(seed)
-            here = indices.to(data.train_y.device)
-            losses = self._step(data.train_x[here], data.train_y[here], rates[number], rates_on_device[number])
-            loss_sum += losses * len(indices)
-            first_bad = torch.where((first_bad < 0) & ~losses.isfinite(), first_step + number, first_bad)
-            if self._averaged:
-                average_into(list(self._averaged.values()), self._state_values(), self._kept(len(batches)))
+        with matmul_precision(self._recipes[0].precision):
+            for number, (indices, seed) in enumerate(zip(batches, seeds, strict=True)):
+                torch.manual_seed(seed)
+                x, y = data.train_x[indices], data.train_y[indices]
+                losses = self._step(x, y, rates[number], rates_on_device[number])
+                loss_sum += losses * len(indices)
+                first_bad = torch.where((first_bad < 0) & ~losses.isfinite(), first_step + number, first_bad)
+                if kept is not None:
+                    average_into(list(self._averaged.values()), self._state_values(), kept)
         means, bad_steps = (loss_sum / len(data.train_y)).tolist(), first_bad.tolist()
         return [
             Epoch(train_loss=mean, lr=rate, first_bad_step=bad if bad >= 0 else None)
@@ -58,10 +60,11 @@ class Lanes:
     def evaluate(self) -> list[dict[str, float]]:
         """See `Program`."""
         self._template.eval()
-        metrics = [as_metrics(measured) for measured in self._evaluate(self._tensors)]
+        metrics = self._evaluate(self._tensors)
         if self._averaged:
             averages = self._evaluate(self._tensors | self._averaged)
-            metrics = [raw | as_metrics(average, "ema_") for raw, average in zip(metrics, averages, strict=True)]
+            for raw, averaged in zip(metrics, averages, strict=True):
+                raw |= {f"ema_{name}": value for name, value in averaged.items()}
         return metrics
 
     def state(self, lane: int, epoch: int) -> TrialState:
@@ -126,10 +129,13 @@ class Lanes:
 
     def _forward(self, tensors: Tensors, x: torch.Tensor) -> torch.Tensor:
         """x [B, ...] -> logits [L, B, C]."""
-        if self._is_fused:
-            return fused_forward(self._template, tensors, x, len(self._recipes))
-        one = lambda lane: functional_call(self._template, lane, (x,))  # noqa: E731 - vmap wants a function of tensors
-        return vmap(one, randomness="same")(tensors)
+        with autocast(self._recipes[0].precision, x.device):
+            if self._is_fused:
+                logits = fused_forward(self._template, tensors, x, len(self._recipes))
+            else:
+                one = lambda lane: functional_call(self._template, lane, (x,))  # noqa: E731 - vmap wants a function
+                logits = vmap(one, randomness="same")(tensors)
+        return logits.to(x.dtype)
 
     def _update_one_by_one(self, grads: Sequence[torch.Tensor], rates: Sequence[float]) -> None:
         """On a processor a lane's update is memory-bound: one fused pass while its weights are in the cache."""
@@ -147,7 +153,7 @@ class Lanes:
         factors = (self._grad_clip / (norms + 1e-6)).clamp(max=1.0)
         return [grad * over(factors, grad) for grad in grads]
 
-    def _evaluate(self, tensors: Tensors) -> list[tuple[float, float]]:
+    def _evaluate(self, tensors: Tensors) -> list[dict[str, float]]:
         data = self._data
         forward = lambda x: self._forward(tensors, x)  # noqa: E731
         return evaluate(forward, data.validation_x, data.validation_y, len(self._recipes))
@@ -160,7 +166,10 @@ class Lanes:
             for step in range(first_step, first_step + num_steps)
         ]
 
-    def _kept(self, steps_per_epoch: int) -> torch.Tensor:
+    def _kept(self, steps_per_epoch: int) -> torch.Tensor | None:
+        """Share of each lane's running average that a step keeps [L]; none where no average is kept."""
+        if not self._averaged:
+            return None
         return self._data.train_x.new_tensor(
             [share_kept(recipe.ema_half_life, steps_per_epoch) for recipe in self._recipes]
         )

@@ -101,7 +101,7 @@ def _train_epoch(program: Program, trials: Sequence[_Standing], epoch: int, data
     seconds = (time.perf_counter() - started) / len(trials)
     reports = []
     for trial, end, metrics in zip(trials, trained, measured, strict=True):
-        found = {"lr": end.lr, "seconds": seconds, "samples_per_second": num_examples / training_s}
+        found = {"lr": end.lr, "seconds": seconds, "samples_per_second": num_examples / training_s, "lanes": len(trials)}
         first_bad_step = end.first_bad_step
         if first_bad_step is None and not all(map(math.isfinite, metrics.values())):
             first_bad_step = epoch * len(batch_sizes(num_examples, trial.recipe.batch_size)) - 1

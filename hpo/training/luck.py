@@ -20,9 +20,10 @@ class Luck:
         """The order of the training examples in `epoch`, [num_examples] int64; batch sizes cut it differently."""
         return torch.randperm(num_examples, generator=make_generator(self.seed, self.seed_index, "order", epoch))
 
-    def batches(self, epoch: int, num_examples: int, batch_size: int) -> list[torch.Tensor]:
-        """That order, cut as `batch_sizes` says."""
-        return list(self.order(epoch, num_examples).split(batch_sizes(num_examples, batch_size)))
+    def batches(self, epoch: int, y: torch.Tensor, batch_size: int) -> list[torch.Tensor]:
+        """That order of the examples with targets `y`, on its device, cut as `batch_sizes` says."""
+        order = self.order(epoch, len(y)).to(y.device)
+        return list(order.split(batch_sizes(len(y), batch_size)))
 
     def step_seeds(self, epoch: int, num_steps: int) -> list[int]:
         """For torch's global generator at each step of `epoch`, from which layers and augmentations draw."""

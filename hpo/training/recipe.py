@@ -14,6 +14,7 @@ from hpo.training.initializers import Initializer, KaimingNormal
 from hpo.training.losses import Loss
 from hpo.training.models import Model
 from hpo.training.optimizers import Optimizer, Sgd
+from hpo.training.precision import Precision
 from hpo.training.schedules import Cosine, Schedule
 
 
@@ -34,6 +35,8 @@ class Recipe(Config):
     """Largest norm of a trial's whole gradient (Pascanu et al. 2013); 0: not clipped."""
     ema_half_life: Annotated[float, PER_LANE_UNLESS_0, Field(ge=0)] = 0.0
     """Epochs in which a weight's share in the running average of weights halves; 0: no average is kept."""
+    precision: Precision = "float32"
+    """Number format of products: bfloat16 by autocast; tf32 is for GPUs, and float32 elsewhere."""
     batch_size: Annotated[int, Field(ge=1)] = 64
     """Examples per step; the last batch of an epoch may be smaller."""
     epochs: Annotated[int, Field(ge=1)] = 27

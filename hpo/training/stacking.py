@@ -27,4 +27,4 @@ def stack_configs(configs: Sequence[AnyConfig], like: torch.Tensor) -> AnyConfig
 
 def stack_tensors(named: Sequence[Mapping[str, torch.Tensor]]) -> Tensors:
     """Tensors of the same names and shapes -> by name, [L, ...] contiguous, apart from autograd."""
-    return {name: torch.stack([tensors[name].detach() for tensors in named]) for name in named[0]}
+    return {name: torch.stack([tensors[name].detach().contiguous() for tensors in named]) for name in named[0]}

@@ -1,7 +1,8 @@
 """What a worker needs to train any segment of a sweep."""
 
+import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -25,9 +26,12 @@ class TorchWorkload:
     num_classes: int
     paths: SweepPaths
     lanes: LaneSetting = "auto"
+    search_path: tuple[str, ...] = field(default_factory=lambda: tuple(sys.path))
+    """Where Python looks for modules, a user's own among them: the driver's, for every worker."""
 
     def open(self, *, num_threads: int, use_gpu: bool) -> Trainer:
         """A function that trains segments in this process, with `num_threads` threads a trial."""
+        sys.path[:] = [*self.search_path, *(folder for folder in sys.path if folder not in self.search_path)]
         torch.set_num_threads(num_threads)
         device = torch.device("cuda" if use_gpu else "cpu")
         data = as_tensors(self.train, self.validation, self.num_classes, device)

@@ -235,3 +235,21 @@ def test_the_state_of_a_lane_is_a_plain_state_dict() -> None:
 
     loss = torch.nn.functional.cross_entropy(module.eval()(data.validation_x), data.validation_y)
     assert loss.item() == pytest.approx(lanes.evaluate()[2]["val_loss"])
+
+
+@pytest.mark.parametrize("model", ["mlp", "cnn with batch norm"])
+def test_in_bfloat16_lanes_learn_what_a_trial_learns_alone(model: str) -> None:
+    data = make_data(dtype=torch.float32)
+    recipes = [
+        recipe.model_copy(update={"precision": "bfloat16"})
+        for recipe in make_recipes(MODELS[model], OPTIMIZERS["sgd"], SCHEDULES["cosine"])
+    ]
+    states = start(recipes, data)
+
+    together = Lanes(recipes, data, LUCK, states).train_epoch(1)
+    apart = [solo.train_epoch(1)[0] for solo in alone(recipes, data, states)]
+
+    losses = [end.train_loss for end in apart]
+    assert [end.train_loss for end in together] == pytest.approx(losses, rel=0.02)
+    assert losses != [Solo(r.model_copy(update={"precision": "float32"}), data, LUCK, s).train_epoch(1)[0].train_loss
+                      for r, s in zip(recipes, states, strict=True)]

@@ -4,7 +4,7 @@ from pydantic import ValidationError
 from hpo.errors import SpaceError
 from hpo.records import ParamValue
 from hpo.training.initializers import Orthogonal
-from hpo.training.models import Cnn, Mlp
+from hpo.training.models import Cnn, Custom, Mlp
 from hpo.training.optimizers import AdamW, Sgd
 from hpo.training.recipe import Recipe, flatten, kinds_of, signature, with_params
 
@@ -71,9 +71,11 @@ def test_a_path_that_does_not_exist_is_refused(path: str, message: str) -> None:
 
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(SpaceError) as caught:
-        with_params(RECIPE, {"optimizer.kind": "adam"})
+        with_params(RECIPE, {"optimizer.kind": "adam_w"})
 
-    assert str(caught.value) == "optimizer.kind: must be one of sgd, adamw, but got adam. Did you mean `adamw`?"
+    assert str(caught.value) == (
+        "optimizer.kind: must be one of sgd, adam, adamw, rmsprop, but got adam_w. Did you mean `adamw`?"
+    )
 
 
 @pytest.mark.parametrize("value", [-0.1, float("nan"), "0.1", True])
@@ -83,7 +85,7 @@ def test_a_value_that_does_not_fit_its_field_is_refused(value: ParamValue) -> No
 
 
 def test_kinds_of_lists_what_a_section_can_be() -> None:
-    assert kinds_of("model") == {"mlp": Mlp, "cnn": Cnn}
+    assert kinds_of("model") == {"mlp": Mlp, "cnn": Cnn, "custom": Custom}
     assert list(kinds_of("loss")) == ["cross_entropy"]
 
 
@@ -93,6 +95,21 @@ def test_trials_that_differ_in_per_lane_numbers_share_a_signature() -> None:
 
     assert signature(same) == signature(RECIPE)
     assert signature(other) != signature(RECIPE)
+
+
+@pytest.mark.parametrize(
+    "params", [{"initializer.kind": "orthogonal"}, {"initializer.kind": "constant"}, {"schedule.floor": 0.1}]
+)
+def test_how_training_begins_and_numbers_of_the_schedule_separate_nobody(params: dict[str, ParamValue]) -> None:
+    assert signature(with_params(RECIPE, params)) == signature(RECIPE)
+
+
+@pytest.mark.parametrize("path", ["model.dropout", "loss.label_smoothing", "grad_clip", "ema_half_life"])
+def test_a_piece_that_is_left_out_at_0_separates_trials_with_and_without_it(path: str) -> None:
+    without, some, more = (with_params(RECIPE, {path: value}) for value in (0.0, 0.1, 0.2))
+
+    assert signature(without) != signature(some)
+    assert signature(some) == signature(more)
 
 
 def test_flatten_joins_keys_by_dots_and_keeps_lists_whole() -> None:
