@@ -38,8 +38,8 @@ class PerLane:
 
 PER_LANE = PerLane()
 PER_LANE_UNLESS_0 = PerLane(absent=0.0)
-ONCE = "once"
-"""Marks a field that only decides how training begins: static, but it separates nobody."""
+OUTSIDE = "outside"
+"""Marks a section that stays outside the program: what it decides comes in as each lane's own tensors or numbers."""
 
 
 def per_lane_paths(config: Config, prefix: str = "") -> Iterator[str]:

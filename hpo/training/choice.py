@@ -31,22 +31,26 @@ SLOW_STEP_S = 5e-3
 TAME_LR = 1e-9
 """With which no trial diverges while it is timed."""
 NUM_STEPS = 4
+"""Timed at once."""
 NUM_ROUNDS = 3
+"""At least, of which the best counts: what disturbs a measurement only ever slows it."""
+LEAST_MEASURED_S = 0.02
+"""Quick steps are timed for longer than so many rounds."""
 
 LaneSetting = int | Literal["auto"]
 """Lanes by hand, or as measured."""
 
 
-def most_lanes(measure: Callable[[int], float], limit: int) -> int:
-    """How many lanes give the highest throughput; 1 if that is not `LEAST_GAIN` times solo's.
+def measure_rising(measure: Callable[[int], float], limit: int) -> dict[int, float]:
+    """Seconds of a step for each trial, by lanes: 1, which is solo, then doubled while that pays.
 
-    Doubles the lanes while that pays. Where a number of lanes does not fit into memory, bisects for the most that do.
+    Where a number of lanes does not fit into memory, bisects for the most that do.
 
     Args:
-        measure: seconds of a step for each trial, with so many lanes; 1 is solo. Raises torch.OutOfMemoryError.
+        measure: those seconds, with so many lanes. Raises torch.OutOfMemoryError.
         limit: of lanes.
     """
-    solo_s, seconds, lanes = measure(1), {}, 2
+    seconds, lanes = {1: measure(1)}, 2
     while lanes <= limit:
         try:
             seconds[lanes] = measure(lanes)
@@ -58,8 +62,19 @@ def most_lanes(measure: Callable[[int], float], limit: int) -> int:
         if lanes > 2 and seconds[lanes] * LEAST_RISE > seconds[lanes // 2]:
             break
         lanes *= 2
-    best = min(seconds, key=seconds.__getitem__, default=1)
-    return best if best > 1 and seconds[best] * LEAST_GAIN <= solo_s else 1
+    return seconds
+
+
+def most_lanes(seconds: Mapping[int, float], num_trials: int) -> int:
+    """How many lanes give the highest throughput; 1 if those that the trials fill are not `LEAST_GAIN` times solo's.
+
+    Args:
+        seconds: as measured, by lanes.
+        num_trials: that are there to train.
+    """
+    best = min(seconds, key=seconds.__getitem__)
+    filled = max(lanes for lanes in seconds if lanes <= min(best, num_trials))
+    return best if seconds[filled] * LEAST_GAIN <= seconds[1] else 1
 
 
 def _most_that_fit(measure: Callable[[int], float], fits: int, too_many: int) -> int:
@@ -76,11 +91,12 @@ def _most_that_fit(measure: Callable[[int], float], fits: int, too_many: int) ->
 
 @dataclass
 class LaneChoice:
-    """Remembers, for each signature, how many lanes are best on this worker's device."""
+    """How many lanes are best on this worker's device; what was measured for a signature is remembered."""
 
     setting: LaneSetting
     data: TrainingData
-    _known: dict[str, int] = field(default_factory=dict)
+    _known: dict[str, Mapping[int, float]] = field(default_factory=dict)
+    """Seconds of a step for each trial, by lanes; only those of 1, where lanes are out of the question."""
 
     def for_group(self, recipes: Sequence[Recipe], states: Sequence[TrialState]) -> int:
         """How many of these trials to train side by side; 1: each alone.
@@ -93,40 +109,25 @@ class LaneChoice:
             return 1
         key = signature(recipes[0])
         if key not in self._known:
-            self._known[key] = self._chosen(recipes, states)
-        return self._known[key]
+            with torch.random.fork_rng(devices=[]):
+                self._known[key] = self._measured(recipes, states)
+        return most_lanes(self._known[key], len(recipes))
 
-    def _chosen(self, recipes: Sequence[Recipe], states: Sequence[TrialState]) -> int:
-        reason = why_not_lanes(recipes, self.data, states) if isinstance(recipes[0].model, Custom) else None
+    def _measured(self, recipes: Sequence[Recipe], states: Sequence[TrialState]) -> Mapping[int, float]:
+        recipe, state = recipes[0], states[0]
+        if self.setting == "auto" and self._is_bound_by_arithmetic(recipe, state):
+            return ALONE
+        reason = why_not_lanes(recipes, self.data, states) if isinstance(recipe.model, Custom) else None
         if reason is not None:
-            logger.warning("%s trains one trial at a time: %s.", recipes[0].model.factory, reason)
-            return 1
-        return self._measured(recipes[0], states[0]) if self.setting == "auto" else self.setting
+            logger.warning("%s trains one trial at a time: %s.", recipe.model.factory, reason)
+            return ALONE
+        if self.setting != "auto":
+            return {1: math.inf, self.setting: 0.0}
+        return measure_rising(lambda lanes: self._seconds(self._tame(recipe, state, lanes, NUM_STEPS)) / lanes, MOST)
 
-    def _measured(self, recipe: Recipe, state: TrialState) -> int:
-        num_examples = NUM_STEPS * recipe.batch_size
-        part = replace(self.data, train_x=self.data.train_x[:num_examples], train_y=self.data.train_y[:num_examples])
-        tame = recipe.model_copy(update={"optimizer": recipe.optimizer.model_copy(update={"lr": TAME_LR})})
-
-        def measure(lanes: int) -> float:
-            program = make_program([tame] * lanes, part, Luck(0, 0), [state] * lanes)
-            return min(_seconds_of_epoch(program) for _ in range(NUM_ROUNDS)) / (NUM_STEPS * lanes)
-
-        if part.train_x.device.type == "cpu" and measure(1) > SLOW_STEP_S:
-            return 1
-        return most_lanes(measure, MOST)
-
-
-def make_program(
-    recipes: Sequence[Recipe], data: TrainingData, luck: Luck, states: Sequence[TrialState]
-) -> Program:
-    """Trials side by side; a single one alone, as plain PyTorch."""
-    if len(recipes) == 1:
-        return Solo(recipes[0], data, luck, states[0])
-    return Lanes(recipes, data, luck, states)
-
-
-def _seconds_of_epoch(program: Program) -> float:
-    started = time.perf_counter()
-    program.train_epoch(1)
-    return time.perf_counter() - started
+    def _is_bound_by_arithmetic(self, recipe: Recipe, state: TrialState) -> bool:
+        """As are, on a processor, all steps that take long."""
+        if self.data.train_x.device.type != "cpu":
+            return False
+        program = self._tame(recipe, state, lanes=1, num_steps=1)
+        return min(self._seconds_of_epoch(program) for _ in range(2)) > SLOW_STEP_S

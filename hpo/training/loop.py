@@ -47,8 +47,7 @@ def train(segment: Segment, data: TrainingData, paths: SweepPaths, choice: LaneC
         except Exception as error:  # noqa: BLE001 - whatever a trial raises becomes its record
             yield _failure(spec, error)
     for group in _groups(standing):
-        num_lanes = choice.for_group([trial.recipe for trial in group], [trial.state for trial in group])
-        for chunk in _chunks(group, num_lanes):
+        for chunk in _chunks(group, _num_lanes(choice, group)):
             yield from _train_chunk(chunk, segment, data, paths)
 
 
@@ -135,6 +134,16 @@ def _chunks(group: Sequence[_Standing], num_lanes: int) -> Iterator[Sequence[_St
     num_chunks = math.ceil(len(group) / num_lanes)
     for number in range(num_chunks):
         yield group[number::num_chunks]
+
+
+def _num_lanes(choice: LaneChoice, group: Sequence[_Standing]) -> int:
+    """As chosen; 1 where trying them raises, so that each trial says for itself what is wrong with it."""
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return choice.for_group([trial.recipe for trial in group], [trial.state for trial in group])
+    except Exception:  # noqa: BLE001 - see train
+        logger.warning("%d trials could not be tried side by side; each trains alone.", len(group), exc_info=True)
+        return 1
 
 
 def _failure(spec: TrialSpec, error: Exception) -> Failure:

@@ -6,7 +6,7 @@ from typing import Annotated, get_args
 
 from pydantic import Field
 
-from hpo.config import ONCE, PER_LANE_UNLESS_0, Config, JsonTree, per_lane_paths
+from hpo.config import OUTSIDE, PER_LANE_UNLESS_0, Config, JsonTree, per_lane_paths
 from hpo.errors import SpaceError
 from hpo.records import Params, ParamValue
 from hpo.spaces.spelling import did_you_mean
@@ -23,11 +23,11 @@ class Recipe(Config):
 
     model: Model
     """The network."""
-    initializer: Annotated[Initializer, ONCE] = KaimingNormal()
+    initializer: Annotated[Initializer, OUTSIDE] = KaimingNormal()
     """Of the network's weights."""
     optimizer: Optimizer = Sgd()
     """What turns gradients into steps."""
-    schedule: Schedule = Cosine()
+    schedule: Annotated[Schedule, OUTSIDE] = Cosine()
     """The learning rate over progress."""
     loss: Loss = Loss()
     """What is minimised in training."""
@@ -68,11 +68,11 @@ def kinds_of(section: str) -> dict[str, type[Config]]:
 
 
 def signature(recipe: Recipe) -> str:
-    """What trials must have in common to train as lanes of one program: every static field that outlasts the start."""
+    """What trials must have in common to train as lanes of one program: every static field of what is inside one."""
     free = set(per_lane_paths(recipe))
-    once = tuple(f"{name}." for name, field in Recipe.model_fields.items() if ONCE in field.metadata)
+    outside = tuple(f"{name}." for name, field in Recipe.model_fields.items() if OUTSIDE in field.metadata)
     fields = flatten(recipe.as_tree()).items()
-    return repr(sorted((path, value) for path, value in fields if path not in free and not path.startswith(once)))
+    return repr(sorted((path, value) for path, value in fields if path not in free and not path.startswith(outside)))
 
 
 def flatten(tree: Mapping[str, object], prefix: str = "") -> JsonTree:

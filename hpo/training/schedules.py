@@ -9,10 +9,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hpo.config import PER_LANE, Config
+from hpo.config import Config
 
-Warmup = Annotated[float, PER_LANE, Field(ge=0, lt=1)]
-Floor = Annotated[float, PER_LANE, Field(ge=0, le=1)]
+Warmup = Annotated[float, Field(ge=0, lt=1)]
+Floor = Annotated[float, Field(ge=0, le=1)]
+NumCycles = Annotated[int, Field(ge=1)]
 
 
 class Constant(Config):
@@ -36,8 +37,7 @@ class Cosine(Config):
     """Factor reached at the end."""
 
     def __call__(self, progress: float) -> float:
-        rest = _after_warmup(progress, self.warmup)
-        decayed = self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * rest))
+        decayed = _half_cosine(1.0, self.floor, _after_warmup(progress, self.warmup))
         return _warm_up(progress, self.warmup) or decayed
 
 
@@ -55,15 +55,44 @@ class Linear(Config):
         return _warm_up(progress, self.warmup) or 1 - (1 - self.floor) * rest
 
 
+class Polynomial(Config):
+    """Warm up linearly, then decay as `(1 - rest) ** power` to `floor`; power 1 is linear."""
+
+    kind: Literal["polynomial"] = "polynomial"
+    warmup: Warmup = 0.05
+    """Share of training spent warming up."""
+    power: Annotated[float, Field(gt=0)] = 2.0
+    """Above 1, most of the decay comes early."""
+    floor: Floor = 0.0
+    """Factor reached at the end."""
+
+    def __call__(self, progress: float) -> float:
+        rest = _after_warmup(progress, self.warmup)
+        return _warm_up(progress, self.warmup) or self.floor + (1 - self.floor) * (1 - rest) ** self.power
+
+
+class Exponential(Config):
+    """Warm up linearly, then decay by the same factor at every step, to `floor` at the end."""
+
+    kind: Literal["exponential"] = "exponential"
+    warmup: Warmup = 0.0
+    """Share of training spent warming up."""
+    floor: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """Factor reached at the end."""
+
+    def __call__(self, progress: float) -> float:
+        return _warm_up(progress, self.warmup) or self.floor ** _after_warmup(progress, self.warmup)
+
+
 class Step(Config):
     """Warm up linearly, then multiply by `gamma` after every `every` of training."""
 
     kind: Literal["step"] = "step"
     warmup: Warmup = 0.0
     """Share of training spent warming up."""
-    every: Annotated[float, PER_LANE, Field(gt=0, le=1)] = 0.3
+    every: Annotated[float, Field(gt=0, le=1)] = 0.3
     """Share of training between two drops."""
-    gamma: Annotated[float, PER_LANE, Field(gt=0, le=1)] = 0.1
+    gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Factor of each drop."""
 
     def __call__(self, progress: float) -> float:
@@ -71,7 +100,90 @@ class Step(Config):
         return _warm_up(progress, self.warmup) or self.gamma**num_drops
 
 
-Schedule = Annotated[Constant | Cosine | Linear | Step, Field(discriminator="kind")]
+class OneCycle(Config):
+    """Rise along a half cosine from `start` to the peak, then fall along one to `floor` (Smith & Topin 2018)."""
+
+    kind: Literal["one_cycle"] = "one_cycle"
+    peak: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    """Progress at which the peak is reached."""
+    start: Annotated[float, Field(gt=0, le=1)] = 0.04
+    """Factor at the start."""
+    floor: Floor = 4e-6
+    """Factor reached at the end."""
+
+    def __call__(self, progress: float) -> float:
+        if progress < self.peak:
+            return _half_cosine(self.start, 1.0, progress / self.peak)
+        return _half_cosine(1.0, self.floor, (progress - self.peak) / (1 - self.peak))
+
+
+class Cyclic(Config):
+    """Triangles between `floor` and a peak that shrinks by `decay` from one to the next (Smith 2017)."""
+
+    kind: Literal["cyclic"] = "cyclic"
+    cycles: NumCycles = 3
+    """Triangles, all of one length."""
+    floor: Floor = 0.1
+    """Factor between two triangles."""
+    decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Of a triangle's height by the next; 0.5 is Smith's triangular2."""
+
+    def __call__(self, progress: float) -> float:
+        cycle, place = _cycle(progress, self.cycles)
+        height = (1 - self.floor) * self.decay**cycle
+        return self.floor + height * (1 - abs(2 * place - 1))
+
+
+class WarmRestarts(Config):
+    """Half cosines from a peak to `floor`, each begun anew (SGDR, Loshchilov & Hutter 2017).
+
+    The end of each cycle is where a snapshot is worth most (Huang et al. 2017).
+    """
+
+    kind: Literal["warm_restarts"] = "warm_restarts"
+    cycles: NumCycles = 4
+    """Half cosines."""
+    stretch: Annotated[int, Field(ge=1)] = 1
+    """How many times longer each cycle is than the one before."""
+    decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Of the peak from one cycle to the next."""
+    floor: Floor = 0.0
+    """Factor at the end of each cycle."""
+
+    def __call__(self, progress: float) -> float:
+        cycle, place = _cycle(progress, self.cycles, self.stretch)
+        return _half_cosine(max(self.floor, self.decay**cycle), self.floor, place)
+
+
+class WarmupStableDecay(Config):
+    """Warm up linearly, stay at the peak, then decay linearly to `floor` in the last `decay` (Hu et al. 2024)."""
+
+    kind: Literal["warmup_stable_decay"] = "warmup_stable_decay"
+    warmup: Warmup = 0.05
+    """Share of training spent warming up."""
+    decay: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """Share of training spent decaying."""
+    floor: Floor = 0.0
+    """Factor reached at the end."""
+
+    def __call__(self, progress: float) -> float:
+        rest = max(0.0, progress - (1 - self.decay)) / self.decay
+        return _warm_up(progress, self.warmup) or 1 - (1 - self.floor) * rest
+
+
+Schedule = Annotated[
+    Constant
+    | Cosine
+    | Linear
+    | Polynomial
+    | Exponential
+    | Step
+    | OneCycle
+    | Cyclic
+    | WarmRestarts
+    | WarmupStableDecay,
+    Field(discriminator="kind"),
+]
 
 
 def _warm_up(progress: float, warmup: float) -> float | None:
@@ -82,3 +194,19 @@ def _warm_up(progress: float, warmup: float) -> float | None:
 def _after_warmup(progress: float, warmup: float) -> float:
     """Progress from the end of the warm-up, in [0, 1)."""
     return max(0.0, progress - warmup) / (1 - warmup)
+
+
+def _half_cosine(start: float, end: float, place: float) -> float:
+    """From `start` at place 0 to `end` at place 1."""
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * place))
+
+
+def _cycle(progress: float, num_cycles: int, stretch: int = 1) -> tuple[int, float]:
+    """The number of the cycle, from 0, and the place in it, in [0, 1)."""
+    lengths = [stretch**number for number in range(num_cycles)]
+    left = progress * sum(lengths) + 1e-9  # the first step of a cycle belongs to it, whatever rounding says
+    for cycle, length in enumerate(lengths):
+        if left < length:
+            return cycle, max(0.0, left - 1e-9) / length
+        left -= length
+    return num_cycles - 1, 1.0

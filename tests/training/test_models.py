@@ -6,7 +6,9 @@ from hpo.training.models import Cnn, Mlp
 from hpo.training.models.layers import Dropout
 
 
-@pytest.mark.parametrize("model", [Mlp(), Mlp(hidden=(8, 4), norm="batch", dropout=0.5), Cnn(), Cnn(norm="none", dropout=0.3)])
+@pytest.mark.parametrize(
+    "model", [Mlp(), Mlp(hidden=(8, 4), norm="batch", dropout=0.5), Cnn(), Cnn(norm="none", dropout=0.3)]
+)
 def test_a_model_maps_images_to_logits(model: Mlp | Cnn) -> None:
     module = model.build((3, 12, 12), num_classes=7)
 

@@ -1,12 +1,27 @@
+from collections.abc import Callable
+
 import pytest
 import torch
+from torch.optim.lr_scheduler import LRScheduler
 
-from hpo.training.schedules import Constant, Cosine, Linear, Schedule, Step
+from hpo.training.schedules import (
+    Constant,
+    Cosine,
+    Cyclic,
+    Exponential,
+    Linear,
+    OneCycle,
+    Polynomial,
+    Schedule,
+    Step,
+    WarmRestarts,
+    WarmupStableDecay,
+)
 
 NUM_STEPS = 50
 
 
-def rates(scheduler: torch.optim.lr_scheduler.LRScheduler) -> list[float]:
+def rates(scheduler: LRScheduler) -> list[float]:
     """The factors that torch's own scheduler gives over NUM_STEPS steps, at a peak of 1."""
     factors = []
     for _ in range(NUM_STEPS):
@@ -26,16 +41,46 @@ def optimizer() -> torch.optim.Optimizer:
         (Constant(), lambda o: torch.optim.lr_scheduler.ConstantLR(o, factor=1.0)),
         (Cosine(warmup=0, floor=0.1), lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, NUM_STEPS, eta_min=0.1)),
         (Linear(warmup=0, floor=0.2), lambda o: torch.optim.lr_scheduler.LinearLR(o, 1.0, 0.2, NUM_STEPS)),
+        (
+            Polynomial(warmup=0, power=3),
+            lambda o: torch.optim.lr_scheduler.PolynomialLR(o, NUM_STEPS, power=3),
+        ),
+        (
+            Exponential(floor=0.1),
+            lambda o: torch.optim.lr_scheduler.ExponentialLR(o, gamma=0.1 ** (1 / NUM_STEPS)),
+        ),
+        (
+            WarmRestarts(cycles=5, floor=0.1),
+            lambda o: torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(o, NUM_STEPS // 5, eta_min=0.1),
+        ),
+        (
+            WarmRestarts(cycles=2, stretch=4),
+            lambda o: torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(o, NUM_STEPS // 5, T_mult=4),
+        ),
+        (
+            Cyclic(cycles=5, floor=0.1),
+            lambda o: torch.optim.lr_scheduler.CyclicLR(o, 0.1, 1.0, step_size_up=NUM_STEPS // 10, cycle_momentum=False),
+        ),
+        (
+            Cyclic(cycles=5, floor=0.1, decay=0.5),
+            lambda o: torch.optim.lr_scheduler.CyclicLR(
+                o, 0.1, 1.0, step_size_up=NUM_STEPS // 10, mode="triangular2", cycle_momentum=False
+            ),
+        ),
         (Step(every=0.2, gamma=0.5), lambda o: torch.optim.lr_scheduler.StepLR(o, NUM_STEPS // 5, gamma=0.5)),
     ],
 )
-def test_a_schedule_equals_torchs_own(schedule: Schedule, reference: object) -> None:
+def test_a_schedule_equals_torchs_own(
+    schedule: Schedule, reference: Callable[[torch.optim.Optimizer], LRScheduler]
+) -> None:
     ours = [schedule(step / NUM_STEPS) for step in range(NUM_STEPS)]
 
     assert ours == pytest.approx(rates(reference(optimizer())), abs=1e-9)
 
 
-@pytest.mark.parametrize("schedule", [Constant(warmup=0.2), Cosine(warmup=0.2), Linear(warmup=0.2), Step(warmup=0.2, every=1.0)])
+@pytest.mark.parametrize(
+    "schedule", [Constant(warmup=0.2), Cosine(warmup=0.2), Linear(warmup=0.2), Step(warmup=0.2, every=1.0)]
+)
 def test_a_warm_up_rises_linearly_to_the_peak(schedule: Schedule) -> None:
     assert [schedule(progress) for progress in (0.05, 0.1, 0.15)] == pytest.approx([0.25, 0.5, 0.75])
     assert schedule(0.2) == pytest.approx(1.0)
@@ -45,3 +90,31 @@ def test_a_warm_up_rises_linearly_to_the_peak(schedule: Schedule) -> None:
 def test_cosine_and_linear_reach_their_floor_at_the_end() -> None:
     assert Cosine(warmup=0.3, floor=0.05)(1.0) == pytest.approx(0.05)
     assert Linear(warmup=0.3, floor=0.05)(1.0) == pytest.approx(0.05)
+
+
+def test_one_cycle_equals_torchs_own_between_its_first_and_last_step() -> None:
+    last = NUM_STEPS - 1
+    torchs = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer(), 1.0, NUM_STEPS, pct_start=(0.3 * last + 1) / NUM_STEPS, div_factor=25, final_div_factor=1e4
+    )
+
+    ours = [OneCycle(peak=0.3, start=1 / 25, floor=1 / 25e4)(step / last) for step in range(NUM_STEPS)]
+
+    assert ours == pytest.approx(rates(torchs), abs=1e-9)
+
+
+def test_warmup_stable_decay_has_three_parts() -> None:
+    schedule = WarmupStableDecay(warmup=0.1, decay=0.2, floor=0.5)
+
+    assert [schedule(progress) for progress in (0.05, 0.1, 0.5, 0.8, 0.9, 1.0)] == pytest.approx([0.5, 1, 1, 1, 0.75, 0.5])
+
+
+def test_peaks_of_warm_restarts_shrink_by_their_decay() -> None:
+    schedule = WarmRestarts(cycles=4, decay=0.5)
+
+    assert [schedule(cycle / 4) for cycle in range(4)] == pytest.approx([1, 0.5, 0.25, 0.125])
+
+
+def test_cycles_end_at_the_floor() -> None:
+    assert WarmRestarts(cycles=3, stretch=2, floor=0.2)(1.0) == pytest.approx(0.2)
+    assert Cyclic(cycles=3, floor=0.2)(1.0) == pytest.approx(0.2)

@@ -31,5 +31,6 @@ def _read() -> Examples:
     found = find_spec("sklearn")
     if found is None or found.origin is None:
         raise DataError("data.kind: digits come with scikit-learn, which is not installed. pip install scikit-learn.")
-    rows = np.loadtxt(Path(found.origin).parent / "datasets/data/digits.csv.gz", delimiter=",", dtype=np.float32)
-    return Examples(rows[:, :-1].reshape(-1, 1, 8, 8) / 16, rows[:, -1].astype(np.int64))
+    rows = np.loadtxt(Path(found.origin).parent / "datasets/data/digits.csv.gz", delimiter=",")
+    x = (rows[:, :-1].reshape(-1, 1, 8, 8) / 16).astype(np.float32)
+    return Examples(x, rows[:, -1].astype(np.int64))

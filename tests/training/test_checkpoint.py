@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from hpo.errors import HpoError
+from hpo.training.checkpoint import read_checkpoint, write_checkpoint
+from hpo.training.state import TrialState
+
+
+def make_state(epoch: int = 3) -> TrialState:
+    return TrialState(
+        epoch=epoch,
+        module={"0.weight": torch.randn(3, 2), "1.num_batches_tracked": torch.tensor(7)},
+        optimizer={"momentum_buffer.0.weight": torch.randn(3, 2)},
+    )
+
+
+def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
+    state = make_state()
+    write_checkpoint(tmp_path / "trial" / "epoch.safetensors", state)
+
+    read = read_checkpoint(tmp_path / "trial" / "epoch.safetensors")
+
+    assert read.epoch == 3
+    for written, found in ((state.module, read.module), (state.optimizer, read.optimizer)):
+        assert written.keys() == found.keys()
+        assert all(found[name].equal(value) and found[name].dtype == value.dtype for name, value in written.items())
+
+
+def test_a_view_is_written_with_its_own_values_only(tmp_path: Path) -> None:
+    stacked = torch.randn(1000, 4)
+    path = tmp_path / "lane.safetensors"
+
+    write_checkpoint(path, TrialState(epoch=1, module={"weight": stacked.T[2]}, optimizer={}))
+
+    assert read_checkpoint(path).module["weight"].equal(stacked[:, 2])
+    assert path.stat().st_size < 5000
+
+
+def test_a_checkpoint_is_replaced_as_a_whole_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "epoch.safetensors"
+    write_checkpoint(path, make_state(1))
+
+    write_checkpoint(path, make_state(2))
+
+    assert read_checkpoint(path).epoch == 2
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut short", "something else"])
+def test_a_damaged_checkpoint_is_told(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "epoch.safetensors"
+    if damage != "missing":
+        write_checkpoint(path, make_state())
+        path.write_bytes(path.read_bytes()[:-5] if damage == "cut short" else b"not a checkpoint at all")
+
+    with pytest.raises(HpoError, match=r"epoch\.safetensors: must be a checkpoint that a trial wrote, but "):
+        read_checkpoint(path)

@@ -1,0 +1,134 @@
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from hpo.paths import SweepPaths
+from hpo.records import Failure, Report, Segment, TrialSpec
+from hpo.training.checkpoint import read_checkpoint
+from hpo.training.data import Digits, Splits
+from hpo.training.models import Mlp
+from hpo.training.optimizers import Sgd
+from hpo.training.recipe import Recipe
+from hpo.training.workload import TorchWorkload, Trainer
+
+METRICS = {"train_loss", "val_loss", "val_accuracy", "lr", "seconds", "samples_per_second"}
+CLOCKED = {"seconds", "samples_per_second"}
+GOOD = Recipe(model=Mlp(hidden=(16,), dropout=0.2), epochs=3)
+BAD = GOOD.model_copy(update={"optimizer": Sgd(lr=1e30)})
+
+
+@pytest.fixture(scope="module")
+def splits() -> Splits:
+    return Digits().load(0)
+
+
+@pytest.fixture
+def train(splits: Splits, tmp_path: Path) -> Trainer:
+    workload = TorchWorkload(
+        train=splits.train, validation=splits.validation, num_classes=10, paths=SweepPaths(tmp_path), lanes=1
+    )
+    return workload.open(num_threads=1, use_gpu=False)
+
+
+def segment(
+    *recipes: Recipe, from_epoch: int = 0, to_epoch: int = 3, checkpoints: Mapping[int, str] | None = None
+) -> Segment:
+    cohort = tuple(TrialSpec(trial_id=k, recipe=recipe.model_dump_json()) for k, recipe in enumerate(recipes))
+    return Segment(
+        segment_id=1, cohort=cohort, from_epoch=from_epoch, to_epoch=to_epoch, seed=0, checkpoints=checkpoints or {}
+    )
+
+
+def reports_of(train: Trainer, segment: Segment) -> dict[int, list[Report]]:
+    by_trial = defaultdict(list)
+    for message in train(segment):
+        assert isinstance(message, Report)
+        by_trial[message.trial_id].append(message)
+    return by_trial
+
+
+def repeatable(report: Report) -> dict[str, float]:
+    return {name: value for name, value in report.metrics.items() if name not in CLOCKED}
+
+
+def test_a_segment_reports_every_epoch_of_every_trial(train: Trainer) -> None:
+    reports = reports_of(train, segment(GOOD, GOOD))
+
+    assert {trial_id: [report.epoch for report in all_] for trial_id, all_ in reports.items()} == {
+        0: [1, 2, 3],
+        1: [1, 2, 3],
+    }
+    for report in (*reports[0], *reports[1]):
+        assert report.metrics.keys() >= METRICS
+        assert all(map(math.isfinite, report.metrics.values()))
+
+
+def test_the_last_report_alone_names_a_checkpoint_that_is_on_disk(train: Trainer) -> None:
+    [reports] = reports_of(train, segment(GOOD)).values()
+
+    assert [report.checkpoint is None for report in reports] == [True, True, False]
+    assert reports[-1].checkpoint is not None
+    assert read_checkpoint(Path(reports[-1].checkpoint)).epoch == 3
+
+
+def test_a_segment_run_twice_gives_the_same_reports(train: Trainer) -> None:
+    first, second = (reports_of(train, segment(GOOD)) for _ in range(2))
+
+    assert list(map(repeatable, first[0])) == list(map(repeatable, second[0]))
+
+
+def test_two_segments_equal_one(train: Trainer) -> None:
+    whole = reports_of(train, segment(GOOD))[0]
+    first = reports_of(train, segment(GOOD, to_epoch=1))[0]
+    assert first[-1].checkpoint is not None
+
+    second = reports_of(train, segment(GOOD, from_epoch=1, checkpoints={0: first[-1].checkpoint}))[0]
+
+    assert list(map(repeatable, [*first, *second])) == list(map(repeatable, whole))
+
+
+def test_another_attempt_writes_another_file(train: Trainer) -> None:
+    first = reports_of(train, segment(GOOD, to_epoch=1))[0][-1]
+    second = reports_of(train, replace(segment(GOOD, to_epoch=1), attempt=1))[0][-1]
+
+    assert first.checkpoint != second.checkpoint
+    assert all(report.checkpoint and Path(report.checkpoint).exists() for report in (first, second))
+
+
+def test_a_trial_that_diverges_says_where_and_the_others_go_on(train: Trainer) -> None:
+    reports = reports_of(train, segment(GOOD, BAD, GOOD))
+
+    [diverged] = reports[1]
+    assert diverged.epoch == 1
+    assert diverged.first_bad_step is not None
+    assert "val_accuracy" not in diverged.metrics
+    assert diverged.checkpoint is None
+    assert len(reports[0]) == len(reports[2]) == 3
+
+
+def test_a_trial_that_raises_becomes_a_failure_and_the_others_go_on(train: Trainer, tmp_path: Path) -> None:
+    kept = reports_of(train, segment(GOOD, to_epoch=1))[0][-1].checkpoint
+    assert kept is not None
+    gone = str(tmp_path / "gone.safetensors")
+
+    messages = list(train(segment(GOOD, GOOD, from_epoch=1, checkpoints={0: gone, 1: kept})))
+
+    [failure] = [message for message in messages if isinstance(message, Failure)]
+    assert failure.trial_id == 0
+    assert failure.error.startswith(f"HpoError: {gone}: must be a checkpoint that a trial wrote")
+    assert failure.traceback.startswith("Traceback (most recent call last)")
+    assert [message.epoch for message in messages if isinstance(message, Report)] == [2, 3]
+
+
+def test_torchs_own_generator_is_left_as_it_was(train: Trainer) -> None:
+    torch.manual_seed(7)
+    before = torch.random.get_rng_state()
+
+    list(train(segment(GOOD, to_epoch=1)))
+
+    assert torch.random.get_rng_state().equal(before)
