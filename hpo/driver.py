@@ -10,14 +10,14 @@ from pathlib import Path
 from hpo.errors import TrialsFailedError
 from hpo.progress import Progress, Watch
 from hpo.records import End, EndKind, Failure, Idle, Report, Segment, SegmentEnd, TrialSpec
-from hpo.results.table import best
+from hpo.results.table import find_best
 from hpo.scheduling.budget import Spent, exhausted
 from hpo.scheduling.halving import Verdict
-from hpo.scheduling.packing import Standing, cohort_size, full_cohort, remaining_cohort
+from hpo.scheduling.packing import Standing, cohort_size, full_cohort, most_in_cohort, remaining_cohort
 from hpo.search.study import Study
 from hpo.sweep import Sweep
 from hpo.tracking.tracker import Tracker
-from hpo.training.recipe import with_params
+from hpo.training.recipe import signature, with_params
 
 MOST_LOST = 3
 """How often a trial alone in its segment may lose its worker before that is taken for the trial's fault."""
@@ -32,14 +32,20 @@ class _Trial:
     """What the driver knows of a trial that has not ended."""
 
     spec: TrialSpec
+    signature: str
     last: Report | None = None
-    checkpoint: str | None = None
+    kept: Report | None = None
+    """The last report whose state is on disk."""
     num_errors: int = 0
     num_lost: int = 0
 
     @property
     def epoch(self) -> int:
         return self.last.epoch if self.last else 0
+
+    @property
+    def checkpoint(self) -> str | None:
+        return self.kept.checkpoint if self.kept else None
 
 
 class Driver:
@@ -65,6 +71,7 @@ class Driver:
         self._epoch_seconds: deque[float] = deque(maxlen=32)
         self._num_asked = len(study.trials())
         self._num_epochs = 0
+        self._num_program_epochs = 0.0  # an epoch of several lanes counts once
         self._num_segments = 0
         self._best: float | None = None  # of the trials that are complete
         self._errors_alike: Counter[str] = Counter()
@@ -79,7 +86,8 @@ class Driver:
                 return segment
         if self._running:
             return Idle.WAIT
-        self.end_waiting(spent_what or "nothing left to train")
+        if spent_what is not None:
+            self.end_waiting(spent_what)
         return Idle.DONE
 
     def on_report(self, report: Report) -> None:
@@ -90,6 +98,7 @@ class Driver:
         self._study.record(report)
         self._tracker.log(report)
         self._num_epochs += 1
+        self._num_program_epochs += 1 / report.metrics.get("lanes", 1)
         if report.first_bad_step is not None:
             reason = {"first_bad_step": report.first_bad_step}
             self._end(trial, End(kind=EndKind.DIVERGED, epoch=report.epoch, metrics=report.metrics, reason=reason))
@@ -97,7 +106,7 @@ class Driver:
         trial.last = report
         self._epoch_seconds.append(report.metrics["seconds"])
         if report.checkpoint is not None:
-            outdated, trial.checkpoint = trial.checkpoint, report.checkpoint
+            outdated, trial.kept = trial.checkpoint, report
             if outdated is not None:
                 Path(outdated).unlink(missing_ok=True)
         if self._clock() - self._watched >= WATCH_S:
@@ -110,7 +119,8 @@ class Driver:
         for failure in end.failures:
             self._on_failure(segment, failure)
         failed = {failure.trial_id for failure in end.failures}
-        alive = [self._trials[spec.trial_id] for spec in segment.cohort if spec.trial_id in self._trials.keys() - failed]
+        going = self._trials.keys() - failed
+        alive = [self._trials[spec.trial_id] for spec in segment.cohort if spec.trial_id in going]
         self._on_rung(segment.to_epoch, [trial for trial in alive if trial.epoch >= segment.to_epoch])
         self._on_lost(segment, [trial for trial in alive if trial.epoch < segment.to_epoch], end.lost)
 
@@ -120,14 +130,10 @@ class Driver:
         return bool(self._trials)
 
     def end_waiting(self, why: str) -> None:
-        """End every trial that has not ended, because the sweep does."""
+        """End every trial that has not ended, because the sweep does: at its last state on disk."""
         for trial in list(self._trials.values()):
-            value = trial.last.metrics[self._sweep.metric.name] if trial.last else None
-            metrics = trial.last.metrics if trial.last else {}
-            self._end(
-                trial,
-                End(kind=EndKind.STOPPED, epoch=trial.epoch, value=value, metrics=metrics, reason={"budget": why}),
-            )
+            trial.last = trial.kept
+            self._end(trial, self._ended(trial, EndKind.STOPPED, {"sweep_ended": why}))
         self._ready.clear()
         self._again.clear()
 
@@ -144,10 +150,11 @@ class Driver:
             num_ready=len(self._ready),
             ends=Counter(record.end.kind for record in records if record.end is not None),
             rungs={rung: len(self._costs[rung]) for rung in self._rungs},
-            best=best(records, self._sweep.metric.goal) if any(record.values for record in records) else None,
+            best=find_best(records, self._sweep.metric.goal),
             num_epochs=self._num_epochs,
+            mean_lanes=self._num_epochs / self._num_program_epochs if self._num_epochs else 1.0,
             elapsed_s=elapsed_s,
-            remaining_s=elapsed_s * left / self._num_epochs if self._num_epochs else None,
+            remaining_s=elapsed_s * left / self._num_epochs if self._costs[self._rungs[0]] else None,
         )
 
     def _exhausted(self) -> str | None:
@@ -175,9 +182,9 @@ class Driver:
         self._num_asked += num
         trials = []
         for record in self._study.ask(num):
-            recipe = with_params(self._sweep.recipe, record.params).model_dump_json()
-            spec = TrialSpec(trial_id=record.trial_id, recipe=recipe, seed_index=record.seed_index)
-            trials.append(_Trial(spec=spec))
+            recipe = with_params(self._sweep.recipe, record.params)
+            spec = TrialSpec(trial_id=record.trial_id, recipe=recipe.model_dump_json(), seed_index=record.seed_index)
+            trials.append(_Trial(spec=spec, signature=signature(recipe)))
             self._trials[record.trial_id] = trials[-1]
             self._tracker.start(record.trial_id, record.params)
         return self._segment(trials, 0)
@@ -185,7 +192,8 @@ class Driver:
     def _cohort_size(self, epoch: int) -> int:
         seconds = statistics.median(self._epoch_seconds) if self._epoch_seconds else None
         num_epochs = self._rung_above(epoch) - epoch
-        return cohort_size(num_epochs=num_epochs, seconds_per_epoch=seconds, num_slots=self._num_slots)
+        most = most_in_cohort(self._sweep.budget.trials, self._num_slots)
+        return cohort_size(num_epochs=num_epochs, seconds_per_epoch=seconds, num_slots=self._num_slots, most=most)
 
     def _segment(self, trials: Sequence[_Trial], epoch: int) -> Segment:
         self._num_segments += 1
@@ -211,7 +219,7 @@ class Driver:
             if rung == self._rungs[-1]:
                 self._end(trial, self._ended(trial, EndKind.COMPLETE, {}))
             elif verdict.continues:
-                self._ready.append(Standing(trial_id=trial.spec.trial_id, epoch=rung))
+                self._ready.append(Standing(trial_id=trial.spec.trial_id, epoch=rung, signature=trial.signature))
             else:
                 self._end(trial, self._ended(trial, EndKind.STOPPED, self._reason(rung, verdict)))
 
@@ -220,14 +228,9 @@ class Driver:
         trial = self._trials[failure.trial_id]
         trial.num_errors += 1
         if trial.num_errors <= self._sweep.retries.error:
-            self._again.append(self._alone(segment, [trial]))
-            return
-        reason = {"error": failure.error, "traceback": failure.traceback}
-        self._end(trial, End(kind=EndKind.FAILED, epoch=trial.epoch, reason=reason))
-        self._errors_alike = Counter({failure.error: self._errors_alike[failure.error] + 1})
-        if self._errors_alike[failure.error] >= MOST_ALIKE:
-            self.end_waiting("trials failed alike")
-            raise TrialsFailedError(f"{MOST_ALIKE} trials in a row failed with the same error:\n{failure.traceback}")
+            self._again.append(self._part(segment, [trial]))
+        else:
+            self._fail(trial, failure)
 
     def _on_lost(self, segment: Segment, lost: Sequence[_Trial], why: str | None) -> None:
         """Train again what went down with its worker: in two halves, to part the one that kills from the others."""
@@ -235,20 +238,30 @@ class Driver:
             trial = lost[0]
             trial.num_lost += 1
             if trial.num_lost >= MOST_LOST:
-                reason = {"error": f"lost its worker {MOST_LOST} times: {why}"}
-                self._end(trial, End(kind=EndKind.FAILED, epoch=trial.epoch, reason=reason))
+                error = f"lost its worker {MOST_LOST} times: {why}"
+                self._fail(trial, Failure(trial_id=trial.spec.trial_id, error=error, traceback=error))
                 return
         half = math.ceil(len(lost) / 2)
-        self._again += [self._alone(segment, part) for part in (lost[:half], lost[half:]) if part]
+        self._again += [self._part(segment, part) for part in (lost[:half], lost[half:]) if part]
 
-    def _alone(self, segment: Segment, trials: Sequence[_Trial]) -> Segment:
+    def _fail(self, trial: _Trial, failure: Failure) -> None:
+        """End a trial for good, and the sweep too where trial after trial fails alike."""
+        reason = {"error": failure.error, "traceback": failure.traceback}
+        self._end(trial, End(kind=EndKind.FAILED, epoch=trial.epoch, reason=reason))
+        self._errors_alike = Counter({failure.error: self._errors_alike[failure.error] + 1})
+        if self._errors_alike[failure.error] >= MOST_ALIKE:
+            self.end_waiting("trials failed alike")
+            raise TrialsFailedError(f"{MOST_ALIKE} trials in a row failed with the same error:\n{failure.traceback}")
+
+    def _part(self, segment: Segment, trials: Sequence[_Trial]) -> Segment:
         """The same segment for some of its trials, once more."""
         self._num_segments += 1
         specs = tuple(trial.spec for trial in trials)
         return replace(segment, segment_id=self._num_segments, cohort=specs, attempt=segment.attempt + 1)
 
     def _ended(self, trial: _Trial, kind: EndKind, reason: dict[str, float | int | str]) -> End:
-        assert trial.last is not None
+        if trial.last is None:
+            return End(kind=kind, epoch=0, reason=reason)
         return End(kind=kind, epoch=trial.epoch, value=self._value(trial), metrics=trial.last.metrics, reason=reason)
 
     def _value(self, trial: _Trial) -> float:

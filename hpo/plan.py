@@ -6,6 +6,7 @@ from hpo.sweep import Sweep
 from hpo.training.data import Splits
 from hpo.training.probe import probe
 
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """The cost of a sweep if its trials are like its base recipe."""

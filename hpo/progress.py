@@ -22,9 +22,16 @@ class Progress:
     best: TrialRecord | None
     num_epochs: int
     """Trained so far, over all trials."""
+    mean_lanes: float
+    """Trials that trained side by side, on average over programs and epochs; 1 before the first report."""
     elapsed_s: float
     remaining_s: float | None
-    """From the epochs that the ladder still plans; none before the first report."""
+    """From the epochs that the ladder still plans; none before the first rung."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no trial trains or waits."""
+        return self.num_running == self.num_ready == 0
 
 
 Watch = Callable[[Progress], None]

@@ -110,7 +110,8 @@ class End:
     metrics: Mapping[str, float] = field(default_factory=dict)
     """The last report's."""
     reason: Mapping[str, float | int | str] = field(default_factory=dict)
-    """stopped: rung, cutoff, rank, num_seen; diverged: first_bad_step; failed: error, traceback; timed_out: limit_s."""
+    """stopped: rung, cutoff, rank, num_seen, or sweep_ended; diverged: first_bad_step; failed: error, traceback;
+    timed_out: limit_s."""
 
 
 class Goal(StrEnum):

@@ -4,6 +4,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from importlib import import_module, metadata
 from pathlib import Path
@@ -15,7 +16,7 @@ from hpo.export.trial import export_trial
 from hpo.paths import SweepPaths, written_beside
 from hpo.progress import Watch
 from hpo.records import EndKind, TrialRecord
-from hpo.results.table import best, leaderboard
+from hpo.results.table import leaderboard
 from hpo.search.study import Study
 from hpo.sweep import Sweep, check_data, dump_resolved
 from hpo.tracking.mlflow import MlflowTracker
@@ -36,6 +37,8 @@ class SweepResult:
     """None if no trial was ever measured."""
     ends: Mapping[EndKind, int]
     num_epochs: int
+    mean_lanes: float
+    """Trials that trained side by side, on average."""
     elapsed_s: float
     status: SweepStatus
     bundle: Path | None = None
@@ -49,9 +52,10 @@ def start_ray(sweep: Sweep, workload: TorchWorkload) -> Executor:
     from hpo.execution.cluster import connect  # noqa: PLC0415 - a sweep that runs locally needs no Ray
 
     with ThreadPoolExecutor(1) as pool:
-        importing = pool.submit(import_module, "hpo.execution.ray")
-        connect()  # waits for Ray's processes, long enough to import Tune; in the main thread, with which they end
-        RayExecutor = importing.result().RayExecutor
+        pool.submit(import_module, "hpo.execution.ray")
+        connect()  # waits for Ray's processes, long enough to import Tune
+    from hpo.execution.ray import RayExecutor  # noqa: PLC0415 - imported by now
+
     asked = sweep.resources
     return RayExecutor(
         workload,
@@ -67,9 +71,7 @@ def start_local(sweep: Sweep, workload: TorchWorkload) -> Executor:
     return LocalExecutor(workload, num_threads=max(1, int(sweep.resources.cpus)), use_gpu=sweep.resources.gpus > 0)
 
 
-def run_sweep(
-    sweep: Sweep, *, watch: Watch = lambda progress: None, start_executor: StartExecutor = start_ray
-) -> SweepResult:
+def run_sweep(sweep: Sweep, *, watch: Watch = lambda _: None, start_executor: StartExecutor = start_ray) -> SweepResult:
     """Search as the sweep file says, and export the best model.
 
     Args:
@@ -128,12 +130,20 @@ def _search(
 ) -> SweepResult:
     """Train, until the budget is spent or someone interrupts; every trial is told its end."""
     workload = TorchWorkload(
-        train=splits.train, validation=splits.validation, num_classes=splits.num_classes, paths=paths
+        train=splits.train,
+        validation=splits.validation,
+        num_classes=splits.num_classes,
+        paths=paths,
+        lanes=sweep.resources.lanes,
     )
-    with _open_study(sweep, paths) as study:
-        executor = start_executor(sweep, workload)
+    with ExitStack() as resources:
+        with ThreadPoolExecutor(1) as pool:
+            opening = pool.submit(lambda: resources.enter_context(_open_study(sweep, paths)))
+            executor = start_executor(sweep, workload)  # in the main thread, with which Ray's processes end
+        study = opening.result()
         driver = Driver(sweep, study, tracker, watch, num_slots=executor.num_slots, clock=time.monotonic)
-        executor.run(driver.next_segment, driver.on_report, driver.on_segment_end)
+        with suppress(KeyboardInterrupt):  # Ray Tune returns from the first one by itself
+            executor.run(driver.next_segment, driver.on_report, driver.on_segment_end)
         status = SweepStatus.CANCELLED if driver.is_interrupted else SweepStatus.FINISHED
         driver.end_waiting("interrupted")
         progress = driver.progress()
@@ -146,6 +156,7 @@ def _search(
         best=progress.best,
         ends=progress.ends,
         num_epochs=progress.num_epochs,
+        mean_lanes=progress.mean_lanes,
         elapsed_s=progress.elapsed_s,
         status=status,
     )
@@ -179,6 +190,7 @@ def _make_tracker(sweep: Sweep, paths: SweepPaths) -> Tracker:
 def _summary(sweep: Sweep, result: SweepResult) -> dict[str, float | int | str]:
     summary: dict[str, float | int | str] = {f"num_{kind}": num for kind, num in result.ends.items()}
     summary["num_epochs"] = result.num_epochs
+    summary["mean_lanes"] = result.mean_lanes
     if result.best is not None and result.best.end is not None and result.best.end.value is not None:
         summary[f"best_{sweep.metric.name}"] = result.best.end.value
         summary["best_trial"] = result.best.trial_id

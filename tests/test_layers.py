@@ -17,11 +17,13 @@ ROWS = """
 errors config records paths progress
 training.seeds
 spaces scheduling training.models training.optimizers training.augmentations training.data training.initializers \
-    training.schedules training.regularizers training.losses
+    training.schedules training.regularizers training.losses training.precision
 training.recipe training.examples training.luck
-training.lanes training.state
-training.step training.evaluate training.checkpoint training.diagnostics
-training.solo
+training.state
+training.program training.fused training.stacking training.evaluate training.checkpoint training.diagnostics
+training.solo training.lanes
+training.selfcheck training.probe
+training.choice
 training.loop
 training.workload training.__init__
 search ensembles results tracking

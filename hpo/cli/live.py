@@ -1,28 +1,25 @@
 """A sweep as it runs: a panel in a terminal, plain lines anywhere else."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 
-from rich.console import Console, Group
+from rich.console import Console, RenderableType
 from rich.live import Live
+from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from hpo.cli.text import STYLES, clock, grid, objective
 from hpo.progress import Progress, Watch
-from hpo.records import EndKind, TrialRecord
+from hpo.records import TrialRecord
 from hpo.sweep import Sweep
 
 LINE_S = 2.0
 """Time between two plain lines."""
-_STYLES = {
-    EndKind.COMPLETE: "green",
-    EndKind.STOPPED: "cyan",
-    EndKind.DIVERGED: "yellow",
-    EndKind.FAILED: "red",
-    EndKind.TIMED_OUT: "red",
-}
+WIDTH = 80
+"""Of the panel, at most."""
 
 
 @contextmanager
@@ -31,31 +28,31 @@ def watching(sweep: Sweep, console: Console) -> Iterator[Watch]:
     if not console.is_terminal:
         yield _line_by_line(sweep, console)
         return
-    starting = Text(f"{sweep.name}: starting Ray ...", style="dim")
-    with Live(starting, console=console, refresh_per_second=8) as live:
-        yield lambda progress: live.update(_panel(sweep, progress))
+    panel = _LivePanel(sweep, time.monotonic)
+    with Live(get_renderable=panel.render, console=console, refresh_per_second=4):
+        yield panel.show
 
 
 def line(sweep: Sweep, progress: Progress) -> str:
     """How the sweep stands, on one line."""
     ended = ", ".join(f"{num} {kind}" for kind, num in progress.ends.items())
     parts = [
-        f"{_clock(progress.elapsed_s)}",
+        clock(progress.elapsed_s),
         f"trials {sum(progress.ends.values())}/{progress.num_planned}" + (f" ({ended})" if ended else ""),
         f"epochs {progress.num_epochs}",
         "rungs " + " ".join(f"{rung}:{num}" for rung, num in progress.rungs.items()),
     ]
     if progress.best is not None:
         parts.append(f"best {best_so_far(sweep, progress.best)}")
-    if progress.remaining_s is not None and progress.remaining_s >= 1:
-        parts.append(f"left {_clock(progress.remaining_s)}")
+    if progress.remaining_s is not None and progress.remaining_s >= 1 and not progress.is_over:
+        parts.append(f"left {clock(progress.remaining_s)}")
     return "  ".join(parts)
 
 
 def best_so_far(sweep: Sweep, trial: TrialRecord) -> str:
     """The best trial's last value, and where it came from."""
-    epoch = max(trial.values)
-    return f"{sweep.metric.name} {trial.values[epoch]:.4f} (trial {trial.trial_id}, epoch {epoch})"
+    epoch = trial.end.epoch if trial.end is not None else max(trial.values)
+    return f"{sweep.metric.name} {objective(trial.values[epoch])} (trial {trial.trial_id}, epoch {epoch})"
 
 
 def _line_by_line(sweep: Sweep, console: Console) -> Watch:
@@ -63,33 +60,50 @@ def _line_by_line(sweep: Sweep, console: Console) -> Watch:
 
     def watch(progress: Progress) -> None:
         nonlocal last_s
-        is_over = progress.num_running == 0 and progress.num_ready == 0
-        if is_over or progress.elapsed_s - last_s >= LINE_S:
+        if progress.is_over or progress.elapsed_s - last_s >= LINE_S:
             last_s = progress.elapsed_s
-            console.print(line(sweep, progress), highlight=False, soft_wrap=True)
+            console.print(line(sweep, progress), soft_wrap=True)
 
     return watch
 
 
-def _panel(sweep: Sweep, progress: Progress) -> Group:
+class _LivePanel:
+    """Draws the last progress that it was told; its clock goes on in between."""
+
+    def __init__(self, sweep: Sweep, now: Callable[[], float]) -> None:
+        self._sweep = sweep
+        self._now = now
+        self._progress: Progress | None = None
+        self._told = now()
+
+    def show(self, progress: Progress) -> None:
+        self._progress, self._told = progress, self._now()
+
+    def render(self) -> RenderableType:
+        since_s = self._now() - self._told
+        if self._progress is None:
+            return Text(f"{self._sweep.name}: starting, {clock(since_s)}", style="dim")
+        return _panel(self._sweep, self._progress, since_s)
+
+
+def _panel(sweep: Sweep, progress: Progress, since_s: float) -> Panel:
+    """How the sweep stood `since_s` ago."""
     num_ended = sum(progress.ends.values())
-    head = Table.grid(padding=(0, 2))
-    head.add_row(
-        Text(sweep.name, style="bold"),
-        ProgressBar(total=progress.num_planned, completed=num_ended, width=32),
-        f"{num_ended}/{progress.num_planned} trials",
-        f"{progress.num_epochs} epochs",
-        _clock(progress.elapsed_s),
-        f"about {_clock(progress.remaining_s)} left" if progress.remaining_s else "",
-    )
-    body = Table.grid(padding=(0, 2))
-    ends = [Text(f"{num} {kind}", style=_STYLES[kind]) for kind, num in progress.ends.items()]
-    waiting = [Text(f"{progress.num_running} running"), Text(f"{progress.num_ready} waiting", style="dim")]
-    body.add_row("trials", Text("   ").join([*ends, *waiting]))
-    body.add_row("rungs", "   ".join(f"epoch {rung}: {num}" for rung, num in progress.rungs.items()))
-    body.add_row("best", best_so_far(sweep, progress.best) if progress.best is not None else "-")
-    return Group(head, body)
+    bar = Table.grid(padding=(0, 2))
+    bar.add_row(ProgressBar(progress.num_planned, num_ended, width=30), f"{num_ended} of {progress.num_planned} ended")
+    ends = [Text(f"{num} {kind}", style=STYLES[kind]) for kind, num in progress.ends.items()]
+    going = [Text(f"{progress.num_running} running"), Text(f"{progress.num_ready} waiting", style="dim")]
+    rows = grid()
+    rows.add_row("trials", bar)
+    rows.add_row("", Text("   ").join([*ends, *going]))
+    rows.add_row("rungs", "   ".join(f"epoch {rung}: {num}" for rung, num in progress.rungs.items()))
+    rows.add_row("best", best_so_far(sweep, progress.best) if progress.best is not None else "none yet")
+    rows.add_row("time", _time(progress, since_s))
+    return Panel(rows, title=sweep.name, title_align="left", width=WIDTH)
 
 
-def _clock(seconds: float | None) -> str:
-    return str(timedelta(seconds=round(seconds or 0)))
+def _time(progress: Progress, since_s: float) -> str:
+    spent = f"{clock(progress.elapsed_s + since_s)}, {progress.num_epochs} epochs"
+    if progress.remaining_s is None or progress.is_over or progress.remaining_s <= since_s:
+        return spent
+    return f"{spent}, about {clock(progress.remaining_s - since_s)} left"

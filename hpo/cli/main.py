@@ -1,5 +1,7 @@
 """What a user types."""
 
+import atexit
+import gc
 import json
 import sys
 from collections.abc import Iterator
@@ -8,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from hpo.errors import HpoError
 
@@ -28,7 +29,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 NO_RESULT = 3
 """Exit code of a sweep that ended without a result."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
 RUNS = Path("runs")
+
+
+@app.callback()
+def start() -> None:
+    """Look for garbage more rarely: torch, Ray and MLflow stay to the end, and to look through them takes seconds."""
+    gc.set_threshold(100_000)
+    atexit.register(gc.freeze)
 
 
 @app.command()
@@ -39,6 +49,7 @@ def check(file: SweepFile, set_: Set = None, as_json: Json = False) -> None:
     from hpo.sweep import check_data, load_sweep
 
     with _errors_told():
+        _make_importable(file.parent)
         sweep = load_sweep(file, set_ or [])
         splits = sweep.data.load(sweep.seed)
         check_data(sweep, splits)
@@ -58,14 +69,19 @@ def run(file: SweepFile, set_: Set = None, as_json: Json = False) -> None:
     """Run a sweep here, or on the cluster that RAY_ADDRESS names."""
     from hpo.cli import show
     from hpo.cli.live import watching
+    from hpo.cli.text import make_console
     from hpo.run import run_sweep
     from hpo.sweep import load_sweep
+    from hpo.tracking.tracker import SweepStatus
 
     with _errors_told():
+        _make_importable(file.parent)
         sweep = load_sweep(file, set_ or [])
-        with watching(sweep, Console(stderr=as_json)) as watch:
+        with watching(sweep, make_console(stderr=as_json)) as watch:
             result = run_sweep(sweep, watch=watch)
         show.result(sweep, result, as_json=as_json)
+    if result.status is SweepStatus.CANCELLED:
+        raise typer.Exit(INTERRUPTED)
     if result.best is None:
         raise typer.Exit(NO_RESULT)
 
@@ -83,20 +99,26 @@ def trials(
     from hpo.cli.sweeps import open_sweep
 
     with _errors_told():
-        sweep, paths, records = open_sweep(runs, sweep_id)
-        show.trials(records, sweep, paths, top=top, as_json=as_json, as_csv=as_csv)
+        sweep, _, records = open_sweep(runs, sweep_id)
+        show.trials(records, sweep, top=top, as_json=as_json, as_csv=as_csv)
+
+
+@app.command()
+def trial(
+    which: Annotated[str, typer.Argument(metavar="ID/TRIAL", help="A sweep's id, and the number of a trial.")],
+    as_json: Json = False,
+    runs: Runs = RUNS,
+) -> None:
+    """One trial: its params, its curve, and why it ended."""
+    if "/" not in which:
+        raise typer.BadParameter(f"must be ID/TRIAL, such as {which}/0. The winner is shown by: hpo best {which}")
+    _show_trial(which, runs, as_json=as_json)
 
 
 @app.command()
 def best(sweep_id: SweepId, as_json: Json = False, runs: Runs = RUNS) -> None:
     """The winner of a sweep."""
-    from hpo.cli import show
-    from hpo.cli.sweeps import open_sweep
-    from hpo.results.table import best as best_of
-
-    with _errors_told():
-        sweep, paths, records = open_sweep(runs, sweep_id)
-        show.winner(best_of(records, sweep.metric.goal), sweep, paths, as_json=as_json)
+    _show_trial(sweep_id, runs, as_json=as_json)
 
 
 @app.command(name="export")
@@ -109,6 +131,7 @@ def export_(
     from hpo.cli.sweeps import export_sweep
 
     with _errors_told():
+        _make_importable(Path())
         trial_id = export_sweep(runs, which, folder)
     print(f"{folder}: the model of trial {trial_id}")
 
@@ -142,11 +165,27 @@ def ui(
         serve(runs, sweep_id, uri, port)
 
 
+def _show_trial(which: str, runs: Path, *, as_json: bool) -> None:
+    from hpo.cli import show
+    from hpo.cli.sweeps import open_trial
+
+    with _errors_told():
+        record, records, sweep, paths = open_trial(runs, which)
+        show.trial(record, records, sweep, paths, as_json=as_json)
+
+
+def _make_importable(folder: Path) -> None:
+    """Let Python find a user's own modules there and in the current folder, as `python FILE` would."""
+    sys.path[:0] = [str(folder.resolve()), str(Path.cwd())]
+
+
 @contextmanager
 def _errors_told() -> Iterator[None]:
     """What a user can mend is told without a traceback."""
     try:
         yield
     except HpoError as error:
-        print(error, file=sys.stderr)
+        from hpo.cli.text import errors_text, make_console
+
+        make_console(stderr=True).print(errors_text(error), soft_wrap=True)
         raise typer.Exit(1) from None

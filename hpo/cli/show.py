@@ -1,123 +1,149 @@
 """Results on a terminal, or as JSON for other programs."""
 
 import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import ceil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from rich.console import Console
+from rich.bar import Bar
 from rich.table import Table
 
 from hpo.cli.live import best_so_far
+from hpo.cli.text import clock, domain_text, end_text, grid, make_console, objective, why
+from hpo.cli.trials_table import trials_table
+from hpo.config import JsonTree
 from hpo.export import Predictions
 from hpo.paths import SweepPaths, written_beside
 from hpo.plan import Plan
 from hpo.records import TrialRecord
-from hpo.results.table import as_text, leaderboard, to_json
+from hpo.results.table import leaderboard, to_json
 from hpo.run import SweepResult
-from hpo.spaces.domain import Domain, shown
+from hpo.spaces.domain import shown
 from hpo.sweep import Sweep
 from hpo.training.data import Splits
 from hpo.training.recipe import flatten
 
-NUM_SHOWN = 10
-"""Predictions that a terminal shows."""
+NUM_PREDICTIONS = 10
+"""Shown on a terminal."""
+NUM_POINTS = 27
+"""Of a curve, on a terminal."""
 
 
 def plan(sweep: Sweep, splits: Splits, planned: Plan, *, as_json: bool) -> None:
     """A valid sweep: what is searched, and what it will cost."""
-    space = {path: domain.model_dump(mode="json") for path, domain in sweep.space.items()}
-    if as_json:
-        _print_json({
-            "name": sweep.name,
-            "space": space,
-            "rungs": dict(zip(map(str, planned.rungs), planned.trials_per_rung, strict=True)),
-            "num_epochs": planned.num_epochs,
-            "training_s": planned.training_s,
-            "disk_bytes": planned.disk_bytes,
-            "num_train": len(splits.train),
-            "num_validation": len(splits.validation),
-            "num_test": len(splits.test) if splits.test is not None else 0,
-        })
-        return
-    console = Console()
-    console.print(f"{sweep.name}: valid", style="bold green")
-    table = Table("searched", "domain", "base value", box=None, header_style="dim")
-    base = flatten(sweep.recipe.as_tree())
-    for path, domain in sweep.space.items():
-        table.add_row(path, _short(domain), shown(base.get(path, "")))
-    console.print(table)
     num_test = len(splits.test) if splits.test is not None else 0
-    console.print(f"data      {len(splits.train)} to train on, {len(splits.validation)} to measure by, {num_test} kept back")
-    rungs = ", ".join(f"{num} to epoch {rung}" for rung, num in zip(planned.rungs, planned.trials_per_rung, strict=True))
-    console.print(f"rungs     {rungs}")
-    console.print(f"training  {planned.num_epochs:.0f} epochs, about {planned.training_s:.0f} s on one core of this machine")
-    console.print(f"disk      about {planned.disk_bytes / 1e6:.0f} MB of checkpoints under {sweep.storage.checkpoints}")
+    if as_json:
+        print_json(
+            {
+                "name": sweep.name,
+                "space": {path: domain.as_tree() for path, domain in sweep.space.items()},
+                "rungs": dict(zip(map(str, planned.rungs), planned.trials_per_rung, strict=True)),
+                "num_epochs": planned.num_epochs,
+                "training_s": planned.training_s,
+                "disk_bytes": planned.disk_bytes,
+                "num_train": len(splits.train),
+                "num_validation": len(splits.validation),
+                "num_test": num_test,
+            }
+        )
+        return
+    console = make_console()
+    console.print(f"{sweep.name} is valid", style="bold green")
+    base = flatten(sweep.recipe.as_tree())
+    space = Table("search", "in", "base value", box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
+    for path, domain in sweep.space.items():
+        space.add_row(path, domain_text(domain), shown(base.get(path, "")))
+    console.print("", space, "", sep="\n")
+    rungs = (f"{num} to epoch {rung}" for rung, num in zip(planned.rungs, planned.trials_per_rung, strict=True))
+    cost = grid()
+    cost.add_row("data", f"{len(splits.train)} train, {len(splits.validation)} validate, {num_test} kept back")
+    cost.add_row("trials", ", ".join(rungs))
+    cost.add_row("time", f"{planned.num_epochs:.0f} epochs, about {planned.training_s:.0f} s on one core like this")
+    cost.add_row("disk", f"about {planned.disk_bytes / 1e6:.0f} MB of checkpoints under {sweep.storage.checkpoints}")
+    console.print(cost)
 
 
 def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
     """A sweep that has ended."""
+    sweep_id = done.paths.sweep_id
     if as_json:
-        _print_json({
-            "id": done.paths.sweep_id,
-            "status": done.status.value,
-            "ends": {kind.value: num for kind, num in done.ends.items()},
-            "num_epochs": done.num_epochs,
-            "elapsed_s": round(done.elapsed_s, 3),
-            "best": None if done.best is None else _as_row(done.best),
-            "bundle": None if done.bundle is None else str(done.bundle),
-            "untracked": done.untracked,
-        })
+        print_json(
+            {
+                "id": sweep_id,
+                "status": done.status.value,
+                "ends": {kind.value: num for kind, num in done.ends.items()},
+                "num_epochs": done.num_epochs,
+                "mean_lanes": round(done.mean_lanes, 2),
+                "elapsed_s": round(done.elapsed_s, 3),
+                "best": None
+                if done.best is None
+                else _with_curve(to_json([done.best], sweep.metric.goal)[0], done.best),
+                "bundle": None if done.bundle is None else str(done.bundle),
+                "untracked": done.untracked,
+            }
+        )
         return
-    console = Console()
-    ends = ", ".join(f"{num} {kind}" for kind, num in done.ends.items())
-    console.print(f"\n{done.paths.sweep_id}: {done.status} after {done.elapsed_s:.1f} s; trials: {ends}", highlight=False)
+    console = make_console()
+    ends = ", ".join(f"{num} {kind}" for kind, num in done.ends.items()) or "none began"
+    console.print(f"{sweep_id} {done.status} after {clock(done.elapsed_s)}; trials: {ends}", style="bold")
+    rows = grid()
     if done.best is not None:
-        console.print(f"best      {best_so_far(sweep, done.best)}", highlight=False)
-        for path, value in done.best.params.items():
-            console.print(f"          {path} = {shown(value)}", highlight=False)
+        rows.add_row("best", best_so_far(sweep, done.best))
+        rows.add_row("params", _params(done.best.params))
+        rows.add_row("trials", f"hpo trials {sweep_id}")
+        rows.add_row("lanes", f"{done.mean_lanes:.1f} trials side by side, on average")
     if done.bundle is not None:
-        console.print(f"model     {done.bundle}", highlight=False, soft_wrap=True)
+        rows.add_row("model", str(done.bundle))
     if done.untracked is not None:
-        console.print(f"MLflow    {done.untracked}", style="red", soft_wrap=True)
+        rows.add_row("MLflow", done.untracked, style="red")
     elif sweep.tracking is not None:
-        console.print(f"MLflow    {sweep.tracking.uri}: hpo ui {done.paths.sweep_id}", highlight=False, soft_wrap=True)
-    console.print(f"table     hpo trials {done.paths.sweep_id}", highlight=False)
+        rows.add_row("MLflow", f"hpo ui {sweep_id}")
+    console.print(rows)
 
 
-def trials(
-    records: list[TrialRecord], sweep: Sweep, paths: SweepPaths, *, top: int | None, as_json: bool, as_csv: bool
-) -> None:
+def trials(records: Sequence[TrialRecord], sweep: Sweep, *, top: int | None, as_json: bool, as_csv: bool) -> None:
     """The leaderboard, or its head."""
-    goal = sweep.metric.goal
+    rows = to_json(records, sweep.metric.goal)[:top]
     if as_json:
-        _print_json(to_json(records, goal)[:top])
+        print_json(rows)
         return
-    rows = leaderboard(records, goal)[:top]
     if as_csv:
-        print(rows.to_csv(index=False), end="")
-    else:
-        shown_table = Table(title=f"{paths.sweep_id}: {sweep.metric.name}", box=None, header_style="dim")
-        for name in rows.columns:
-            shown_table.add_column(str(name), justify="left" if rows[name].dtype == "string" else "right")
-        for row in as_text(rows):
-            shown_table.add_row(*row)
-        console = Console()
-        console.print(shown_table, soft_wrap=not console.is_terminal)
-
-
-def winner(trial: TrialRecord, sweep: Sweep, paths: SweepPaths, *, as_json: bool) -> None:
-    """The best trial: its value, params and last metrics."""
-    if as_json:
-        _print_json(_as_row(trial))
+        print(leaderboard(records, sweep.metric.goal)[:top].to_csv(index=False), end="")
         return
-    console = Console(highlight=False)
-    console.print(f"{paths.sweep_id}/{trial.trial_id}: {best_so_far(sweep, trial)}", style="bold")
-    for path, value in trial.params.items():
-        console.print(f"  {path} = {shown(value)}")
-    if trial.end is not None:
-        for name, number in trial.end.metrics.items():
-            console.print(f"  {name} {number:.6g}", style="dim")
+    console = make_console()
+    table, left_out = trials_table(rows, console.width)
+    console.print(table)
+    if left_out:
+        console.print(f"No room for {', '.join(left_out)}: use a wider terminal, --csv or --json.", style="dim")
+    errors = Counter(str(row["reason"]["error"]) for row in rows if "error" in row["reason"])
+    for error, num in errors.most_common():
+        console.print(f"{num} failed: {error}", style="red")
+
+
+def trial(
+    record: TrialRecord, records: Sequence[TrialRecord], sweep: Sweep, paths: SweepPaths, *, as_json: bool
+) -> None:
+    """One trial: its params, its curve, and why it ended."""
+    row = next(row for row in to_json(records, sweep.metric.goal) if row["trial"] == record.trial_id)
+    if as_json:
+        print_json(_with_curve(row, record))
+        return
+    console = make_console()
+    rows = grid()
+    rows.add_row("end", end_text(row))
+    rows.add_row("why", why(row))
+    rows.add_row("rank", f"{row['rank']} of {len(records)}")
+    rows.add_row("params", _params(record.params))
+    if row["metrics"]:
+        rows.add_row("metrics", _lines({name: _digits(value) for name, value in row["metrics"].items()}))
+    if record.values:
+        rows.add_row(sweep.metric.name, _curve(record.values))
+    console.print(f"{paths.sweep_id}/{record.trial_id}", style="bold")
+    console.print(rows)
+    if "traceback" in row["reason"]:
+        console.print(f"\n{row['reason']['traceback']}")
 
 
 def predictions(predicted: Predictions, out: Path | None, *, as_json: bool) -> None:
@@ -127,36 +153,55 @@ def predictions(predicted: Predictions, out: Path | None, *, as_json: bool) -> N
             np.savez_compressed(file, log_probs=predicted.log_probs)
     measured = {} if predicted.labels is None else {"accuracy": predicted.accuracy, "nll": predicted.nll}
     if as_json:
-        _print_json({"classes": predicted.classes.tolist(), **measured})
+        print_json({"classes": predicted.classes.tolist(), **measured})
         return
-    console = Console(highlight=False)
-    shares = zip(predicted.classes[:NUM_SHOWN], predicted.probabilities[:NUM_SHOWN], strict=True)
-    for number, (label, probability) in enumerate(shares):
-        console.print(f"example {number}: class {label} ({probability:.1%})")
-    if len(predicted.classes) > NUM_SHOWN:
-        console.print(f"... {len(predicted.classes)} in all; --json prints every one", style="dim")
+    console = make_console()
+    table = Table("example", "class", "probability", box=None, header_style="dim", pad_edge=False)
+    likeliest = zip(predicted.classes, predicted.probabilities, strict=True)
+    for place, (label, probability) in zip(range(NUM_PREDICTIONS), likeliest, strict=False):
+        table.add_row(str(place), str(label), f"{probability:.1%}")
+    console.print(table)
+    if len(predicted.classes) > NUM_PREDICTIONS:
+        console.print(f"... {len(predicted.classes)} in all; --json and --out give every one", style="dim")
     for name, value in measured.items():
         console.print(f"{name} {value:.6f}")
+    if out is not None:
+        console.print(f"log-probabilities: {out}")
 
 
-def _as_row(trial: TrialRecord) -> dict[str, Any]:
-    return {
-        "trial": trial.trial_id,
-        "epoch": max(trial.values),
-        "value": trial.values[max(trial.values)],
-        "end": None if trial.end is None else trial.end.kind.value,
-        "params": dict(trial.params),
-        "metrics": {} if trial.end is None else dict(trial.end.metrics),
-        "checkpoint": trial.checkpoint,
-    }
-
-
-def _short(domain: Domain) -> str:
-    """A domain as sweep files write it."""
-    fields = domain.model_dump()
-    kind, values = fields.pop("distribution"), fields.pop("values", None)
-    return f"{kind}({', '.join(map(shown, values or fields.values()))})"
-
-
-def _print_json(value: object) -> None:
+def print_json(value: JsonTree | list[JsonTree]) -> None:
+    """Strict JSON: what is not finite must be null by now."""
     print(json.dumps(value, indent=2, allow_nan=False))
+
+
+def _with_curve(row: JsonTree, record: TrialRecord) -> JsonTree:
+    values = {str(epoch): value for epoch, value in record.values.items()}
+    return {**row, "values": values, "checkpoint": record.checkpoint}
+
+
+def _params(params: Mapping[str, object]) -> Table:
+    """Every digit: this is what one copies into a sweep file."""
+    return _lines({path: shown(value) for path, value in params.items()})
+
+
+def _digits(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.6g}"
+
+
+def _lines(entries: Mapping[str, str]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for name, text in entries.items():
+        table.add_row(name, text)
+    return table
+
+
+def _curve(values: Mapping[int, float]) -> Table:
+    """Values by epoch, as bars from zero; of long curves every so many epochs, and the last."""
+    epochs = sorted(values)
+    every = ceil(len(epochs) / NUM_POINTS)
+    greatest = max(values.values())
+    table = Table.grid(padding=(0, 2))
+    for epoch in reversed(epochs[::-every]):
+        bar = Bar(size=greatest, begin=0, end=values[epoch], width=30, color="cyan") if greatest > 0 else ""
+        table.add_row(f"epoch {epoch}", objective(values[epoch]), bar)
+    return table

@@ -18,13 +18,19 @@ def open_sweep(runs: Path, sweep_id: str) -> tuple[Sweep, SweepPaths, list[Trial
     return sweep, paths, read_trials(paths.study, sweep.space)
 
 
-def export_sweep(runs: Path, which: str, folder: Path) -> int:
-    """Write the bundle of `ID` (its best trial) or `ID/TRIAL`; returns the trial's id."""
-    from hpo.run import export  # noqa: PLC0415 - with all that a sweep needs
-
-    sweep_id, _, number = which.partition("/")
+def open_trial(runs: Path, which: str) -> tuple[TrialRecord, list[TrialRecord], Sweep, SweepPaths]:
+    """The trial that `ID/TRIAL` names, or the best one of `ID`; with all trials, the sweep, and where it lies."""
+    sweep_id, slash, number = which.partition("/")
     sweep, paths, records = open_sweep(runs, sweep_id)
-    trial = _trial(records, number) if number else best(records, sweep.metric.goal)
+    trial = _numbered(records, which, number) if slash else best(records, sweep.metric.goal)
+    return trial, records, sweep, paths
+
+
+def export_sweep(runs: Path, which: str, folder: Path) -> int:
+    """Write the bundle of `ID/TRIAL`, or of the best trial of `ID`; returns the trial's id."""
+    from hpo.run import export
+
+    trial, _, sweep, paths = open_trial(runs, which)
     export(folder, sweep, paths, sweep.data.load(sweep.seed), trial)
     return trial.trial_id
 
@@ -54,8 +60,9 @@ def _sweep_to_show(runs: Path, sweep_id: str | None) -> tuple[Sweep | None, Swee
     return load_sweep(paths.resolved), paths
 
 
-def _trial(records: list[TrialRecord], number: str) -> TrialRecord:
+def _numbered(records: list[TrialRecord], which: str, number: str) -> TrialRecord:
     for record in records:
         if str(record.trial_id) == number:
             return record
-    raise HpoError(f"{number!r} must be the number of a trial, from 0 to {len(records) - 1}.")
+    known = f"from 0 to {records[-1].trial_id}" if records else "but it has none yet"
+    raise HpoError(f"{which}: after the slash must stand the number of a trial of this sweep, {known}.")

@@ -2,6 +2,10 @@
 
 import logging
 import os
+from typing import Any
+
+# Those that Ray would start ahead have another environment than Tune asks for, and are never used.
+os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
 
 import ray
 
@@ -10,7 +14,7 @@ _STARTUP_LEVEL = logging.ERROR
 
 def connect(num_cpus: int | None = None) -> None:
     """Join the cluster that RAY_ADDRESS names, or start one on this machine with `num_cpus` slots, or all cores."""
-    local = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": num_cpus, "include_dashboard": False}
+    local: dict[str, Any] = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": num_cpus, "include_dashboard": False}
     ray.init(log_to_driver=False, logging_level=_STARTUP_LEVEL, ignore_reinit_error=True, **local)
 
 

@@ -91,14 +91,14 @@ class _SegmentSearcher(Searcher):
         self._on_segment_end = on_segment_end
         self._running: dict[str, tuple[Segment, list[Failure]]] = {}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]  # FINISHED is a string
         with self._keeping_what_is_raised():
             match self._next_segment():
                 case Segment() as segment:
                     self._running[trial_id] = (segment, [])
                     return {SEGMENT: segment}
                 case Idle.WAIT:
-                    return None
+                    return {SEGMENT: None}  # to rest: Tune ends a worker that has no trial while another waits
                 case Idle.DONE:
                     return str(Searcher.FINISHED)
 
@@ -112,6 +112,8 @@ class _SegmentSearcher(Searcher):
                         self._running[trial_id][1].append(message)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        if trial_id not in self._running:
+            return  # it rested
         if result is not None and not error:
             self.on_trial_result(trial_id, result)
         with self._keeping_what_is_raised():

@@ -1,6 +1,7 @@
 """The worker's side of Ray Tune: a class that trains one segment after the other in one warm process."""
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from ray import tune
@@ -10,21 +11,27 @@ from hpo.records import Failure, Report
 
 FLUSH_S = 0.5
 """Messages travel together that came within this time: Ray Tune needs milliseconds for each result."""
+REST_S = 0.1
+"""A worker for which there is no segment asks again after this time."""
 MESSAGES = "messages"
 SEGMENT = "segment"
+"""What to train; none: nothing now."""
 
 
 class SegmentTrainable(tune.Trainable):
     """One Ray Tune trial is one segment; with `reuse_actors` the process, data and programs stay for the next."""
 
-    def setup(self, config: dict[str, Any], workload: Workload, num_threads: int, use_gpu: bool) -> None:
+    def setup(  # type: ignore[override]  # `tune.with_parameters` adds the rest
+        self, config: dict[str, Any], workload: Workload, num_threads: int, use_gpu: bool
+    ) -> None:
         """Open the workload once per process, then take the first segment."""
         self._train = workload.open(num_threads=num_threads, use_gpu=use_gpu)
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next segment."""
-        self._messages = self._train(new_config[SEGMENT])
+        segment = new_config[SEGMENT]
+        self._messages = _rest() if segment is None else self._train(segment)
         return True
 
     def step(self) -> dict[str, Any]:
@@ -36,3 +43,9 @@ class SegmentTrainable(tune.Trainable):
             if time.monotonic() - started >= FLUSH_S:
                 return {MESSAGES: messages, "done": False}
         return {MESSAGES: messages, "done": True}
+
+
+def _rest() -> Iterator[Report | Failure]:
+    """Says nothing, in its time."""
+    time.sleep(REST_S)
+    yield from ()

@@ -29,11 +29,16 @@ def export_trial(
         BundleError: if the trial has no checkpoint, or the model cannot be exported.
     """
     if trial.checkpoint is None:
-        raise BundleError(f"trial {trial.trial_id} must have a checkpoint, but it ended before its first. Export another.")
+        raise BundleError(
+            f"trial {trial.trial_id} must have a checkpoint, but it ended before its first. Export another trial."
+        )
     state = read_checkpoint(Path(trial.checkpoint))
     module = recipe.model.build(splits.input_shape, splits.num_classes)
     module.load_state_dict(state.module)
-    metrics = dict(trial.end.metrics) if trial.end is not None else {}
+    metrics: dict[str, JsonValue] = dict(trial.end.metrics) if trial.end is not None else {}
+    params: dict[str, JsonValue] = {
+        path: list(value) if isinstance(value, tuple) else value for path, value in trial.params.items()
+    }
     return write_bundle(
         folder,
         module=module,
@@ -44,7 +49,7 @@ def export_trial(
             **origin,
             "trial": trial.trial_id,
             "epoch": state.epoch,
-            "params": {path: list(value) if isinstance(value, tuple) else value for path, value in trial.params.items()},
+            "params": params,
             "recipe": recipe.as_tree(),
             "metrics": metrics,
             "data_digest": splits.digest,

@@ -23,15 +23,21 @@ def rank(trials: Sequence[TrialRecord], goal: Goal) -> list[TrialRecord]:
     return sorted(trials, key=lambda trial: _order(trial, goal))
 
 
+def find_best(trials: Sequence[TrialRecord], goal: Goal) -> TrialRecord | None:
+    """The best completed trial; where none has completed, the best of those that came farthest; none without values."""
+    ranked = rank(trials, goal)
+    return ranked[0] if ranked and _value(ranked[0]) is not None and _is_sound(ranked[0]) else None
+
+
 def best(trials: Sequence[TrialRecord], goal: Goal) -> TrialRecord:
-    """The best completed trial; where none has completed, the best of those that came farthest.
+    """What `find_best` finds.
 
     Raises:
         HpoError: if no trial has a value.
     """
-    ranked = rank(trials, goal)
-    if ranked and _value(ranked[0]) is not None and _is_sound(ranked[0]):
-        return ranked[0]
+    found = find_best(trials, goal)
+    if found is not None:
+        return found
     counts = Counter(_end_name(trial) for trial in trials)
     ends = ", ".join(f"{count} {end}" for end, count in counts.items()) or "there is none"
     raise HpoError(
@@ -60,17 +66,6 @@ def leaderboard(trials: Sequence[TrialRecord], goal: Goal) -> pd.DataFrame:
 def to_json(trials: Sequence[TrialRecord], goal: Goal) -> list[JsonTree]:
     """One object per trial, best first, in values that strict JSON knows: what is not finite is null."""
     return [_row(number, trial) for number, trial in enumerate(rank(trials, goal), start=1)]
-
-
-def as_text(rows: pd.DataFrame) -> list[list[str]]:
-    """The cells of a leaderboard for people: four digits, and nothing where nothing is known."""
-    return [[_cell(value) for value in row] for row in rows.itertuples(index=False)]
-
-
-def _cell(value: object) -> str:
-    if pd.isna(value):
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _order(trial: TrialRecord, goal: Goal) -> tuple[int, int, float, int]:

@@ -84,7 +84,10 @@ def read_only(path: Path) -> Iterator[RDBStorage]:
 @contextmanager
 def _connected(path: Path) -> Iterator[RDBStorage]:
     # The URL only names the dialect: Optuna and SQLAlchemy would read a `{` or a `?` of the path as their own.
-    storage = RDBStorage("sqlite:///study.db", engine_kwargs={"creator": partial(_connect, path)})
+    try:
+        storage = RDBStorage("sqlite:///study.db", engine_kwargs={"creator": partial(_connect, path)})
+    except RuntimeError as error:  # written by another version of Optuna; its message tells the remedy
+        raise StudyError(f"{path}: must fit the installed Optuna, but does not. {error}") from error
     try:
         yield storage
     finally:

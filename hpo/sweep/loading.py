@@ -7,9 +7,10 @@ from pathlib import Path
 from hpo.config import JsonTree
 from hpo.errors import Problem, SweepError
 from hpo.sweep.files import include_space, read_mapping
-from hpo.sweep.model import NAME, Sweep
+from hpo.sweep.model import Sweep
 from hpo.sweep.overrides import override
 from hpo.sweep.validation import validate
+from hpo.sweep.wording import NAME
 
 DATA_PATHS = ("path", "folder")
 """Settings of `data` that are relative to the sweep file."""
@@ -32,6 +33,7 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     problems = override(tree, overrides)
     space_file = include_space(tree, path.parent)
     _resolve_data_paths(tree, path.parent)
+    _expand_model(tree)
     sweep = validate(tree)
     if isinstance(sweep, Sweep) and not (problems or space_file.problems or source.problems):
         return sweep
@@ -56,6 +58,13 @@ def _resolve_data_paths(tree: JsonTree, folder: Path) -> None:
         for name in DATA_PATHS:
             if isinstance(data.get(name), str):
                 data[name] = str((folder / data[name]).resolve())
+
+
+def _expand_model(tree: JsonTree) -> None:
+    """`model: my_package.nets:make` is short for a custom model."""
+    model = tree.get("model")
+    if isinstance(model, str) and ":" in model:
+        tree["model"] = {"kind": "custom", "factory": model}
 
 
 def _place(problem: Problem, lines: Mapping[str, int], origins: Mapping[str, str], set_here: Sequence[str]) -> Problem:

@@ -14,15 +14,12 @@ from hpo.search.samplers import Sampler, Tpe
 from hpo.spaces.domain import Value
 from hpo.spaces.space import Space
 from hpo.sweep.rules import asha_problems, inert_problems, point_problems, space_problems
+from hpo.sweep.wording import NAME
 from hpo.training.data import Data
 from hpo.training.recipe import Recipe
 
 GOALS = {"val_accuracy": Goal.MAXIMIZE, "val_loss": Goal.MINIMIZE}
 """Which way is better, by metric."""
-
-
-NAME = r"^[a-z0-9][a-z0-9_-]*$"
-"""Names that are safe in paths, URLs and MLflow."""
 
 
 class Metric(Config):
@@ -49,6 +46,8 @@ class Resources(Config):
     """Processor cores per segment; a share is allowed."""
     gpus: Annotated[float, Field(ge=0)] = 0.0
     """GPUs per segment; 0.5 lets two share one."""
+    lanes: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Trials that train side by side as one program; auto: as many as measured to pay, 1: each alone."""
     max_concurrent: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Segments that train at once; auto: as many as the machines hold."""
 

@@ -56,7 +56,7 @@ def inert_paths(recipe: Recipe, space: Space) -> list[str]:
     """Paths that are switched on and yet make no difference to any trial."""
     values = flatten(recipe.as_tree())
     without_momentum = values.get("optimizer.momentum") == 0 and "optimizer.momentum" not in space
-    return ["optimizer.nesterov"] if without_momentum and values["optimizer.nesterov"] else []
+    return ["optimizer.nesterov"] if without_momentum and values.get("optimizer.nesterov") else []
 
 
 def kind_variants(recipe: Recipe, space: Space, path: str) -> list[Recipe]:
@@ -72,7 +72,7 @@ def _path_problem(recipe: Recipe, space: Space, path: str, domain: Domain) -> st
         return "must not be searched, for epochs are what the scheduler spends. Drop it, and set epochs in the recipe."
     try:
         variants = kind_variants(recipe, space, path)
-    except SpaceError:
+    except (SpaceError, ValidationError):
         return None  # the searched kind itself is wrong, and is reported at its own path
     missing = [variant for variant in variants if path not in flatten(variant.as_tree())]
     if missing and (message := _unknown_under(path, missing, variants)):
@@ -86,16 +86,27 @@ def _unknown_under(path: str, missing: Sequence[Recipe], variants: Sequence[Reci
     section, _, name = path.partition(".")
     if section not in Recipe.model_fields or name == "kind":
         return None
-    owners = ", ".join(kind for kind, config in kinds_of(section).items() if name in config.model_fields)
-    kinds = ", ".join(getattr(variant, section).kind for variant in missing)
+    owners = [kind for kind, config in kinds_of(section).items() if name in config.model_fields]
+    without = [getattr(variant, section).kind for variant in missing]
+    kinds = _listed(without)
     if owners and len(missing) == len(variants):
-        return f"must be a setting of {section}.kind {kinds}, but only {owners} has it. Drop it, or change the kind."
+        return f"must be a setting of {section}.kind {kinds}, but only {_have(owners)} it. Drop it, or change the kind."
     if owners:
         return (
-            f"must exist under every searched {section}.kind, but {kinds} has no such setting: it would need a "
-            f"condition, and conditions are not supported yet. Drop the path, or drop {kinds} from {section}.kind."
+            f"must exist under every searched {section}.kind, but {_have(without)} no such setting: it would need "
+            f"a condition, and conditions are not supported yet. Drop the path, or drop {kinds} from {section}.kind."
         )
     return None
+
+
+def _have(kinds: Sequence[str]) -> str:
+    """`adam has`, `adam and adamw have`."""
+    return f"{_listed(kinds)} {'has' if len(kinds) == 1 else 'have'}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def _misfit(recipe: Recipe, path: str, value: ParamValue) -> str | None:
@@ -104,6 +115,9 @@ def _misfit(recipe: Recipe, path: str, value: ParamValue) -> str | None:
         with_params(recipe, {path: value})
     except ValidationError as error:
         first = error.errors()[0]
+        if first["type"] == "missing":
+            needed = first["loc"][-1]
+            return f"every kind must do without more settings, but {shown(value)} needs {needed}. Drop it here."
         remedy = "Use randint or choice." if first["type"] == "int_type" else "Change the domain."
         return f"every value must {requirement(first)}, but the domain holds {shown(value)}. {remedy}"
     except SpaceError as error:

@@ -11,7 +11,10 @@ from pydantic_core import ErrorDetails
 from hpo.config import Config, JsonTree
 from hpo.errors import Problem
 from hpo.spaces.spelling import did_you_mean
+from hpo.training.models.custom import PATH
 
+NAME = r"^[a-z0-9][a-z0-9_-]*$"
+"""Names of sweeps: safe in paths, URLs and MLflow."""
 MOST_SHOWN = 60
 """Characters of a value that a message repeats."""
 
@@ -33,11 +36,14 @@ _REQUIREMENTS = {
     "path_type": "be a path",
     "too_short": "not be empty",
     "string_too_short": "not be empty",
-    "string_pattern_mismatch": "be lower-case letters, digits, - and _, beginning with a letter or digit",
     "dict_type": "be a mapping of settings",
     "mapping_type": "be a mapping of settings",
     "model_attributes_type": "be a mapping of settings",
     "model_type": "be a mapping of settings",
+}
+_PATTERNS = {
+    NAME: "be lower-case letters, digits, - and _, beginning with a letter or digit",
+    PATH: "be a function by its Python path, such as my_package.nets:make",
 }
 _ADVICE = {
     "greater_than": "Raise it.",
@@ -56,6 +62,8 @@ def requirement(error: ErrorDetails) -> str:
         return f"be {relation} {context[bound]:g}"
     if kind in ("literal_error", "enum"):
         return f"be {_unquoted(context['expected'])}"
+    if kind == "string_pattern_mismatch":
+        return _PATTERNS[context["pattern"]]
     return _REQUIREMENTS.get(kind) or f"be valid ({error['msg']})"
 
 

@@ -8,6 +8,7 @@ from hpo.config import JsonTree
 from hpo.spaces.domain import SHORT_FORM
 from hpo.sweep.model import Sweep
 from hpo.sweep.rules import inert_paths
+from hpo.training.models.custom import PATH
 
 FIRST = ("name", "data")
 """Keys that begin a resolved file; the others follow in the model's order."""
@@ -42,5 +43,7 @@ def sweep_schema() -> JsonTree:
     mapping = {"type": "object", "properties": {"file": {"type": "string"}}, "additionalProperties": domain}
     file = {"type": "string", "description": "A file that holds a space, relative to the sweep file."}
     properties["space"] = {"anyOf": [file, mapping], "description": properties["space"]["description"]}
+    function = {"type": "string", "pattern": PATH, "description": "A network of your own, by Python path."}
+    properties["model"] = {"anyOf": [function, properties["model"]], "description": properties["model"]["description"]}
     properties["tracking"]["anyOf"].append({"const": "none"})
     return schema

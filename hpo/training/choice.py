@@ -1,8 +1,9 @@
 """How many lanes: measured on the device that trains, once for each signature."""
 
 import logging
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -12,6 +13,7 @@ from hpo.training.examples import TrainingData
 from hpo.training.lanes import Lanes
 from hpo.training.luck import Luck
 from hpo.training.models import Custom
+from hpo.training.optimizers import LaneOptimizer
 from hpo.training.program import Program
 from hpo.training.recipe import Recipe, signature
 from hpo.training.selfcheck import why_not_lanes
@@ -30,6 +32,8 @@ SLOW_STEP_S = 5e-3
 """On a processor, a solo step that takes longer is bound by arithmetic, and is not helped by company."""
 TAME_LR = 1e-9
 """With which no trial diverges while it is timed."""
+ALONE = {1: 0.0}
+"""Seconds by lanes, where lanes are out of the question."""
 NUM_STEPS = 4
 """Timed at once."""
 NUM_ROUNDS = 3
@@ -105,7 +109,7 @@ class LaneChoice:
             recipes: of one signature.
             states: where the trials stand; they are left as they are.
         """
-        if len(recipes) == 1 or self.setting == 1:
+        if len(recipes) == 1 or self.setting == 1 or not isinstance(recipes[0].optimizer, LaneOptimizer):
             return 1
         key = signature(recipes[0])
         if key not in self._known:
@@ -114,20 +118,52 @@ class LaneChoice:
         return most_lanes(self._known[key], len(recipes))
 
     def _measured(self, recipes: Sequence[Recipe], states: Sequence[TrialState]) -> Mapping[int, float]:
-        recipe, state = recipes[0], states[0]
+        recipe, state, model = recipes[0], states[0], recipes[0].model
         if self.setting == "auto" and self._is_bound_by_arithmetic(recipe, state):
             return ALONE
-        reason = why_not_lanes(recipes, self.data, states) if isinstance(recipe.model, Custom) else None
-        if reason is not None:
-            logger.warning("%s trains one trial at a time: %s.", recipe.model.factory, reason)
+        if isinstance(model, Custom) and (reason := why_not_lanes(recipes, self.data, states)):
+            logger.warning("%s trains one trial at a time: %s.", model.factory, reason)
             return ALONE
         if self.setting != "auto":
-            return {1: math.inf, self.setting: 0.0}
-        return measure_rising(lambda lanes: self._seconds(self._tame(recipe, state, lanes, NUM_STEPS)) / lanes, MOST)
+            return {1: math.inf, self.setting: 0.0}  # by hand, whatever it costs
+        return measure_rising(lambda lanes: self._seconds_of_step(recipe, state, lanes), MOST)
 
     def _is_bound_by_arithmetic(self, recipe: Recipe, state: TrialState) -> bool:
         """As are, on a processor, all steps that take long."""
         if self.data.train_x.device.type != "cpu":
             return False
-        program = self._tame(recipe, state, lanes=1, num_steps=1)
-        return min(self._seconds_of_epoch(program) for _ in range(2)) > SLOW_STEP_S
+        program, clock = self._tame(recipe, state, lanes=1, num_steps=1), _clock(self.data)
+        return min(_seconds_of_epoch(program, clock) for _ in range(2)) > SLOW_STEP_S
+
+    def _seconds_of_step(self, recipe: Recipe, state: TrialState, lanes: int) -> float:
+        program, clock = self._tame(recipe, state, lanes, NUM_STEPS), _clock(self.data)
+        seconds = [_seconds_of_epoch(program, clock) for _ in range(NUM_ROUNDS)]
+        while sum(seconds) < LEAST_MEASURED_S:
+            seconds.append(_seconds_of_epoch(program, clock))
+        return min(seconds) / (NUM_STEPS * lanes)
+
+    def _tame(self, recipe: Recipe, state: TrialState, lanes: int, num_steps: int) -> Program:
+        """A program that cannot diverge, whose epoch has `num_steps`, or fewer where the data end."""
+        num_examples = num_steps * recipe.batch_size
+        part = replace(self.data, train_x=self.data.train_x[:num_examples], train_y=self.data.train_y[:num_examples])
+        tame = recipe.model_copy(update={"optimizer": recipe.optimizer.model_copy(update={"lr": TAME_LR})})
+        return make_program([tame] * lanes, part, Luck(0, 0), [state] * lanes)
+
+
+def make_program(recipes: Sequence[Recipe], data: TrainingData, luck: Luck, states: Sequence[TrialState]) -> Program:
+    """Trials side by side; a single one alone, as plain PyTorch."""
+    if len(recipes) == 1:
+        return Solo(recipes[0], data, luck, states[0])
+    return Lanes(recipes, data, luck, states)
+
+
+def _clock(data: TrainingData) -> Callable[[], float]:
+    """Of processor time, where one thread trains: what else the machine does is then not counted; else of wall time."""
+    is_single = data.train_x.device.type == "cpu" and torch.get_num_threads() == 1
+    return time.thread_time if is_single else time.perf_counter
+
+
+def _seconds_of_epoch(program: Program, clock: Callable[[], float]) -> float:
+    started = clock()
+    program.train_epoch(1)
+    return clock() - started

@@ -44,7 +44,8 @@ def fused_forward(module: nn.Module, tensors: Tensors, x: torch.Tensor, num_lane
     return _forward(module, tensors, "", x.expand(num_lanes, *x.shape))
 
 
-def _forward(module: nn.Module, tensors: Tensors, prefix: str, x: torch.Tensor) -> torch.Tensor:
+def _forward(module: nn.Module, tensors: Tensors, prefix: str, x: torch.Tensor) -> torch.Tensor:  # noqa: PLR0911
+    """One return for each kind of layer."""
     match module:
         case nn.Sequential():
             for name, layer in module.named_children():
@@ -61,7 +62,8 @@ def _forward(module: nn.Module, tensors: Tensors, prefix: str, x: torch.Tensor) 
         case nn.Flatten():
             return x.flatten(2)
         case _ if type(module) in ELEMENTWISE or isinstance(module, nn.Identity):
-            return module(x)
+            treated: torch.Tensor = module(x)
+            return treated
         case _:
             return _split(module(_merge(x)), len(x))
 
@@ -69,7 +71,7 @@ def _forward(module: nn.Module, tensors: Tensors, prefix: str, x: torch.Tensor) 
 def _dense(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """x [L, B, in], weight [L, out, in], bias [L, out] or none -> [L, B, out]."""
     if not torch.is_autocast_enabled(x.device.type):
-        dense: torch.Tensor = _Dense.apply(x, weight, bias)
+        dense: torch.Tensor = _Dense.apply(x, weight, bias)  # type: ignore[no-untyped-call]
         return dense
     product = torch.bmm(x, weight.transpose(1, 2))  # autocast does not look into functions of our own
     return product if bias is None else product + bias.unsqueeze(1)
@@ -111,9 +113,7 @@ def _convolve(module: nn.Conv2d, weight: torch.Tensor, bias: torch.Tensor | None
     return _split(merged, num_lanes)
 
 
-def _normalize(
-    module: nn.BatchNorm1d | nn.BatchNorm2d, tensors: Tensors, prefix: str, x: torch.Tensor
-) -> torch.Tensor:
+def _normalize(module: nn.BatchNorm1d | nn.BatchNorm2d, tensors: Tensors, prefix: str, x: torch.Tensor) -> torch.Tensor:
     """Statistics of each lane and channel are those of a channel of its own."""
     if module.training:
         tensors[prefix + "num_batches_tracked"].add_(1)
@@ -138,4 +138,4 @@ def _merge(x: torch.Tensor) -> torch.Tensor:
 
 def _split(merged: torch.Tensor, num_lanes: int) -> torch.Tensor:
     """[B, L * C, ...] -> [L, B, C, ...], a view."""
-    return merged.unflatten(1, (num_lanes, -1)).transpose(0, 1)
+    return merged.view(len(merged), num_lanes, -1, *merged.shape[2:]).transpose(0, 1)

@@ -12,11 +12,12 @@ from hpo.training.evaluate import evaluate
 from hpo.training.examples import TrainingData
 from hpo.training.fused import can_fuse, fused_forward
 from hpo.training.luck import Luck
-from hpo.training.optimizers.groups import Group, over
+from hpo.training.optimizers.groups import FusedOptimizer, Group, LaneOptimizer, over
 from hpo.training.precision import autocast, matmul_precision
 from hpo.training.program import Epoch, average_into, share_kept
 from hpo.training.recipe import Recipe
-from hpo.training.stacking import stack_configs, stack_tensors
+from hpo.training.seeds import seed_layers
+from hpo.training.stacking import stack_numbers, stack_tensors
 from hpo.training.state import Tensors, TrialState
 
 
@@ -25,6 +26,9 @@ class Lanes:
 
     def __init__(self, recipes: Sequence[Recipe], data: TrainingData, luck: Luck, states: Sequence[TrialState]) -> None:
         """Begin at `states`, one for each recipe, all at the same epoch; they are left as they are."""
+        optimizer = recipes[0].optimizer
+        assert isinstance(optimizer, LaneOptimizer)
+        self._optimizer: LaneOptimizer = optimizer
         self._data = data
         self._luck = luck
         self._template = recipes[0].model.build(data.input_shape, data.num_classes).to(data.train_x)
@@ -44,7 +48,7 @@ class Lanes:
         first_bad = torch.full_like(loss_sum, -1, dtype=torch.int64)
         with matmul_precision(self._recipes[0].precision):
             for number, (indices, seed) in enumerate(zip(batches, seeds, strict=True)):
-                torch.manual_seed(seed)
+                seed_layers(seed, data.train_x.device)
                 x, y = data.train_x[indices], data.train_y[indices]
                 losses = self._step(x, y, rates[number], rates_on_device[number])
                 loss_sum += losses * len(indices)
@@ -100,8 +104,9 @@ class Lanes:
         self._averaged: Tensors = {}
         if recipes[0].ema_half_life > 0:
             self._averaged = stack_tensors([state.averaged or state.module for state in states])
-        self._loss = stack_configs([recipe.loss for recipe in recipes], like)
-        self._optimizer = stack_configs([recipe.optimizer for recipe in recipes], like)
+        self._loss_numbers = stack_numbers([recipe.loss for recipe in recipes], like)
+        self._hyper = stack_numbers([recipe.optimizer for recipe in recipes], like)
+        self._fused = [r.optimizer for r in recipes if isinstance(r.optimizer, FusedOptimizer)]
         self._grad_clip = like.new_tensor([recipe.grad_clip for recipe in recipes])
         self._state = {
             kind: [_optimizer_state(states, f"{kind}.{name}", param) for name, param in self._params.items()]
@@ -113,18 +118,18 @@ class Lanes:
 
     def _step(self, x: torch.Tensor, y: torch.Tensor, rates: Sequence[float], on_device: torch.Tensor) -> torch.Tensor:
         """One update of every lane at its learning rate; the losses [L] before it."""
-        losses = self._loss.per_lane(self._forward(self._tensors, x), y)
-        grads = torch.autograd.grad(losses.sum(), list(self._params.values()))
-        grads = [grad.contiguous() for grad in grads]  # fused kernels take the layout for granted
+        losses = self._recipes[0].loss.per_lane(self._forward(self._tensors, x), y, self._loss_numbers)
+        strided = torch.autograd.grad(losses.sum(), list(self._params.values()))
+        grads = [grad.contiguous() for grad in strided]  # fused kernels take the layout for granted
         with torch.no_grad():
             self._num_steps += 1
             grads = self._clipped(grads) if self._recipes[0].grad_clip > 0 else grads
-            if self._optimizer.update_one is not None and x.device.type == "cpu":
+            if self._fused and x.device.type == "cpu":
                 self._update_one_by_one(grads, rates)
             else:
                 params = [param.detach() for param in self._params.values()]
                 for group in _groups(params, grads, self._state, lane_axes=1):
-                    self._optimizer.update(group, on_device, self._num_steps)
+                    self._optimizer.update(group, self._hyper, on_device, self._num_steps)
         return losses.detach()
 
     def _forward(self, tensors: Tensors, x: torch.Tensor) -> torch.Tensor:
@@ -142,10 +147,10 @@ class Lanes:
         params = zip(*(param.detach().unbind() for param in self._params.values()), strict=True)
         of_lanes = zip(*(grad.unbind() for grad in grads), strict=True)
         states = {kind: list(zip(*(v.unbind() for v in values), strict=True)) for kind, values in self._state.items()}
-        for lane, (recipe, param, grad) in enumerate(zip(self._recipes, params, of_lanes, strict=True)):
+        for lane, (optimizer, param, grad) in enumerate(zip(self._fused, params, of_lanes, strict=True)):
             state = {kind: values[lane] for kind, values in states.items()}
             for group in _groups(param, grad, state, lane_axes=0):
-                recipe.optimizer.update_one(group, rates[lane], self._num_steps)
+                optimizer.update_one(group, rates[lane], self._num_steps)
 
     def _clipped(self, grads: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """By each lane's own norm, as `torch.nn.utils.clip_grad_norm_`."""
@@ -189,10 +194,14 @@ def _groups(
     groups = []
     for decays in (True, False):
         chosen = [number for number, param in enumerate(params) if (param.ndim - lane_axes > 1) is decays]
-        pick = lambda values, chosen=chosen: [values[number] for number in chosen]  # noqa: E731
         if chosen:
-            groups.append(Group(pick(params), pick(grads), {k: pick(v) for k, v in state.items()}, decays))
+            state_of = {kind: _pick(values, chosen) for kind, values in state.items()}
+            groups.append(Group(_pick(params, chosen), _pick(grads, chosen), state_of, decays))
     return groups
+
+
+def _pick(values: Sequence[torch.Tensor], numbers: Sequence[int]) -> list[torch.Tensor]:
+    return [values[number] for number in numbers]
 
 
 def _optimizer_state(states: Sequence[TrialState], key: str, param: torch.Tensor) -> torch.Tensor:

@@ -43,7 +43,8 @@ def train(segment: Segment, data: TrainingData, paths: SweepPaths, choice: LaneC
     standing: list[_Standing] = []
     for spec in segment.cohort:
         try:
-            standing.append(_prepare(spec, segment, data))
+            with torch.random.fork_rng(devices=[]):
+                standing.append(_prepare(spec, segment, data))
         except Exception as error:  # noqa: BLE001 - whatever a trial raises becomes its record
             yield _failure(spec, error)
     for group in _groups(standing):
@@ -79,8 +80,9 @@ def _train_together(
             if epoch == segment.to_epoch and report.first_bad_step is None:
                 path = paths.checkpoint(report.trial_id, epoch, segment.generation, segment.attempt)
                 write_checkpoint(path, program.state(lane, epoch))
-                report = replace(report, checkpoint=str(path))
-            yield report
+                yield replace(report, checkpoint=str(path))
+            else:
+                yield report
         sound = [lane for lane, report in enumerate(reports) if report.first_bad_step is None]
         if not sound:
             return
@@ -100,15 +102,18 @@ def _train_epoch(program: Program, trials: Sequence[_Standing], epoch: int, data
     seconds = (time.perf_counter() - started) / len(trials)
     reports = []
     for trial, end, metrics in zip(trials, trained, measured, strict=True):
-        found = {"lr": end.lr, "seconds": seconds, "samples_per_second": num_examples / training_s, "lanes": len(trials)}
+        found = {
+            "lr": end.lr,
+            "seconds": seconds,
+            "samples_per_second": num_examples / training_s,
+            "lanes": len(trials),
+        }
         first_bad_step = end.first_bad_step
         if first_bad_step is None and not all(map(math.isfinite, metrics.values())):
             first_bad_step = epoch * len(batch_sizes(num_examples, trial.recipe.batch_size)) - 1
         if first_bad_step is None:
             found |= {"train_loss": end.train_loss, **metrics}
-        reports.append(
-            Report(trial_id=trial.spec.trial_id, epoch=epoch, metrics=found, first_bad_step=first_bad_step)
-        )
+        reports.append(Report(trial_id=trial.spec.trial_id, epoch=epoch, metrics=found, first_bad_step=first_bad_step))
     return reports
 
 
@@ -141,7 +146,7 @@ def _num_lanes(choice: LaneChoice, group: Sequence[_Standing]) -> int:
     try:
         with torch.random.fork_rng(devices=[]):
             return choice.for_group([trial.recipe for trial in group], [trial.state for trial in group])
-    except Exception:  # noqa: BLE001 - see train
+    except Exception:
         logger.warning("%d trials could not be tried side by side; each trains alone.", len(group), exc_info=True)
         return 1
 

@@ -1,5 +1,6 @@
 """Losses: `loss(logits [B, C], targets [B]) -> scalar`."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import torch
@@ -19,14 +20,14 @@ class CrossEntropy(Config):
     def __call__(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         return functional.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
 
-    def per_lane(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """logits [L, B, C], targets [B] -> mean loss of each lane [L]; the smoothing is a number or [L]."""
+    def per_lane(self, logits: torch.Tensor, targets: torch.Tensor, hyper: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """logits [L, B, C], targets [B], numbers of lanes [L] by field -> mean loss of each lane [L]."""
         log_probs = logits.log_softmax(2)
         of_targets = log_probs.gather(2, targets.expand(len(logits), -1).unsqueeze(2)).squeeze(2)
         nll = -of_targets.mean(1)
-        if isinstance(self.label_smoothing, float):
-            return nll  # a smoothing of zero is static, any other is stacked
-        return nll - self.label_smoothing * (log_probs.mean((1, 2)) + nll)
+        if "label_smoothing" not in hyper:
+            return nll
+        return nll - hyper["label_smoothing"] * (log_probs.mean((1, 2)) + nll)
 
 
 Loss = CrossEntropy

@@ -33,7 +33,7 @@ class Program(Protocol):
         ...
 
     def evaluate(self) -> list[dict[str, float]]:
-        """val_loss, in nats, and val_accuracy of the weights as they are; and of their averages, where kept, `ema_` before."""
+        """val_loss, in nats, and val_accuracy of the weights; ema_val_loss and so on of their averages, if kept."""
         ...
 
     def state(self, lane: int, epoch: int) -> TrialState:
@@ -76,4 +76,4 @@ def average_into(averaged: Sequence[torch.Tensor], values: Sequence[torch.Tensor
 
 def share_kept(half_life: float, steps_per_epoch: int) -> float:
     """Of a running average at each step, if it halves in `half_life` epochs."""
-    return 0.5 ** (1 / (half_life * steps_per_epoch))
+    return float(0.5 ** (1 / (half_life * steps_per_epoch)))

@@ -172,16 +172,7 @@ class WarmupStableDecay(Config):
 
 
 Schedule = Annotated[
-    Constant
-    | Cosine
-    | Linear
-    | Polynomial
-    | Exponential
-    | Step
-    | OneCycle
-    | Cyclic
-    | WarmRestarts
-    | WarmupStableDecay,
+    Constant | Cosine | Linear | Polynomial | Exponential | Step | OneCycle | Cyclic | WarmRestarts | WarmupStableDecay,
     Field(discriminator="kind"),
 ]
 

@@ -28,7 +28,7 @@ class Solo:
         self._module.load_state_dict(state.module)
         self._is_convolutional = any(isinstance(layer, nn.Conv2d) for layer in self._module.modules())
         if self._is_convolutional:  # twice as fast on a processor, and what tensor cores want
-            self._module = self._module.to(memory_format=torch.channels_last)
+            self._module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimizer = recipe.optimizer.make(self._module)
         _restore(self._optimizer, self._module, state.optimizer)
         averaged = state.averaged or state.module

@@ -1,18 +1,15 @@
 """From the configs and tensors of several trials to ones with a leading lane axis."""
 
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
 
 import torch
 
 from hpo.config import Config, PerLane
 from hpo.training.state import Tensors
 
-AnyConfig = TypeVar("AnyConfig", bound=Config)
 
-
-def stack_configs(configs: Sequence[AnyConfig], like: torch.Tensor) -> AnyConfig:
-    """The first config, with a tensor [L] of `like`'s type and device in every field in which the others may differ."""
+def stack_numbers(configs: Sequence[Config], like: torch.Tensor) -> Tensors:
+    """The numbers in which configs of one kind may differ, by field, as tensors [L] of `like`'s type and device."""
     first = configs[0]
     names = [
         name
@@ -20,9 +17,7 @@ def stack_configs(configs: Sequence[AnyConfig], like: torch.Tensor) -> AnyConfig
         for mark in field.metadata
         if isinstance(mark, PerLane) and getattr(first, name) != mark.absent
     ]
-    return first.model_copy(
-        update={name: like.new_tensor([getattr(config, name) for config in configs]) for name in names}
-    )
+    return {name: like.new_tensor([getattr(config, name) for config in configs]) for name in names}
 
 
 def stack_tensors(named: Sequence[Mapping[str, torch.Tensor]]) -> Tensors:

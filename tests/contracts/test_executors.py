@@ -5,6 +5,7 @@ import signal
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,6 +47,22 @@ class Arithmetic:
                     (self.scratch / "died").touch()
                     os.kill(os.getpid(), signal.SIGKILL)
                 yield Report(trial_id=trial.trial_id, epoch=epoch, metrics={"val_loss": float(trial.trial_id + epoch)})
+
+
+@dataclass(frozen=True)
+class Process:
+    """A trial reports its process; one with the recipe `hold` waits until somebody opens the gate."""
+
+    gate: Path
+
+    def open(self, *, num_threads: int, use_gpu: bool) -> Callable[[Segment], Iterator[Report | Failure]]:
+        return self._train
+
+    def _train(self, segment: Segment) -> Iterator[Report | Failure]:
+        for trial in segment.cohort:
+            if trial.recipe == "hold":
+                self.gate.read_bytes()
+            yield Report(trial_id=trial.trial_id, epoch=1, metrics={"process": os.getpid()})
 
 
 @dataclass
@@ -153,6 +170,33 @@ def test_a_dead_worker_loses_its_segment_and_no_other(in_ray: MakeExecutor, tmp_
     assert conversation.ends[1].lost is not None
     assert [conversation.ends[k].lost for k in (2, 3)] == [None, None]
     assert {trial_id: len(reports) for trial_id, reports in conversation.reports.items()} == {20: 3, 30: 3, 31: 3}
+
+
+def test_a_worker_that_had_to_wait_is_there_for_the_next_segment(in_ray: MakeExecutor, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    rounds = [[segment(1, ""), segment(2, "hold")], [segment(3, ""), segment(4, "")]]
+    conversation = Conversation(rounds.pop(0))
+
+    def next_segment() -> Segment | Idle:
+        if conversation.segments:
+            conversation.num_running += 1
+            return conversation.segments.pop(0)
+        if conversation.num_running == 1:
+            with suppress(OSError):  # nobody stands there yet
+                os.close(os.open(gate, os.O_WRONLY | os.O_NONBLOCK))
+        if conversation.num_running:
+            return Idle.WAIT
+        if not rounds:
+            return Idle.DONE
+        conversation.segments = rounds.pop(0)
+        return next_segment()
+
+    in_ray(Process(gate)).run(next_segment, conversation.heard.append, conversation.on_segment_end)
+
+    processes = {report.metrics["process"] for reports in conversation.reports.values() for report in reports}
+    assert set(conversation.ends) == {1, 2, 3, 4}
+    assert len(processes) <= 2
 
 
 def test_ray_says_at_once_that_no_node_is_large_enough(two_slots: None, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hpo.training.lanes import Lanes
 from hpo.training.losses import CrossEntropy
 from hpo.training.luck import Luck
 from hpo.training.models import Cnn, Custom, Mlp, Model
-from hpo.training.optimizers import Adam, AdamW, Optimizer, RmsProp, Sgd
+from hpo.training.optimizers import Adadelta, Adagrad, Adam, AdamW, Optimizer, RAdam, RmsProp, Sgd
 from hpo.training.program import Program, initial_state
 from hpo.training.recipe import Recipe
 from hpo.training.schedules import Cosine, Linear, Schedule, Step
@@ -55,23 +55,30 @@ sys.modules["users_own_nets"] = types.ModuleType("users_own_nets")
 sys.modules["users_own_nets"].residual = residual  # type: ignore[attr-defined]
 MODELS["a user's own, with batch norm"] = [Custom(factory="users_own_nets:residual")] * NUM_LANES
 
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, Sequence[Optimizer]] = {
     "sgd": [Sgd(lr=0.05 * (k + 1), momentum=0.2 * k, weight_decay=0.01 * k) for k in range(NUM_LANES)],
     "sgd without nesterov": [Sgd(lr=0.05 * (k + 1), momentum=0.2 * k, nesterov=False) for k in range(NUM_LANES)],
     "adam": [
-        Adam(lr=0.005 * (k + 1), beta1=0.8 + 0.03 * k, beta2=0.99 + 0.001 * k, eps=10.0 ** (k - 8), weight_decay=0.01 * k)
+        Adam(
+            lr=0.005 * (k + 1), beta1=0.8 + 0.03 * k, beta2=0.99 + 0.001 * k, eps=10.0 ** (k - 8), weight_decay=0.01 * k
+        )
         for k in range(NUM_LANES)
     ],
     "adamw": [
-        AdamW(lr=0.005 * (k + 1), beta1=0.8 + 0.03 * k, beta2=0.99 + 0.001 * k, eps=10.0 ** (k - 8), weight_decay=0.1 * k)
+        AdamW(
+            lr=0.005 * (k + 1), beta1=0.8 + 0.03 * k, beta2=0.99 + 0.001 * k, eps=10.0 ** (k - 8), weight_decay=0.1 * k
+        )
         for k in range(NUM_LANES)
     ],
+    "adagrad": [Adagrad(lr=0.02 * (k + 1), lr_decay=0.1 * k, weight_decay=0.01 * k) for k in range(NUM_LANES)],
+    "adadelta": [Adadelta(lr=0.5 * (k + 1), rho=0.8 + 0.05 * k, weight_decay=0.01 * k) for k in range(NUM_LANES)],
+    "radam": [RAdam(lr=0.005 * (k + 1), beta2=0.99 - 0.05 * k, weight_decay=0.01 * k) for k in range(NUM_LANES)],
     "rmsprop": [
         RmsProp(lr=0.002 * (k + 1), alpha=0.8 + 0.03 * k, momentum=0.2 * k, weight_decay=0.01 * k)
         for k in range(NUM_LANES)
     ],
 }
-SCHEDULES = {
+SCHEDULES: dict[str, Sequence[Schedule]] = {
     "cosine": [Cosine(warmup=0.1 * k, floor=0.05 * k) for k in range(NUM_LANES)],
     "linear": [Linear(warmup=0.1 * k, floor=0.05 * k) for k in range(NUM_LANES)],
     "step": [Step(every=0.2 + 0.1 * k, gamma=0.5 / (k + 1)) for k in range(NUM_LANES)],
@@ -83,15 +90,19 @@ def make_data(num_train: int = 50, dtype: torch.dtype = torch.float64) -> Traini
     x = torch.randn(num_train + 20, 2, 8, 8, generator=generator, dtype=dtype)
     y = torch.randint(4, (num_train + 20,), generator=generator)
     return TrainingData(
-        train_x=x[:num_train], train_y=y[:num_train], validation_x=x[num_train:], validation_y=y[num_train:], num_classes=4
+        train_x=x[:num_train],
+        train_y=y[:num_train],
+        validation_x=x[num_train:],
+        validation_y=y[num_train:],
+        num_classes=4,
     )
 
 
 def make_recipes(
-    models: Sequence[Model], optimizers: Sequence[Optimizer], schedules: Sequence[Schedule], **fields: float
+    models: Sequence[Model], optimizers: Sequence[Optimizer], schedules: Sequence[Schedule]
 ) -> list[Recipe]:
     return [
-        Recipe(model=model, optimizer=optimizer, schedule=schedule, batch_size=16, epochs=EPOCHS + 1, **fields)
+        Recipe(model=model, optimizer=optimizer, schedule=schedule, batch_size=16, epochs=EPOCHS + 1)
         for model, optimizer, schedule in zip(models, optimizers, schedules, strict=True)
     ]
 
@@ -152,7 +163,9 @@ def test_lanes_equal_solo_with_smoothing_clipping_and_averaging(optimizer: str) 
                 "ema_half_life": 0.5 + lane,
             }
         )
-        for lane, recipe in enumerate(make_recipes(MODELS["mlp with batch norm"], OPTIMIZERS[optimizer], SCHEDULES["cosine"]))
+        for lane, recipe in enumerate(
+            make_recipes(MODELS["mlp with batch norm"], OPTIMIZERS[optimizer], SCHEDULES["cosine"])
+        )
     ]
 
     train_both(recipes, make_data(), tolerance=1e-6)
@@ -251,5 +264,7 @@ def test_in_bfloat16_lanes_learn_what_a_trial_learns_alone(model: str) -> None:
 
     losses = [end.train_loss for end in apart]
     assert [end.train_loss for end in together] == pytest.approx(losses, rel=0.02)
-    assert losses != [Solo(r.model_copy(update={"precision": "float32"}), data, LUCK, s).train_epoch(1)[0].train_loss
-                      for r, s in zip(recipes, states, strict=True)]
+    assert losses != [
+        Solo(r.model_copy(update={"precision": "float32"}), data, LUCK, s).train_epoch(1)[0].train_loss
+        for r, s in zip(recipes, states, strict=True)
+    ]

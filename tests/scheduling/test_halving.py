@@ -17,7 +17,9 @@ ASHA = Asha(min_epochs=1, eta=3)
         (NoScheduler(), 27, (27,)),
     ],
 )
-def test_rungs_are_powers_of_eta_up_to_the_end(scheduler: Asha | NoScheduler, max_epochs: int, rungs: tuple[int]) -> None:
+def test_rungs_are_powers_of_eta_up_to_the_end(
+    scheduler: Asha | NoScheduler, max_epochs: int, rungs: tuple[int]
+) -> None:
     assert scheduler.rungs(max_epochs) == rungs
 
 

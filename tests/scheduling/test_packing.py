@@ -21,7 +21,9 @@ def test_cohort_size_begins_small_where_nothing_was_measured() -> None:
 
 
 def test_cohort_size_ignores_the_clock_with_one_slot() -> None:
-    sizes = {cohort_size(num_epochs=2, seconds_per_epoch=seconds, num_slots=1, most=MOST) for seconds in (None, 0.001, 10.0)}
+    sizes = {
+        cohort_size(num_epochs=2, seconds_per_epoch=seconds, num_slots=1, most=MOST) for seconds in (None, 0.001, 10.0)
+    }
 
     assert sizes == {MOST}
 
@@ -46,13 +48,20 @@ def test_remaining_cohort_shares_the_deepest_rung_among_idle_slots() -> None:
 
 
 def test_a_cohort_takes_those_of_one_signature_together() -> None:
-    ready = [*standing(1, 0, signature="a"), *standing(1, 1, 2, signature="b"), *standing(1, 3, signature="a"), *standing(1, 4)]
+    ready = [
+        *standing(1, 0, signature="a"),
+        *standing(1, 1, 2, signature="b"),
+        *standing(1, 3, signature="a"),
+        *standing(1, 4),
+    ]
 
     cohort = full_cohort(ready, {1: 4})
 
     assert [waiting.trial_id for waiting in cohort] == [0, 3, 1, 2]
 
 
-@pytest.mark.parametrize(("num_trials", "num_slots", "most"), [(64, 2, 16), (1000, 2, 125), (1000, 50, 16), (10_000, 2, 128)])
+@pytest.mark.parametrize(
+    ("num_trials", "num_slots", "most"), [(64, 2, 16), (1000, 2, 125), (1000, 50, 16), (10_000, 2, 128)]
+)
 def test_a_sweep_asks_for_its_trials_in_waves(num_trials: int, num_slots: int, most: int) -> None:
     assert most_in_cohort(num_trials, num_slots) == most

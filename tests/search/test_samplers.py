@@ -45,7 +45,7 @@ def test_200_proposals_stay_in_the_domain(tmp_path: Path, sampler: Sampler) -> N
 def test_reload_then_ask_equals_ask_without_reload(tmp_path_factory: pytest.TempPathFactory, sampler: Sampler) -> None:
     def propose(folder: Path, *, reload: bool) -> list[TrialRecord]:
         study = open_study(folder, sampler=sampler)
-        for _ in range(5):
+        for _ in range(3):
             for trial in study.ask(8)[:-1]:
                 finish(study, trial)
             if reload:

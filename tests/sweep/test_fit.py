@@ -62,6 +62,35 @@ def test_a_choice_that_cannot_take_the_inputs_is_refused_at_its_path(
 
 
 @pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        (
+            "nowhere.nets:make",
+            (
+                "nowhere.nets:make must name a function that Python can import from the folder of the sweep, "
+                "but No module named 'nowhere'."
+            ),
+        ),
+        (
+            "pathlib:Paht",
+            (
+                "pathlib:Paht must name a function that Python can import from the folder of the sweep, "
+                "but module 'pathlib' has no attribute 'Paht'."
+            ),
+        ),
+        ("builtins:dict", "builtins:dict must return a torch.nn.Module, but returned a dict."),
+    ],
+)
+def test_a_model_of_the_users_own_that_cannot_be_made_is_refused(
+    tmp_path: Path, digits: Splits, factory: str, message: str
+) -> None:
+    with pytest.raises(SweepError) as caught:
+        check(tmp_path, SWEEP.replace("{kind: mlp}", factory), digits)
+
+    assert str(caught.value) == f"sweep fit: model: {message}"
+
+
+@pytest.mark.parametrize(
     ("line", "key", "size"),
     [
         ("batch_size: 2000", "batch_size", 2000),

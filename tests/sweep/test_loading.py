@@ -8,8 +8,8 @@ from hpo.scheduling import Asha
 from hpo.spaces import Choice, LogUniform, Uniform
 from hpo.sweep import Sweep, Tracking, load_sweep
 from hpo.training.data import Digits, Npz
-from hpo.training.models import Mlp
-from hpo.training.optimizers import AdamW, Sgd
+from hpo.training.models import Custom, Mlp
+from hpo.training.optimizers import AdamW, RmsProp, Sgd
 from hpo.training.recipe import Recipe
 
 DIGITS = Path(__file__).parents[2] / "experiments" / "digits.yaml"
@@ -88,6 +88,34 @@ def test_default_nesterov_without_momentum_is_no_mistake(tmp_path: Path) -> None
     sweep = load_sweep(write(tmp_path, SWEEP + "optimizer: {kind: sgd, momentum: 0}\n"))
 
     assert sweep.optimizer == Sgd(momentum=0)
+
+
+def test_an_optimizer_that_has_momentum_but_no_nesterov_may_go_without(tmp_path: Path) -> None:
+    sweep = load_sweep(write(tmp_path, SWEEP + "optimizer: {kind: rmsprop, momentum: 0}\n"))
+
+    assert sweep.optimizer == RmsProp(momentum=0)
+
+
+def test_a_model_may_be_no_more_than_the_path_of_a_function(tmp_path: Path) -> None:
+    sweep = load_sweep(write(tmp_path, SWEEP.replace("{kind: mlp}", "my_package.nets:make")))
+
+    assert sweep.model == Custom(factory="my_package.nets:make")
+
+
+def test_an_override_may_bring_a_model_by_its_path(tmp_path: Path) -> None:
+    sweep = load_sweep(write(tmp_path, SWEEP), ["model=nets:make"])
+
+    assert sweep.model == Custom(factory="nets:make")
+
+
+def test_arguments_of_a_model_of_the_users_own_may_be_searched(tmp_path: Path) -> None:
+    model = "{kind: custom, factory: nets:make, arguments: {width: 8}}"
+
+    sweep = load_sweep(
+        write(tmp_path, SWEEP.replace("{kind: mlp}", model) + "  model.arguments.width: choice(8, 16)\n")
+    )
+
+    assert sweep.space["model.arguments.width"] == Choice(values=(8, 16))
 
 
 def test_data_paths_are_relative_to_the_sweep_file(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from hpo.errors import SweepError
-from hpo.sweep import load_sweep
+from hpo.sweep import Sweep, load_sweep
+from hpo.training.recipe import kinds_of
 
 SWEEP = """\
 data: {kind: digits}
@@ -14,10 +15,8 @@ metric: {name: val_accuracy, goal: maximize}
 space:
   optimizer.lr: loguniform(1e-4, 1)
 """
-SWEEP_KEYS = (
-    "model, initializer, optimizer, schedule, loss, batch_size, epochs, name, data, metric, space, points, sampler, "
-    "scheduler, budget, resources, retries, seed, export, tracking, storage"
-)
+SWEEP_KEYS = ", ".join(Sweep.model_fields)
+OPTIMIZERS = ", ".join(kinds_of("optimizer"))
 
 
 def replaced(old: str, new: str) -> str:
@@ -54,10 +53,16 @@ def find_mistakes(folder: Path, text: str) -> str:
         ("optimizer: {kind: sgd, momentum: 1}", "optimizer.momentum: must be below 1, but got 1. Lower it."),
         ("optimizer: {kind: sgd, nesterov: on}", 'optimizer.nesterov: must be true or false, but got "on".'),
         (
-            "optimizer: {kind: adam}",
-            "optimizer.kind: must be one of sgd, adamw, but got adam. Did you mean `adamw`?",
+            "optimizer: {kind: rms_prop}",
+            f"optimizer.kind: must be one of {OPTIMIZERS}, but got rms_prop. Did you mean `rmsprop`?",
         ),
-        ("optimizer: {lr: 0.1}", "optimizer.kind: is required, but is missing. Add one of: sgd, adamw."),
+        (
+            "optimizer: {lr: 0.1}",
+            f"optimizer.kind: is required, but is missing. Add one of: {OPTIMIZERS}.",
+        ),
+        ("grad_clip: -1", "grad_clip: must be at least 0, but got -1. Raise it."),
+        ("resources: {lanes: 0}", "resources.lanes: must be at least 1 or be auto, but got 0. Raise it."),
+        ("resources: {lanes: many}", 'resources.lanes: must be a whole number or be auto, but got "many".'),
         ("scheduler: {kind: asha, eta: 1}", "scheduler.eta: must be at least 2, but got 1. Raise it."),
         (
             "scheduler: {kind: asha, min_epochs: 27}",
@@ -156,7 +161,8 @@ def test_a_wrong_line_is_explained(tmp_path: Path, line: str, message: str) -> N
         (
             "optimizer.beta2: uniform(0.9, 0.99)",
             (
-                "space.optimizer.beta2: must be a setting of optimizer.kind sgd, but only adamw has it. "
+                "space.optimizer.beta2: must be a setting of optimizer.kind sgd, "
+                "but only adam, adamw, radam and nadam have it. "
                 "Drop it, or change the kind."
             ),
         ),
@@ -222,6 +228,17 @@ def test_a_wrong_domain_is_explained(tmp_path: Path, domain: str, message: str) 
             replaced("digits", "digit"),
             "sweep.yaml:1: data.kind: must be one of digits, fashion_mnist, npz, but got digit. Did you mean `digits`?",
         ),
+        (
+            replaced("{kind: mlp}", "mlp"),
+            'sweep.yaml:2: model: must be a mapping of settings, but got "mlp". Write {kind: mlp}.',
+        ),
+        (
+            replaced("{kind: mlp}", "my-nets:make"),
+            (
+                "sweep.yaml:2: model.factory: must be a function by its Python path, such as my_package.nets:make, "
+                'but got "my-nets:make".'
+            ),
+        ),
         (replaced("digits", "npz"), "sweep.yaml:1: data.path: is required, but is missing. Add it."),
         (
             replaced("mlp", "mlp, hidden: [64, wide]"),
@@ -275,7 +292,7 @@ def test_all_mistakes_come_at_once_by_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        SWEEP + "  optimizer.momentum: uniform(0, 0.9)\noptimizer: {kind: adam, momentum: 0.5}\n",
+        SWEEP + "  optimizer.momentum: uniform(0, 0.9)\noptimizer: {kind: lion, momentum: 0.5}\n",
         SWEEP + "  optimizer.beta2: uniform(0.9, 0.99)\n  optimizer.kind: choice(adamw)\n",
         replaced("(1e-4, 1)", "(1)") + "points: [{optimizer.lr: 0.1}]\n",
     ],
@@ -295,6 +312,17 @@ def test_a_path_that_only_some_searched_kinds_have_is_refused(tmp_path: Path) ->
         "sweep.yaml:7: space.optimizer.momentum: must exist under every searched optimizer.kind, but adamw has no such "
         "setting: it would need a condition, and conditions are not supported yet. "
         "Drop the path, or drop adamw from optimizer.kind."
+    )
+
+
+def test_a_searched_kind_that_needs_more_settings_is_refused_once(tmp_path: Path) -> None:
+    text = SWEEP + "  model.kind: choice(mlp, custom)\n  model.dropout: uniform(0, 0.5)\n"
+
+    mistakes = find_mistakes(tmp_path, text)
+
+    assert mistakes == (
+        "sweep.yaml:6: space.model.kind: every kind must do without more settings, but custom needs factory. "
+        "Drop it here."
     )
 
 

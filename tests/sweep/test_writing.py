@@ -41,6 +41,8 @@ def test_a_resolved_experiment_loads_again_to_an_equal_sweep(path: Path, tmp_pat
         "  initializer.gain: uniform(0.1, 1)\ninitializer: {kind: orthogonal}",
         "export: {formats: []}",
         "points: [{optimizer.lr: 0.30000000000000004}]",
+        "resources: {lanes: 8}",
+        "optimizer: {kind: rmsprop}",
     ],
 )
 def test_a_resolved_sweep_loads_again_whatever_is_set(line: str, tmp_path: Path) -> None:
@@ -51,6 +53,18 @@ def test_a_resolved_sweep_loads_again_whatever_is_set(line: str, tmp_path: Path)
     path.write_text(dump_resolved(sweep))
 
     assert load_sweep(path) == sweep
+
+
+@pytest.mark.parametrize("model", ["nets:make", "{kind: custom, factory: nets:make, arguments: {depth: [1, 2]}}"])
+def test_a_resolved_sweep_loads_again_with_a_model_of_the_users_own(model: str, tmp_path: Path) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(SWEEP.replace("{kind: mlp}", model))
+    sweep = load_sweep(path)
+
+    path.write_text(dump_resolved(sweep))
+
+    assert load_sweep(path) == sweep
+    validate(path.read_text())
 
 
 def test_a_resolved_sweep_says_every_default(tmp_path: Path) -> None:
@@ -77,6 +91,7 @@ def test_the_schema_accepts_every_experiment_and_its_resolved_form(path: Path) -
         SWEEP + "epochs: many\n",
         SWEEP.replace("loguniform(1e-4, 1)", "from 1e-4 to 1"),
         SWEEP.replace("kind: mlp", "kind: lstm"),
+        SWEEP.replace("{kind: mlp}", "my_package.nets.make"),
     ],
 )
 def test_the_schema_refuses_what_loading_refuses(text: str) -> None:
@@ -86,6 +101,7 @@ def test_the_schema_refuses_what_loading_refuses(text: str) -> None:
 
 def test_the_schema_accepts_short_ways_to_write() -> None:
     validate(SWEEP.partition("space:")[0] + "space: core.yaml\ntracking: none\n")
+    validate(SWEEP.replace("{kind: mlp}", "my_package.nets:make") + "resources: {lanes: auto}\n")
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_an_unknown_kind_is_refused() -> None:
         with_params(RECIPE, {"optimizer.kind": "adam_w"})
 
     assert str(caught.value) == (
-        "optimizer.kind: must be one of sgd, adam, adamw, rmsprop, but got adam_w. Did you mean `adamw`?"
+        f"optimizer.kind: must be one of {', '.join(kinds_of('optimizer'))}, but got adam_w. Did you mean `adamw`?"
     )
 
 

@@ -59,7 +59,9 @@ def optimizer() -> torch.optim.Optimizer:
         ),
         (
             Cyclic(cycles=5, floor=0.1),
-            lambda o: torch.optim.lr_scheduler.CyclicLR(o, 0.1, 1.0, step_size_up=NUM_STEPS // 10, cycle_momentum=False),
+            lambda o: torch.optim.lr_scheduler.CyclicLR(
+                o, 0.1, 1.0, step_size_up=NUM_STEPS // 10, cycle_momentum=False
+            ),
         ),
         (
             Cyclic(cycles=5, floor=0.1, decay=0.5),
@@ -106,7 +108,9 @@ def test_one_cycle_equals_torchs_own_between_its_first_and_last_step() -> None:
 def test_warmup_stable_decay_has_three_parts() -> None:
     schedule = WarmupStableDecay(warmup=0.1, decay=0.2, floor=0.5)
 
-    assert [schedule(progress) for progress in (0.05, 0.1, 0.5, 0.8, 0.9, 1.0)] == pytest.approx([0.5, 1, 1, 1, 0.75, 0.5])
+    assert [schedule(progress) for progress in (0.05, 0.1, 0.5, 0.8, 0.9, 1.0)] == pytest.approx(
+        [0.5, 1, 1, 1, 0.75, 0.5]
+    )
 
 
 def test_peaks_of_warm_restarts_shrink_by_their_decay() -> None:

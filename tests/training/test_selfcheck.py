@@ -21,7 +21,8 @@ class Residual(nn.Module):
         self.inner = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.inner(x)
+        inner: torch.Tensor = self.inner(x)
+        return x + inner
 
 
 def residual(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
@@ -41,7 +42,7 @@ class Branching(nn.Module):
         self.dense = nn.Linear(32, num_classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        logits = self.dense(x.flatten(1))
+        logits: torch.Tensor = self.dense(x.flatten(1))
         return logits if logits.sum() > 0 else 2 * logits
 
 

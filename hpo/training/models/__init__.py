@@ -1,4 +1,4 @@
-"""Networks: `model.build(input_shape, num_classes)` returns a plain `nn.Module` from [B, *input_shape] to logits [B, C]."""
+"""Networks: `model.build(input_shape, num_classes)` makes an `nn.Module` from [B, *input_shape] to logits [B, C]."""
 
 from typing import Annotated
 

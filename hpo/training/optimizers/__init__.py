@@ -1,20 +1,32 @@
-"""Optimizers, each in two forms that must agree.
+"""Optimizers: configs that make the `torch.optim` one for a trial alone, and most of which update lanes as well.
 
-Alone, `optimizer.make(module)` returns the `torch.optim` one. As lanes, the state is a dict of lists of tensors
-[L, ...], one list for each of `STATE`, in `torch.optim`'s words (and, if it `COUNTS_STEPS`, the number of the step,
-from 1, the same for all lanes). An update changes params and state in place:
-`update` for all lanes at once, where the fields of the optimizer are tensors [L], and `update_one`, where it is not
-None, for one lane and plain numbers, by torch's fused kernel, which keeps a lane in a processor's cache.
+`LaneOptimizer` and `FusedOptimizer` in `groups` say what the lane forms are; they equal `torch.optim`. An optimizer
+without one trains its trials one at a time.
 """
 
 from typing import Annotated
 
 from pydantic import Field
 
+from hpo.training.optimizers.adagrad import Adadelta, Adagrad
 from hpo.training.optimizers.adam import Adam, AdamW
+from hpo.training.optimizers.groups import FusedOptimizer, LaneOptimizer
+from hpo.training.optimizers.radam import NAdam, RAdam
 from hpo.training.optimizers.rmsprop import RmsProp
 from hpo.training.optimizers.sgd import Sgd
 
-Optimizer = Annotated[Sgd | Adam | AdamW | RmsProp, Field(discriminator="kind")]
+Optimizer = Annotated[Sgd | Adam | AdamW | RmsProp | RAdam | NAdam | Adagrad | Adadelta, Field(discriminator="kind")]
 
-__all__ = ["Adam", "AdamW", "Optimizer", "RmsProp", "Sgd"]
+__all__ = [
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "FusedOptimizer",
+    "LaneOptimizer",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RmsProp",
+    "Sgd",
+]

@@ -1,5 +1,7 @@
 """Adam, with coupled and with decoupled decay."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -7,7 +9,7 @@ from pydantic import Field
 from torch import nn
 
 from hpo.config import PER_LANE, Config
-from hpo.training.optimizers.groups import Group, over, param_groups
+from hpo.training.optimizers.groups import Group, Hyper, decayed, over, param_groups
 
 Beta = Annotated[float, PER_LANE, Field(ge=0, lt=1)]
 
@@ -15,8 +17,8 @@ Beta = Annotated[float, PER_LANE, Field(ge=0, lt=1)]
 class Adam(Config):
     """Adam, as `torch.optim.Adam` (Kingma & Ba 2015): bias-corrected, epsilon outside the root, decay as L2."""
 
-    STATE: ClassVar = ("exp_avg", "exp_avg_sq")
-    COUNTS_STEPS: ClassVar = True
+    STATE: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq")
+    COUNTS_STEPS: ClassVar[bool] = True
 
     kind: Literal["adam"] = "adam"
     lr: Annotated[float, PER_LANE, Field(gt=0)] = 1e-3
@@ -32,14 +34,18 @@ class Adam(Config):
 
     def make(self, module: nn.Module) -> torch.optim.Optimizer:
         """The optimizer of a trial that trains alone."""
-        return torch.optim.Adam(param_groups(module), **_settings(self))
+        return torch.optim.Adam(
+            param_groups(module),
+            lr=self.lr,
+            betas=(self.beta1, self.beta2),
+            eps=self.eps,
+            weight_decay=self.weight_decay,
+            fused=True,
+        )
 
-    def update(self, group: Group, rate: torch.Tensor, step: int) -> None:
+    def update(self, group: Group, hyper: Hyper, rate: torch.Tensor, step: int) -> None:
         """All lanes at once; see the package."""
-        if group.decays:
-            decayed = [g + over(self.weight_decay, p) * p for p, g in zip(group.params, group.grads, strict=True)]
-            group = Group(group.params, decayed, group.state, decays=True)
-        _move(self, group, rate, step)
+        _move(replace(group, grads=decayed(group, hyper["weight_decay"])), hyper, rate, step)
 
     def update_one(self, group: Group, rate: float, step: int) -> None:
         """One lane; see the package."""
@@ -49,8 +55,8 @@ class Adam(Config):
 class AdamW(Config):
     """Adam with decoupled weight decay, as `torch.optim.AdamW` (Loshchilov & Hutter 2019)."""
 
-    STATE: ClassVar = ("exp_avg", "exp_avg_sq")
-    COUNTS_STEPS: ClassVar = True
+    STATE: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq")
+    COUNTS_STEPS: ClassVar[bool] = True
 
     kind: Literal["adamw"] = "adamw"
     lr: Annotated[float, PER_LANE, Field(gt=0)] = 1e-3
@@ -66,39 +72,40 @@ class AdamW(Config):
 
     def make(self, module: nn.Module) -> torch.optim.Optimizer:
         """The optimizer of a trial that trains alone."""
-        return torch.optim.AdamW(param_groups(module), **_settings(self))
+        return torch.optim.AdamW(
+            param_groups(module),
+            lr=self.lr,
+            betas=(self.beta1, self.beta2),
+            eps=self.eps,
+            weight_decay=self.weight_decay,
+            fused=True,
+        )
 
-    def update(self, group: Group, rate: torch.Tensor, step: int) -> None:
+    def update(self, group: Group, hyper: Hyper, rate: torch.Tensor, step: int) -> None:
         """All lanes at once; see the package."""
         if group.decays:
             for param in group.params:
-                param.mul_(1 - over(rate * self.weight_decay, param))
-        _move(self, group, rate, step)
+                param.mul_(1 - over(rate * hyper["weight_decay"], param))
+        _move(group, hyper, rate, step)
 
     def update_one(self, group: Group, rate: float, step: int) -> None:
         """One lane; see the package."""
         _fused(torch._fused_adamw_, self, group, rate, step)
 
 
-def _settings(adam: Adam | AdamW) -> dict[str, object]:
-    betas = (adam.beta1, adam.beta2)
-    return {"lr": adam.lr, "betas": betas, "eps": adam.eps, "weight_decay": adam.weight_decay, "fused": True}
-
-
-def _move(adam: Adam | AdamW, group: Group, rate: torch.Tensor, step: int) -> None:
-    """The update that both share, with fields [L]."""
-    size, correction = rate / (1 - adam.beta1**step), (1 - adam.beta2**step) ** 0.5
+def _move(group: Group, hyper: Hyper, rate: torch.Tensor, step: int) -> None:
+    """The update that both share."""
+    size, correction = rate / (1 - hyper["beta1"] ** step), (1 - hyper["beta2"] ** step) ** 0.5
     for param, grad, mean, square in zip(
         group.params, group.grads, group.state["exp_avg"], group.state["exp_avg_sq"], strict=True
     ):
-        mean.lerp_(grad, 1 - over(adam.beta1, param))
-        square.mul_(over(adam.beta2, param)).addcmul_(grad, grad * (1 - over(adam.beta2, param)))
-        root = square.sqrt() / over(correction, param) + over(adam.eps, param)
+        mean.lerp_(grad, 1 - over(hyper["beta1"], param))
+        square.mul_(over(hyper["beta2"], param)).addcmul_(grad, grad * (1 - over(hyper["beta2"], param)))
+        root = square.sqrt() / over(correction, param) + over(hyper["eps"], param)
         param.sub_(over(size, param) * mean / root)
 
 
-def _fused(kernel: object, adam: Adam | AdamW, group: Group, rate: float, step: int) -> None:
-    assert callable(kernel)
+def _fused(kernel: Callable[..., None], adam: Adam | AdamW, group: Group, rate: float, step: int) -> None:
     kernel(
         group.params,
         group.grads,

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import nn
+
+Hyper = Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,36 @@ class Group:
     """By kind, in the order of `params`."""
     decays: bool
     """Whether weight decay applies."""
+
+
+@runtime_checkable
+class LaneOptimizer(Protocol):
+    """An optimizer with a form for lanes."""
+
+    STATE: ClassVar[tuple[str, ...]]
+    """Kinds of state, each a tensor [L, ...] for each parameter, in `torch.optim`'s words."""
+    COUNTS_STEPS: ClassVar[bool]
+    """Whether `torch.optim` keeps the number of steps with the state."""
+
+    def update(self, group: Group, hyper: Hyper, rate: torch.Tensor, step: int) -> None:
+        """Change params and state of all lanes in place.
+
+        Args:
+            group: of tensors [L, ...].
+            hyper: the numbers in which lanes may differ, each [L], by field.
+            rate: the learning rates of this step [L].
+            step: from 1.
+        """
+        ...
+
+
+@runtime_checkable
+class FusedOptimizer(Protocol):
+    """An optimizer with a fused kernel, which updates one lane while its weights are in a processor's cache."""
+
+    def update_one(self, group: Group, rate: float, step: int) -> None:
+        """Change params and state of one lane in place: `self` is the lane's own, the tensors are [...]."""
+        ...
 
 
 def has_decay(parameter: torch.Tensor) -> bool:
@@ -33,6 +65,14 @@ def param_groups(module: nn.Module) -> list[dict[str, Any]]:
         {"params": [parameter for parameter in parameters if not has_decay(parameter)], "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
+
+
+def decayed(group: Group, weight_decay: torch.Tensor) -> Sequence[torch.Tensor]:
+    """The gradients of lanes [L, ...], with L2 of each lane's `weight_decay` [L] where the group decays."""
+    if not group.decays:
+        return group.grads
+    pairs = zip(group.params, group.grads, strict=True)
+    return [grad + over(weight_decay, param) * param for param, grad in pairs]
 
 
 def over(numbers: torch.Tensor, stacked: torch.Tensor) -> torch.Tensor:

@@ -7,14 +7,14 @@ from pydantic import Field
 from torch import nn
 
 from hpo.config import PER_LANE, Config
-from hpo.training.optimizers.groups import Group, over, param_groups
+from hpo.training.optimizers.groups import Group, Hyper, decayed, over, param_groups
 
 
 class RmsProp(Config):
     """RMSprop, as `torch.optim.RMSprop` (Hinton 2012): epsilon outside the root, the rate outside the buffer."""
 
-    STATE: ClassVar = ("square_avg", "momentum_buffer")
-    COUNTS_STEPS: ClassVar = True
+    STATE: ClassVar[tuple[str, ...]] = ("square_avg", "momentum_buffer")
+    COUNTS_STEPS: ClassVar[bool] = True
 
     kind: Literal["rmsprop"] = "rmsprop"
     lr: Annotated[float, PER_LANE, Field(gt=0)] = 1e-3
@@ -28,8 +28,6 @@ class RmsProp(Config):
     weight_decay: Annotated[float, PER_LANE, Field(ge=0)] = 0.0
     """L2 added to the gradient of weights; biases and norms do not decay."""
 
-    update_one: ClassVar = None
-
     def make(self, module: nn.Module) -> torch.optim.Optimizer:
         """The optimizer of a trial that trains alone."""
         return torch.optim.RMSprop(
@@ -41,12 +39,15 @@ class RmsProp(Config):
             weight_decay=self.weight_decay,
         )
 
-    def update(self, group: Group, rate: torch.Tensor, step: int) -> None:
+    def update(self, group: Group, hyper: Hyper, rate: torch.Tensor, step: int) -> None:
         """All lanes at once; see the package."""
         for param, grad, square, buffer in zip(
-            group.params, group.grads, group.state["square_avg"], group.state["momentum_buffer"], strict=True
+            group.params,
+            decayed(group, hyper["weight_decay"]),
+            group.state["square_avg"],
+            group.state["momentum_buffer"],
+            strict=True,
         ):
-            decayed = grad + over(self.weight_decay, param) * param if group.decays else grad
-            square.mul_(over(self.alpha, param)).addcmul_(decayed, decayed * (1 - over(self.alpha, param)))
-            buffer.mul_(over(self.momentum, param)).add_(decayed / (square.sqrt() + over(self.eps, param)))
+            square.mul_(over(hyper["alpha"], param)).addcmul_(grad, grad * (1 - over(hyper["alpha"], param)))
+            buffer.mul_(over(hyper["momentum"], param)).add_(grad / (square.sqrt() + over(hyper["eps"], param)))
             param.sub_(over(rate, param) * buffer)

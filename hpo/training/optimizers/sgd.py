@@ -7,14 +7,14 @@ from pydantic import Field
 from torch import nn
 
 from hpo.config import PER_LANE, Config
-from hpo.training.optimizers.groups import Group, over, param_groups
+from hpo.training.optimizers.groups import Group, Hyper, decayed, over, param_groups
 
 
 class Sgd(Config):
     """SGD with momentum, as `torch.optim.SGD`: the rate stays outside the momentum buffer, decay is coupled."""
 
-    STATE: ClassVar = ("momentum_buffer",)
-    COUNTS_STEPS: ClassVar = False
+    STATE: ClassVar[tuple[str, ...]] = ("momentum_buffer",)
+    COUNTS_STEPS: ClassVar[bool] = False
 
     kind: Literal["sgd"] = "sgd"
     lr: Annotated[float, PER_LANE, Field(gt=0)] = 0.1
@@ -37,21 +37,21 @@ class Sgd(Config):
             fused=True,
         )
 
-    def update(self, group: Group, rate: torch.Tensor, step: int) -> None:
+    def update(self, group: Group, hyper: Hyper, rate: torch.Tensor, step: int) -> None:
         """All lanes at once; see the package."""
-        for param, grad, buffer in zip(group.params, group.grads, group.state["momentum_buffer"], strict=True):
-            momentum = over(self.momentum, param)
-            decayed = grad + over(self.weight_decay, param) * param if group.decays else grad
-            buffer.mul_(momentum).add_(decayed)
-            direction = decayed + momentum * buffer if self.nesterov else buffer
+        buffers = group.state["momentum_buffer"]
+        for param, grad, buffer in zip(group.params, decayed(group, hyper["weight_decay"]), buffers, strict=True):
+            momentum = over(hyper["momentum"], param)
+            buffer.mul_(momentum).add_(grad)
+            direction = grad + momentum * buffer if self.nesterov else buffer
             param.sub_(over(rate, param) * direction)
 
     def update_one(self, group: Group, rate: float, step: int) -> None:
         """One lane; see the package."""
         torch._fused_sgd_(
-            group.params,
-            group.grads,
-            group.state["momentum_buffer"] if self.momentum > 0 else [],
+            list(group.params),
+            list(group.grads),
+            list(group.state["momentum_buffer"]) if self.momentum > 0 else [],
             weight_decay=self.weight_decay if group.decays else 0.0,
             momentum=self.momentum,
             lr=rate,

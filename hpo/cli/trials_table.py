@@ -1,0 +1,64 @@
+"""The leaderboard on a terminal."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rich.console import JustifyMethod
+from rich.table import Table
+from rich.text import Text
+
+from hpo.cli.text import UNBOUNDED, end_text, number, objective
+from hpo.config import JsonTree
+
+FIXED = ("#", "trial", "end", "epoch", "value")
+WIDTH_OF_FIXED = 31
+"""Columns of the screen that those take, with the gaps between them."""
+WIDTH_OF_TEXT = 11
+"""Of a param that is text, where columns are scarce."""
+
+
+@dataclass(frozen=True)
+class _Column:
+    path: str
+    header: str
+    cells: list[str]
+    is_text: bool
+    width: int
+
+
+def trials_table(rows: Sequence[JsonTree], width: int) -> tuple[Table, list[str]]:
+    """Rows of a leaderboard within `width` columns, and the params that found no room."""
+    columns = list(_param_columns(rows, width))
+    fitting = [column for num, column in enumerate(columns, start=1) if _total(columns[:num]) <= width]
+    table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0), pad_edge=False)
+    for name in FIXED:
+        table.add_column(name, justify="left" if name == "end" else "right", no_wrap=True)
+    for column in fitting:
+        justify: JustifyMethod = "left" if column.is_text else "right"
+        table.add_column(column.header, justify=justify, width=column.width, no_wrap=True, overflow="ellipsis")
+    for place, row in enumerate(rows):
+        value = "" if row["value"] is None else objective(row["value"])
+        fixed: list[str | Text] = [str(row["rank"]), str(row["trial"]), end_text(row), str(row["epoch"]), value]
+        table.add_row(*fixed, *(column.cells[place] for column in fitting))
+    return table, [column.path for column in columns[len(fitting) :]]
+
+
+def _param_columns(rows: Sequence[JsonTree], width: int) -> Iterator[_Column]:
+    paths = sorted({path for row in rows for path in row["params"]})
+    for path, name in zip(paths, _short_names(paths), strict=True):
+        values = [row["params"].get(path) for row in rows]
+        is_text = any(isinstance(value, str | list) for value in values)
+        widest = WIDTH_OF_TEXT if is_text and width < UNBOUNDED else UNBOUNDED
+        cells = [number(value) for value in values]
+        needed = max(*map(len, name.split("_")), *(min(len(cell), widest) for cell in cells))
+        yield _Column(path, name.replace("_", "\n"), cells, is_text, needed)
+
+
+def _short_names(paths: Sequence[str]) -> list[str]:
+    """The last part of each path, where that tells it from the others; of a kind, what it is the kind of."""
+    names = [path.removesuffix(".kind").rpartition(".")[2] for path in paths]
+    return [name if names.count(name) == 1 else path for name, path in zip(names, paths, strict=True)]
+
+
+def _total(columns: Sequence[_Column]) -> int:
+    return WIDTH_OF_FIXED + sum(1 + column.width for column in columns)

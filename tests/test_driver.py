@@ -1,0 +1,442 @@
+"""The driver, against workers that do what a test tells them: no torch, no Ray, a real study."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from hpo.driver import Driver
+from hpo.errors import TrialsFailedError
+from hpo.execution import NextSegment, OnReport, OnSegmentEnd
+from hpo.progress import Progress
+from hpo.records import End, EndKind, Failure, Goal, Idle, Params, Report, Segment, SegmentEnd, TrialRecord, TrialSpec
+from hpo.scheduling import Asha, Budget, NoScheduler
+from hpo.search.study import Study
+from hpo.spaces.domain import Uniform
+from hpo.sweep import Metric, Retries, Sweep
+from hpo.tracking.tracker import NullTracker
+from hpo.training.data import Digits
+from hpo.training.models import Mlp
+from hpo.training.recipe import Recipe
+
+Message = Report | Failure
+Behave = Callable[[Segment], Iterator[Message]]
+LR = "optimizer.lr"
+
+
+class WorkerLostError(Exception):
+    """Raised by a behaviour: the worker is gone."""
+
+
+@dataclass
+class Workers:
+    """An executor of one slot, whose training is a function of the test's own."""
+
+    behave: Behave
+    num_slots: int = 1
+    segments: list[Segment] = field(default_factory=list)
+
+    def run(self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd) -> None:
+        while isinstance(segment := next_segment(), Segment):
+            self.segments.append(segment)
+            failures, lost = [], None
+            try:
+                for message in self.behave(segment):
+                    if isinstance(message, Report):
+                        on_report(message)
+                    else:
+                        failures.append(message)
+            except WorkerLostError as error:
+                lost = str(error)
+            on_segment_end(SegmentEnd(segment=segment, failures=tuple(failures), lost=lost))
+
+
+@dataclass
+class Notes(NullTracker):
+    """A tracker that remembers."""
+
+    started: dict[int, Params] = field(default_factory=dict)
+    reports: list[Report] = field(default_factory=list)
+    ends: dict[int, End] = field(default_factory=dict)
+
+    def start(self, trial_id: int, params: Params) -> None:
+        self.started[trial_id] = params
+
+    def log(self, report: Report) -> None:
+        self.reports.append(report)
+
+    def end(self, trial_id: int, end: End) -> None:
+        assert trial_id not in self.ends
+        self.ends[trial_id] = end
+
+
+@dataclass
+class Bench:
+    """A study in a folder, and whatever a test drives over it."""
+
+    folder: Path
+    notes: Notes = field(default_factory=Notes)
+    progress: list[Progress] = field(default_factory=list)
+    now_s: float = 0.0
+
+    def drive(self, sweep: Sweep, workers: Workers) -> list[TrialRecord]:
+        with self.open(sweep) as study:
+            driver = self.driver(sweep, study, workers.num_slots)
+            workers.run(driver.next_segment, driver.on_report, driver.on_segment_end)
+            self.progress.append(driver.progress())
+            return study.trials()
+
+    def driver(self, sweep: Sweep, study: Study, num_slots: int) -> Driver:
+        return Driver(sweep, study, self.notes, self.progress.append, num_slots=num_slots, clock=lambda: self.now_s)
+
+    def open(self, sweep: Sweep) -> Study:
+        return Study.open(
+            self.folder / "study.db",
+            space=sweep.space,
+            metric=sweep.metric.name,
+            goal=sweep.metric.goal,
+            sampler=sweep.sampler,
+            seed=sweep.seed,
+            points=sweep.points,
+        )
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def make_sweep(
+    *,
+    num_trials: int = 9,
+    epochs: int = 9,
+    scheduler: Asha | NoScheduler | None = None,
+    budget: Budget | None = None,
+    error_retries: int = 1,
+    points: tuple[Mapping[str, float], ...] = (),
+) -> Sweep:
+    return Sweep(
+        model=Mlp(hidden=(4,)),
+        data=Digits(),
+        metric=Metric(name="val_accuracy", goal=Goal.MAXIMIZE),
+        epochs=epochs,
+        space={LR: Uniform(min=0.1, max=0.9)},
+        scheduler=scheduler or Asha(),
+        budget=budget or Budget(trials=num_trials),
+        retries=Retries(error=error_retries),
+        points=points,
+        tracking=None,
+    )
+
+
+def reports(segment: Segment, trial: TrialSpec, value: float | None = None) -> Iterator[Report]:
+    """Accuracy is the learning rate: the trial with the highest always wins."""
+    value = Recipe.model_validate_json(trial.recipe).optimizer.lr if value is None else value
+    for epoch in range(segment.from_epoch + 1, segment.to_epoch + 1):
+        checkpoint = f"trial {trial.trial_id} epoch {epoch}" if epoch == segment.to_epoch else None
+        metrics = {"val_accuracy": value, "seconds": 1.0}
+        yield Report(trial_id=trial.trial_id, epoch=epoch, metrics=metrics, checkpoint=checkpoint)
+
+
+def well(segment: Segment) -> Iterator[Message]:
+    for trial in segment.cohort:
+        yield from reports(segment, trial)
+
+
+def failing(error: str, who: Callable[[int], bool] = lambda trial_id: True) -> Behave:
+    def behave(segment: Segment) -> Iterator[Message]:
+        for trial in segment.cohort:
+            if who(trial.trial_id):
+                yield Failure(trial_id=trial.trial_id, error=error, traceback=f"Traceback of {error}")
+            else:
+                yield from reports(segment, trial)
+
+    return behave
+
+
+def diverging(*trial_ids: int, at: int) -> Behave:
+    def behave(segment: Segment) -> Iterator[Message]:
+        for trial in segment.cohort:
+            for report in reports(segment, trial):
+                if trial.trial_id in trial_ids and report.epoch == at:
+                    yield Report(trial_id=trial.trial_id, epoch=at, metrics={"seconds": 1.0}, first_bad_step=77)
+                    break
+                yield report
+
+    return behave
+
+
+def losing(*trial_ids: int) -> Behave:
+    def behave(segment: Segment) -> Iterator[Message]:
+        for trial in segment.cohort:
+            if trial.trial_id in trial_ids:
+                raise WorkerLostError("the worker process died")
+            yield from reports(segment, trial)
+
+    return behave
+
+
+def kinds(trials: list[TrialRecord]) -> Counter[EndKind | None]:
+    return Counter(trial.end.kind if trial.end else None for trial in trials)
+
+
+def end_of(trials: list[TrialRecord], trial_id: int) -> End:
+    end = trials[trial_id].end
+    assert end is not None
+    return end
+
+
+def test_every_trial_ends_and_the_best_is_complete(bench: Bench) -> None:
+    trials = bench.drive(make_sweep(), Workers(well))
+
+    best = max(trials, key=lambda trial: float(trial.params[LR]))  # type: ignore[arg-type]
+    assert kinds(trials) == {EndKind.STOPPED: 8, EndKind.COMPLETE: 1}
+    assert end_of(trials, best.trial_id).kind is EndKind.COMPLETE
+    assert end_of(trials, best.trial_id).value == best.params[LR]
+    assert bench.notes.ends == {trial.trial_id: trial.end for trial in trials}
+
+
+def test_a_stopped_trial_says_its_rung_rank_and_what_it_took_to_go_on(bench: Bench) -> None:
+    points = tuple({LR: value} for value in (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1))
+
+    trials = bench.drive(make_sweep(points=points), Workers(well))
+
+    assert end_of(trials, 4).reason == {"rung": 1, "cutoff": 0.7, "rank": 5, "num_seen": 9}
+    assert (end_of(trials, 4).epoch, end_of(trials, 4).value) == (1, 0.5)
+    assert end_of(trials, 1).reason == {"rung": 3, "cutoff": 0.9, "rank": 2, "num_seen": 3}
+
+
+def test_points_are_tried_first(bench: Bench) -> None:
+    bench.drive(make_sweep(points=({LR: 0.25}, {LR: 0.5})), Workers(well))
+
+    assert [bench.notes.started[trial_id][LR] for trial_id in (0, 1)] == [0.25, 0.5]
+
+
+def test_a_diverged_trial_ends_at_once_while_its_cohort_goes_on(bench: Bench) -> None:
+    sweep = make_sweep(num_trials=2, scheduler=NoScheduler())
+    ended: list[bool] = []
+
+    def behave(segment: Segment) -> Iterator[Message]:
+        for message in diverging(0, at=4)(segment):
+            yield message
+            ended.append(0 in bench.notes.ends)
+
+    trials = bench.drive(sweep, Workers(behave))
+
+    assert (end_of(trials, 0).kind, end_of(trials, 0).epoch) == (EndKind.DIVERGED, 4)
+    assert end_of(trials, 0).reason == {"first_bad_step": 77}
+    assert ended.index(True) == 3
+    assert end_of(trials, 1).kind is EndKind.COMPLETE
+
+
+def test_a_trial_that_diverged_after_good_epochs_is_never_the_best(bench: Bench) -> None:
+    bench.drive(make_sweep(num_trials=1, scheduler=NoScheduler()), Workers(diverging(0, at=2)))
+
+    assert bench.progress[-1].best is None
+    assert bench.progress[-1].ends == {EndKind.DIVERGED: 1}
+
+
+def test_a_trial_that_raises_is_tried_again_and_may_succeed(bench: Bench) -> None:
+    workers = Workers(lambda segment: (failing("flaky") if segment.attempt == 0 else well)(segment))
+
+    trials = bench.drive(make_sweep(num_trials=2, scheduler=NoScheduler()), workers)
+
+    assert kinds(trials) == {EndKind.COMPLETE: 2}
+    assert [(len(segment.cohort), segment.attempt) for segment in workers.segments] == [(2, 0), (1, 1), (1, 1)]
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_a_trial_that_raises_beyond_its_retries_has_failed_with_the_traceback(bench: Bench, retries: int) -> None:
+    workers = Workers(failing("ValueError: no", who=lambda trial_id: trial_id == 1))
+
+    trials = bench.drive(make_sweep(num_trials=3, scheduler=NoScheduler(), error_retries=retries), workers)
+
+    assert kinds(trials) == {EndKind.COMPLETE: 2, EndKind.FAILED: 1}
+    assert end_of(trials, 1).reason == {"error": "ValueError: no", "traceback": "Traceback of ValueError: no"}
+    assert sum(trial.trial_id == 1 for segment in workers.segments for trial in segment.cohort) == 1 + retries
+
+
+def test_three_trials_in_a_row_that_fail_alike_end_the_sweep_with_one_traceback(bench: Bench) -> None:
+    with pytest.raises(TrialsFailedError) as caught:
+        bench.drive(make_sweep(num_trials=20), Workers(failing("KeyError: 'x'")))
+
+    assert str(caught.value) == "3 trials in a row failed with the same error:\nTraceback of KeyError: 'x'"
+    assert Counter(end.kind for end in bench.notes.ends.values()) == {EndKind.FAILED: 3, EndKind.STOPPED: 13}
+    assert bench.notes.ends.keys() == bench.notes.started.keys()
+    with bench.open(make_sweep(num_trials=20)) as study:
+        assert None not in kinds(study.trials())
+
+
+def test_failures_that_differ_do_not_end_the_sweep(bench: Bench) -> None:
+    def behave(segment: Segment) -> Iterator[Message]:
+        for trial in segment.cohort:
+            yield Failure(trial_id=trial.trial_id, error=f"KeyError: {trial.trial_id % 2}", traceback="")
+
+    trials = bench.drive(make_sweep(num_trials=6, scheduler=NoScheduler(), error_retries=0), Workers(behave))
+
+    assert kinds(trials) == {EndKind.FAILED: 6}
+
+
+def test_a_lost_cohort_is_halved_until_the_trial_that_kills_its_worker_is_alone(bench: Bench) -> None:
+    workers = Workers(losing(2))
+
+    trials = bench.drive(make_sweep(num_trials=8, scheduler=NoScheduler()), workers)
+
+    cohorts = [[trial.trial_id for trial in segment.cohort] for segment in workers.segments]
+    assert cohorts[:3] == [[0, 1, 2, 3, 4, 5, 6, 7], [2, 3, 4], [5, 6, 7]]
+    assert cohorts.count([2]) == 3
+    assert end_of(trials, 2).kind is EndKind.FAILED
+    assert end_of(trials, 2).reason["error"] == "lost its worker 3 times: the worker process died"
+    assert kinds(trials) == {EndKind.COMPLETE: 7, EndKind.FAILED: 1}
+
+
+def test_three_trials_in_a_row_that_kill_their_worker_end_the_sweep(bench: Bench) -> None:
+    with pytest.raises(TrialsFailedError, match="lost its worker 3 times: the worker process died"):
+        bench.drive(make_sweep(num_trials=8, scheduler=NoScheduler()), Workers(losing(*range(8))))
+
+
+def test_what_a_segment_reports_when_it_runs_again_counts_once(bench: Bench) -> None:
+    def behave(segment: Segment) -> Iterator[Message]:
+        [trial] = segment.cohort
+        for report in reports(segment, trial):
+            yield report
+            if segment.attempt == 0 and report.epoch == 5:
+                raise WorkerLostError("gone")
+
+    trials = bench.drive(make_sweep(num_trials=1, scheduler=NoScheduler()), Workers(behave))
+
+    assert [report.epoch for report in bench.notes.reports] == list(range(1, 10))
+    assert bench.progress[-1].num_epochs == 9
+    assert kinds(trials) == {EndKind.COMPLETE: 1}
+
+
+def test_survivors_travel_together_with_their_checkpoints(bench: Bench) -> None:
+    workers = Workers(well)
+
+    bench.drive(make_sweep(num_trials=27, points=tuple({LR: 0.1 + 0.01 * k} for k in range(27))), workers)
+
+    assert [(len(segment.cohort), segment.from_epoch, segment.to_epoch) for segment in workers.segments] == [
+        (16, 0, 1),
+        (11, 0, 1),
+        (14, 1, 3),
+        (4, 3, 9),
+    ]
+    third = workers.segments[2]
+    assert third.checkpoints == {trial.trial_id: f"trial {trial.trial_id} epoch 1" for trial in third.cohort}
+
+
+def test_a_trial_keeps_its_last_checkpoint_only(bench: Bench, tmp_path: Path) -> None:
+    def behave(segment: Segment) -> Iterator[Message]:
+        for message in well(segment):
+            assert isinstance(message, Report)
+            path = tmp_path / f"trial-{message.trial_id}-epoch-{message.epoch}"
+            if message.checkpoint:
+                path.touch()
+            yield Report(
+                trial_id=message.trial_id,
+                epoch=message.epoch,
+                metrics=message.metrics,
+                checkpoint=str(path) if message.checkpoint else None,
+            )
+
+    trials = bench.drive(make_sweep(), Workers(behave))
+
+    kept = {path.name for path in tmp_path.glob("trial-*")}
+    assert kept == {f"trial-{trial.trial_id}-epoch-{end_of(trials, trial.trial_id).epoch}" for trial in trials}
+    assert all(trial.checkpoint and Path(trial.checkpoint).name in kept for trial in trials)
+
+
+def test_a_budget_of_trials_asks_for_no_more(bench: Bench) -> None:
+    trials = bench.drive(make_sweep(num_trials=19), Workers(well))
+
+    assert len(trials) == 19
+
+
+def test_a_budget_of_epochs_lets_running_trials_reach_their_rung_and_ends_the_rest(bench: Bench) -> None:
+    trials = bench.drive(make_sweep(budget=Budget(trials=20, epochs=10)), Workers(well))
+
+    assert sum(end_of(trials, trial.trial_id).epoch for trial in trials) == 16
+    waited = [end for end in bench.notes.ends.values() if "sweep_ended" in end.reason]
+    assert len(waited) == 5
+    assert {(end.kind, end.epoch) for end in waited} == {(EndKind.STOPPED, 1)}
+    assert {end.reason["sweep_ended"] for end in waited} == {"budget.epochs: 10 reached"}
+    assert all(end.value is not None for end in waited)
+
+
+def test_a_budget_of_minutes_follows_the_clock(bench: Bench) -> None:
+    def behave(segment: Segment) -> Iterator[Message]:
+        bench.now_s += 90
+        yield from well(segment)
+
+    workers = Workers(behave)
+    trials = bench.drive(make_sweep(budget=Budget(trials=64, minutes=2)), workers)
+
+    assert len(workers.segments) == 2
+    assert None not in kinds(trials)
+    assert any(end.reason.get("sweep_ended") == "budget.minutes: 2 reached" for end in bench.notes.ends.values())
+
+
+def test_a_target_ends_the_sweep_once_a_complete_trial_has_it(bench: Bench) -> None:
+    sweep = make_sweep(scheduler=NoScheduler(), budget=Budget(trials=64, target=0.9), points=({LR: 0.9},))
+
+    trials = bench.drive(sweep, Workers(well))
+
+    assert kinds(trials) == {EndKind.COMPLETE: 16}
+
+
+def test_an_ended_sweep_ends_a_trial_at_its_last_state_on_disk(bench: Bench) -> None:
+    sweep = make_sweep(num_trials=1)
+    with bench.open(sweep) as study:
+        driver = bench.driver(sweep, study, num_slots=1)
+        first = driver.next_segment()
+        assert isinstance(first, Segment)
+        for report in reports(first, first.cohort[0], 0.25):
+            driver.on_report(report)
+        driver.on_segment_end(SegmentEnd(segment=first))
+        second = driver.next_segment()
+        assert isinstance(second, Segment)
+        driver.on_report(next(reports(second, second.cohort[0], 0.75)))
+        assert driver.is_interrupted
+
+        driver.end_waiting("interrupted")
+
+        [trial] = study.trials()
+    assert trial.checkpoint == "trial 0 epoch 1"
+    assert trial.end == bench.notes.ends[0]
+    assert (trial.end.epoch, trial.end.value, trial.end.reason) == (1, 0.25, {"sweep_ended": "interrupted"})
+
+
+def test_two_slots_share_new_trials_and_wait_for_each_other_at_the_end(bench: Bench) -> None:
+    sweep = make_sweep(num_trials=2)
+    with bench.open(sweep) as study:
+        driver = bench.driver(sweep, study, num_slots=2)
+
+        handed_out = [driver.next_segment() for _ in range(3)]
+
+    assert [segment.cohort[0].trial_id for segment in handed_out if isinstance(segment, Segment)] == [0, 1]
+    assert handed_out[2] is Idle.WAIT
+
+
+def test_one_slot_repeats_exactly(tmp_path: Path) -> None:
+    sweep = make_sweep(num_trials=40)
+    runs = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        runs.append(Bench(tmp_path / name).drive(sweep, Workers(well)))
+
+    assert runs[0] == runs[1]
+
+
+def test_whoever_watches_is_told_at_most_four_times_a_second(bench: Bench) -> None:
+    def behave(segment: Segment) -> Iterator[Message]:
+        for message in well(segment):
+            bench.now_s += 0.1
+            yield message
+
+    bench.drive(make_sweep(num_trials=2, scheduler=NoScheduler()), Workers(behave))
+
+    told = [progress.elapsed_s for progress in bench.progress[:-1]]
+    assert told == pytest.approx([0.3, 0.6, 0.9, 1.2, 1.5, 1.8])
+    assert bench.progress[-1].rungs == {9: 2}

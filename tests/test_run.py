@@ -1,0 +1,347 @@
+"""Whole sweeps, small ones: what they leave in the study, in MLflow and on disk."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from hpo.errors import DataError, SweepError
+from hpo.execution import Executor, NextSegment, OnReport, OnSegmentEnd
+from hpo.records import EndKind, Report, TrialRecord
+from hpo.run import StartExecutor, SweepResult, run_sweep, start_local, start_ray
+from hpo.search.study import read_trials
+from hpo.sweep import Sweep, load_sweep
+from hpo.tracking.tracker import SweepStatus
+from hpo.training.workload import TorchWorkload
+
+ROOT = Path(__file__).parent.parent
+SMALL = """
+name: small
+data: {kind: digits}
+model: {kind: mlp, hidden: [16]}
+epochs: 4
+metric: {name: val_accuracy, goal: maximize}
+space:
+  optimizer.lr: loguniform(1e-3, 1)
+  batch_size: choice(64, 128)
+scheduler: {kind: asha, min_epochs: 1, eta: 2}
+budget: {trials: 8}
+resources: {max_concurrent: 1}
+"""
+TINY = ("tracking=none", "export.formats=[]", "budget.trials=1", "epochs=1", "scheduler={kind: none}")
+METRICS = {"train_loss", "val_loss", "val_accuracy", "lr", "seconds", "samples_per_second"}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A sweep that has run, and what the libraries remember of it."""
+
+    sweep: Sweep
+    result: SweepResult
+    uri: str
+
+    @property
+    def trials(self) -> list[TrialRecord]:
+        return read_trials(self.result.paths.study, self.sweep.space)
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(self.uri)
+
+    @property
+    def runs(self) -> list[Run]:
+        experiment = self.client.get_experiment_by_name(self.sweep.experiment)
+        assert experiment is not None
+        return list(self.client.search_runs([experiment.experiment_id]))
+
+    @property
+    def parent(self) -> Run:
+        [parent] = [run for run in self.runs if "hpo.trial" not in run.data.tags]
+        return parent
+
+    @property
+    def children(self) -> dict[int, Run]:
+        return {int(run.data.tags["hpo.trial"]): run for run in self.runs if "hpo.trial" in run.data.tags}
+
+    @property
+    def best(self) -> TrialRecord:
+        assert self.result.best is not None
+        return self.result.best
+
+
+@dataclass
+class Interrupted:
+    """Runs until someone presses Ctrl-C after so many reports."""
+
+    executor: Executor
+    num_reports: int
+    num_slots: int = 1
+
+    def run(self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd) -> None:
+        def counted(report: Report) -> None:
+            on_report(report)
+            self.num_reports -= 1
+            if self.num_reports == 0:
+                raise KeyboardInterrupt
+
+        self.executor.run(next_segment, counted, on_segment_end)
+
+
+def load_small(folder: Path, *overrides: str) -> Sweep:
+    file = folder / "small.yaml"
+    file.write_text(SMALL)
+    kept = [f"storage.checkpoints={folder / 'runs'}", f"tracking.uri=sqlite:///{folder / 'mlflow.db'}"]
+    return load_sweep(file, [*kept, *overrides])
+
+
+def finish(folder: Path, *overrides: str, start_executor: StartExecutor = start_local) -> Finished:
+    sweep = load_small(folder, *overrides)
+    return Finished(sweep, run_sweep(sweep, start_executor=start_executor), f"sqlite:///{folder / 'mlflow.db'}")
+
+
+def outcomes(trials: list[TrialRecord]) -> list[object]:
+    """All that a sweep must repeat: trials, values and ends, but not how long they took."""
+    return [
+        (trial.trial_id, trial.params, trial.values, trial.end and (trial.end.kind, trial.end.epoch, trial.end.reason))
+        for trial in trials
+    ]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    return finish(tmp_path_factory.mktemp("sweep"))
+
+
+@pytest.fixture(scope="module")
+def a_ray_of_our_own() -> Iterator[None]:
+    import ray
+
+    yield
+    ray.shutdown()
+
+
+def test_every_trial_ends_and_the_best_was_trained_to_the_end(finished: Finished) -> None:
+    assert finished.result.status is SweepStatus.FINISHED
+    assert sum(finished.result.ends.values()) == len(finished.trials) == 8
+    assert finished.best.end is not None
+    assert (finished.best.end.kind, finished.best.end.epoch) == (EndKind.COMPLETE, 4)
+    assert finished.best.end.value is not None
+    assert finished.best.end.value > 0.8
+
+
+def test_mlflow_holds_one_parent_and_a_child_for_each_trial_none_running(finished: Finished) -> None:
+    assert sorted(finished.children) == list(range(8))
+    assert {child.data.tags["mlflow.parentRunId"] for child in finished.children.values()} == {
+        finished.parent.info.run_id
+    }
+    assert {run.info.status for run in finished.runs} == {"FINISHED"}
+
+
+def test_mlflow_holds_all_params_and_the_end_of_each_trial(finished: Finished) -> None:
+    for trial in finished.trials:
+        child = finished.children[trial.trial_id].data
+        assert trial.end is not None
+        assert child.params == {path: str(value) for path, value in trial.params.items()}
+        assert child.tags["hpo.end"] == trial.end.kind.value
+        assert child.metrics["epochs"] == trial.end.epoch
+
+
+def test_mlflow_holds_every_metric_of_every_epoch(finished: Finished) -> None:
+    for trial in finished.trials:
+        run_id = finished.children[trial.trial_id].info.run_id
+        history = {name: finished.client.get_metric_history(run_id, name) for name in METRICS}
+        assert {name: [point.step for point in points] for name, points in history.items()} == {
+            name: sorted(trial.values) for name in METRICS
+        }
+        assert {point.step: point.value for point in history["val_accuracy"]} == trial.values
+
+
+def test_mlflow_keeps_the_resolved_file_the_leaderboard_and_the_best_model(finished: Finished) -> None:
+    run_id = finished.parent.info.run_id
+
+    artifacts = {item.path for item in finished.client.list_artifacts(run_id)}
+    bundle = {item.path for item in finished.client.list_artifacts(run_id, "best")}
+
+    assert artifacts == {"resolved.yaml", "leaderboard.csv", "best"}
+    assert bundle == {"best/model.pt2", "best/card.json"}
+
+
+def test_the_leaderboard_lists_every_trial_best_first(finished: Finished) -> None:
+    rows = pd.read_csv(finished.result.paths.leaderboard)
+
+    assert len(rows) == 8
+    assert rows["trial"][0] == finished.best.trial_id
+
+
+def test_the_resolved_file_asks_for_the_same_sweep(finished: Finished) -> None:
+    assert load_sweep(finished.result.paths.resolved) == finished.sweep
+
+
+def test_the_exported_model_gives_the_recorded_accuracy_without_hpo(finished: Finished, tmp_path: Path) -> None:
+    splits = finished.sweep.data.load(finished.sweep.seed)
+    normal = splits.normalization
+    raw = splits.validation.x * normal.std + normal.mean
+    np.savez(tmp_path / "validation.npz", x=raw.astype(np.float32), y=splits.validation.y)
+    script = (
+        "import json, sys, numpy, torch\n"
+        "data = numpy.load(sys.argv[2])\n"
+        "model = torch.export.load(sys.argv[1] + '/model.pt2').module()\n"
+        "right = model(torch.from_numpy(data['x'])).argmax(1) == torch.from_numpy(data['y'])\n"
+        "print(json.dumps([right.sum().item(), len(right), 'hpo' in sys.modules]))\n"
+    )
+    command = [sys.executable, "-I", "-c", script, str(finished.result.bundle), str(tmp_path / "validation.npz")]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    num_right, num_examples, has_hpo = json.loads(done.stdout)
+    recorded = finished.children[finished.best.trial_id].data.metrics["val_accuracy"]
+    assert not has_hpo
+    assert num_examples == len(splits.validation)
+    assert num_right / num_examples == recorded
+
+
+def test_the_card_names_the_trial_and_its_mlflow_run(finished: Finished) -> None:
+    card = json.loads((finished.result.paths.bundle / "card.json").read_text())
+
+    assert card["trial"] == finished.best.trial_id
+    assert card["mlflow_run"] == finished.children[finished.best.trial_id].info.run_id
+
+
+def test_one_at_a_time_repeats_trials_values_and_ends(finished: Finished, tmp_path: Path) -> None:
+    again = finish(tmp_path, "tracking=none")
+
+    assert outcomes(again.trials) == outcomes(finished.trials)
+
+
+def test_another_seed_gives_other_trials(finished: Finished, tmp_path: Path) -> None:
+    other = finish(tmp_path, *TINY, "seed=1")
+
+    assert other.trials[0].params != finished.trials[0].params
+
+
+def test_nothing_is_exported_when_no_format_is_asked_for(tmp_path: Path) -> None:
+    result = finish(tmp_path, *TINY).result
+
+    assert result.bundle is None
+    assert not result.paths.bundle.exists()
+
+
+def test_a_workload_never_holds_the_test_split(tmp_path: Path) -> None:
+    held: list[TorchWorkload] = []
+
+    def start(sweep: Sweep, workload: TorchWorkload) -> Executor:
+        held.append(workload)
+        return start_local(sweep, workload)
+
+    done = finish(tmp_path, *TINY, start_executor=start)
+
+    splits = done.sweep.data.load(0)
+    assert splits.test is not None
+    test = {row.tobytes() for row in (splits.test.x - splits.normalization.mean) / splits.normalization.std}
+    [workload] = held
+    arrays = [value for value in vars(workload).values() if hasattr(value, "x")]
+    assert [len(examples) for examples in arrays] == [len(splits.train), len(splits.validation)]
+    rows = [row.tobytes() for examples in arrays for row in examples.x]
+    assert sum(row in test for row in rows) == 0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "error", "message"),
+    [
+        (["data={kind: npz, path: nowhere.npz}"], DataError, "nowhere.npz: no such file"),
+        (["model={kind: cnn, channels: [8, 8, 8, 8]}"], SweepError, "needs images"),
+        (["batch_size=5000", "space={optimizer.lr: 'loguniform(1e-3, 1)'}"], SweepError, "1079 training examples"),
+    ],
+)
+def test_data_that_do_not_fit_are_found_before_anything_starts(
+    tmp_path: Path, overrides: list[str], error: type[Exception], message: str
+) -> None:
+    def start(sweep: Sweep, workload: TorchWorkload) -> Executor:
+        raise AssertionError("nothing may start")
+
+    with pytest.raises(error, match=message):
+        finish(tmp_path, *overrides, start_executor=start)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.yaml"]
+
+
+def test_an_interrupt_ends_every_trial_at_its_last_checkpoint_and_exports_the_best(tmp_path: Path) -> None:
+    def start(sweep: Sweep, workload: TorchWorkload) -> Executor:
+        return Interrupted(start_local(sweep, workload), num_reports=17)
+
+    done = finish(tmp_path, "scheduler.min_epochs=2", "epochs=16", start_executor=start)
+
+    ends = [trial.end for trial in done.trials if trial.end]
+    card = json.loads((done.result.paths.bundle / "card.json").read_text())
+    assert done.result.status is SweepStatus.CANCELLED
+    assert [(end.kind, end.epoch) for end in ends] == [(EndKind.STOPPED, 2)] * 8
+    assert {"sweep_ended": "interrupted"} in [end.reason for end in ends]
+    assert (card["epoch"], card["metrics"]) == (2, dict(done.best.end.metrics) if done.best.end else None)
+    assert states(done.result.paths.study) == {"PRUNED": 8}
+    assert {run.info.status for run in done.children.values()} == {"FINISHED"}
+    assert done.parent.info.status == "KILLED"
+
+
+def states(study: Path) -> Counter[str]:
+    """As plain Optuna reads the file."""
+    trials = optuna.load_study(study_name="hpo", storage=f"sqlite:///{study}").trials
+    return Counter(trial.state.name for trial in trials)
+
+
+@pytest.mark.slow
+def test_ray_repeats_what_this_process_found(finished: Finished, tmp_path: Path, a_ray_of_our_own: None) -> None:
+    first = finish(tmp_path, start_executor=start_ray)
+    second = finish(tmp_path, "tracking=none", start_executor=start_ray)
+
+    assert outcomes(first.trials) == outcomes(second.trials) == outcomes(finished.trials)
+    assert sorted(first.children) == list(range(8))
+    assert {run.info.status for run in first.runs} == {"FINISHED"}
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_nothing_running_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(SMALL.replace("epochs: 4", "epochs: 400").replace("trials: 8", "trials: 64"))
+    command = [sys.executable, "-c", "from hpo.cli import app; app()", "run", "small.yaml", "-s", "scheduler.eta=20"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    before = next(line for line in process.stdout if "epochs" in line)
+
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all its processes
+    said = process.stdout.read()
+
+    assert process.wait() == 130, before + said
+    assert "cancelled" in said
+    assert "Traceback" not in said
+    [study] = tmp_path.glob("runs/*/study.db")
+    assert "RUNNING" not in states(study)
+    runs = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}").search_runs(["1"])
+    assert "RUNNING" not in {run.info.status for run in runs}
+
+
+@pytest.mark.slow
+def test_the_demo_finds_a_good_model(tmp_path: Path, a_ray_of_our_own: None) -> None:
+    kept = [f"storage.checkpoints={tmp_path / 'runs'}", f"tracking.uri=sqlite:///{tmp_path / 'mlflow.db'}"]
+    sweep = load_sweep(ROOT / "experiments/digits.yaml", kept)
+
+    done = Finished(sweep, run_sweep(sweep), f"sqlite:///{tmp_path / 'mlflow.db'}")
+
+    assert done.best.end is not None
+    assert done.best.end.value is not None
+    assert done.best.end.value >= 0.985
+    assert sorted(done.children) == list(range(64))
+    assert {run.info.status for run in done.runs} == {"FINISHED"}
+    assert sum(done.result.ends.values()) == 64
