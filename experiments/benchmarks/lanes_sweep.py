@@ -202,7 +202,7 @@ def best_trials(lanes: str, num_trials: int) -> list[tuple[int, float]]:
 
         sweep_id = json.loads(run("run", str(HERE.parent / "digits.yaml"), *flags, "--json"))["id"]
         trials = json.loads(run("trials", sweep_id, "--top", "5", "--json"))
-    return [(trial["trial"], trial["val_accuracy"]) for trial in trials]
+    return [(trial["trial"], trial["value"]) for trial in trials]
 
 
 def as_table(title: str, rows: Rows) -> Table:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,9 @@ from hpo.errors import ResourceError
 from hpo.execution.executor import NextSegment, OnReport, OnSegmentEnd, Workload
 from hpo.execution.trainable import MESSAGES, SEGMENT, SegmentTrainable
 from hpo.records import Failure, Idle, Report, Segment, SegmentEnd
+
+LEAST_REST_S, MOST_REST_S, REST_SHARE = 0.1, 30.0, 0.1
+"""How long a worker without a segment waits before it asks again."""
 
 
 class RayExecutor:
@@ -90,15 +94,17 @@ class _SegmentSearcher(Searcher):
         self._on_report = on_report
         self._on_segment_end = on_segment_end
         self._running: dict[str, tuple[Segment, list[Failure]]] = {}
+        self._waiting_since: float | None = None
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]  # FINISHED is a string
         with self._keeping_what_is_raised():
             match self._next_segment():
                 case Segment() as segment:
                     self._running[trial_id] = (segment, [])
+                    self._waiting_since = None
                     return {SEGMENT: segment}
-                case Idle.WAIT:
-                    return {SEGMENT: None}  # to rest: Tune ends a worker that has no trial while another waits
+                case Idle.WAIT:  # Tune would end a worker that has no trial, and a new one takes seconds
+                    return {SEGMENT: self._rest_s(time.monotonic())}
                 case Idle.DONE:
                     return str(Searcher.FINISHED)
 
@@ -131,6 +137,11 @@ class _SegmentSearcher(Searcher):
     def __getstate__(self) -> dict[str, Any]:
         """Nothing of the driver: Tune pickles its searcher, for the restores that we never ask for."""
         return {}
+
+    def _rest_s(self, now: float) -> float:
+        """A tenth of how long there has been nothing: work waits little, and a long wait makes few Ray trials."""
+        self._waiting_since = self._waiting_since or now
+        return min(max(REST_SHARE * (now - self._waiting_since), LEAST_REST_S), MOST_REST_S)
 
     @contextmanager
     def _keeping_what_is_raised(self) -> Iterator[None]:

@@ -7,15 +7,13 @@ from typing import Any
 from ray import tune
 
 from hpo.execution.executor import Workload
-from hpo.records import Failure, Report
+from hpo.records import Failure, Report, Segment
 
 FLUSH_S = 0.5
 """Messages travel together that came within this time: Ray Tune needs milliseconds for each result."""
-REST_S = 0.1
-"""A worker for which there is no segment asks again after this time."""
 MESSAGES = "messages"
 SEGMENT = "segment"
-"""What to train; none: nothing now."""
+"""What to train; or, in seconds, how long to rest before asking again."""
 
 
 class SegmentTrainable(tune.Trainable):
@@ -30,8 +28,11 @@ class SegmentTrainable(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next segment."""
-        segment = new_config[SEGMENT]
-        self._messages = _rest() if segment is None else self._train(segment)
+        match new_config[SEGMENT]:
+            case Segment() as segment:
+                self._messages = self._train(segment)
+            case float() as rest_s:
+                self._messages = _rest(rest_s)
         return True
 
     def step(self) -> dict[str, Any]:
@@ -45,7 +46,7 @@ class SegmentTrainable(tune.Trainable):
         return {MESSAGES: messages, "done": True}
 
 
-def _rest() -> Iterator[Report | Failure]:
+def _rest(rest_s: float) -> Iterator[Report | Failure]:
     """Says nothing, in its time."""
-    time.sleep(REST_S)
+    time.sleep(rest_s)
     yield from ()

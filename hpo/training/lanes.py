@@ -113,6 +113,7 @@ class Lanes:
             for kind in self._optimizer.STATE
         }
         self._num_steps = int(next((v for k, v in states[0].optimizer.items() if k.startswith("step.")), 0))
+        self._lane_groups = _lane_groups(list(self._params.values()), self._state)
         for param in self._params.values():
             param.requires_grad_()
 
@@ -128,7 +129,8 @@ class Lanes:
                 self._update_one_by_one(grads, rates)
             else:
                 params = [param.detach() for param in self._params.values()]
-                for group in _groups(params, grads, self._state, lane_axes=1):
+                for numbers, decays in _parted(params):
+                    group = _group(numbers, params, grads, self._state, decays=decays)
                     self._optimizer.update(group, self._hyper, on_device, self._num_steps)
         return losses.detach()
 
@@ -144,13 +146,11 @@ class Lanes:
 
     def _update_one_by_one(self, grads: Sequence[torch.Tensor], rates: Sequence[float]) -> None:
         """On a processor a lane's update is memory-bound: one fused pass while its weights are in the cache."""
-        params = zip(*(param.detach().unbind() for param in self._params.values()), strict=True)
         of_lanes = zip(*(grad.unbind() for grad in grads), strict=True)
-        states = {kind: list(zip(*(v.unbind() for v in values), strict=True)) for kind, values in self._state.items()}
-        for lane, (optimizer, param, grad) in enumerate(zip(self._fused, params, of_lanes, strict=True)):
-            state = {kind: values[lane] for kind, values in states.items()}
-            for group in _groups(param, grad, state, lane_axes=0):
-                optimizer.update_one(group, rates[lane], self._num_steps)
+        for optimizer, rate, groups, of_lane in zip(self._fused, rates, self._lane_groups, of_lanes, strict=True):
+            for numbers, group in groups:
+                now = Group(group.params, [of_lane[number] for number in numbers], group.state, group.decays)
+                optimizer.update_one(now, rate, self._num_steps)
 
     def _clipped(self, grads: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """By each lane's own norm, as `torch.nn.utils.clip_grad_norm_`."""
@@ -183,25 +183,38 @@ class Lanes:
         return [self._tensors[name].detach() for name in self._averaged]
 
 
-def _groups(
+def _parted(params: Sequence[torch.Tensor]) -> list[tuple[list[int], bool]]:
+    """Numbers of the parameters [L, ...] that decay, and of those that do not, as `param_groups` parts them."""
+    parted = [([n for n, param in enumerate(params) if (param.ndim > 2) is decays], decays) for decays in (True, False)]
+    return [(numbers, decays) for numbers, decays in parted if numbers]
+
+
+def _group(
+    numbers: Sequence[int],
     params: Sequence[torch.Tensor],
     grads: Sequence[torch.Tensor],
     state: Mapping[str, Sequence[torch.Tensor]],
     *,
-    lane_axes: int,
-) -> list[Group]:
-    """Parameters that decay, and those that do not, as `param_groups` parts them."""
-    groups = []
-    for decays in (True, False):
-        chosen = [number for number, param in enumerate(params) if (param.ndim - lane_axes > 1) is decays]
-        if chosen:
-            state_of = {kind: _pick(values, chosen) for kind, values in state.items()}
-            groups.append(Group(_pick(params, chosen), _pick(grads, chosen), state_of, decays))
-    return groups
+    decays: bool,
+) -> Group:
+    pick = lambda values: [values[number] for number in numbers]  # noqa: E731
+    return Group(pick(params), pick(grads), {kind: pick(values) for kind, values in state.items()}, decays)
 
 
-def _pick(values: Sequence[torch.Tensor], numbers: Sequence[int]) -> list[torch.Tensor]:
-    return [values[number] for number in numbers]
+def _lane_groups(
+    params: Sequence[torch.Tensor], state: Mapping[str, Sequence[torch.Tensor]]
+) -> list[list[tuple[list[int], Group]]]:
+    """Views of each lane's parameters and state, made once; every step brings its gradients, by these numbers."""
+    parted = _parted(params)
+    of_lanes = zip(*(param.unbind() for param in params), strict=True)
+    states = {kind: list(zip(*(value.unbind() for value in values), strict=True)) for kind, values in state.items()}
+    return [
+        [
+            (numbers, _group(numbers, own, own, {kind: of[lane] for kind, of in states.items()}, decays=decays))
+            for numbers, decays in parted
+        ]
+        for lane, own in enumerate(of_lanes)
+    ]
 
 
 def _optimizer_state(states: Sequence[TrialState], key: str, param: torch.Tensor) -> torch.Tensor:
