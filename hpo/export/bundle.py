@@ -19,7 +19,7 @@ from torch import nn
 
 from hpo.errors import BundleError, DataError
 from hpo.export.card import CARD, MODEL, Card, read_card, write_card
-from hpo.training.data.splits import Normalization
+from hpo.training.data.normalization import Normalization, Whitening
 
 Predict = Callable[[torch.Tensor], torch.Tensor]
 
@@ -39,9 +39,9 @@ def write_bundle(
 
     Args:
         folder: new, empty, or a bundle.
-        module: from normalised inputs [B, *input_shape] to logits [B, num_classes], for any B; left as it is.
+        module: from normalised inputs [B, ...] to logits [B, num_classes], for any B; left as it is.
         normalization: applied inside the exported model.
-        input_shape: of one example.
+        input_shape: of one example as it came.
         num_classes: C.
         card: what else to remember (trial, params, metrics, ...), beside the fields that every card has.
 
@@ -121,13 +121,32 @@ class _Predictor(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.from_numpy(normalization.mean))
         self.register_buffer("std", torch.from_numpy(normalization.std))
+        self.whitening = nn.Identity() if normalization.whitening is None else _Whiten(normalization.whitening)
         self.module = copy.deepcopy(module).cpu()
         self.eval().requires_grad_(False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x [B, *input_shape] -> [B, C]."""
-        logits: torch.Tensor = self.module((x - self.mean) / self.std)
+        logits: torch.Tensor = self.module(self.whitening((x - self.mean) / self.std))
         return torch.log_softmax(logits, dim=1)
+
+
+class _Whiten(nn.Module):
+    """The affine map of a `Whitening`."""
+
+    centre: torch.Tensor
+    matrix: torch.Tensor
+
+    def __init__(self, whitening: Whitening) -> None:
+        super().__init__()
+        self.register_buffer("centre", torch.from_numpy(whitening.centre))
+        self.register_buffer("matrix", torch.from_numpy(whitening.matrix))
+        self._shape = whitening.shape
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x [B, *centre.shape] -> [B, *shape]."""
+        whitened: torch.Tensor = (x - self.centre).flatten(1) @ self.matrix
+        return whitened.reshape(-1, *self._shape)
 
 
 def _export(predictor: _Predictor, input_shape: tuple[int, ...], path: Path) -> None:

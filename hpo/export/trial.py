@@ -43,7 +43,7 @@ def export_trial(
         folder,
         module=module,
         normalization=splits.normalization,
-        input_shape=splits.input_shape,
+        input_shape=splits.raw_shape,
         num_classes=splits.num_classes,
         card={
             **origin,

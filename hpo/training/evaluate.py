@@ -3,7 +3,11 @@
 from collections.abc import Callable
 
 import torch
+from torch import nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from hpo.training.luck import batch_sizes
 
 NUM_AT_ONCE = 2048
 """Examples in one forward pass, over all lanes."""
@@ -34,3 +38,31 @@ def evaluate(
         {"val_loss": loss / len(y), "val_accuracy": num / len(y)}
         for loss, num in zip(losses.tolist(), num_correct.tolist(), strict=True)
     ]
+
+
+def estimate_norms(
+    module: nn.Module, forward: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, batch_size: int
+) -> None:
+    """Estimate the running statistics of batch norms anew, as `torch.optim.swa_utils.update_bn`, but without dropout.
+
+    Averaged weights need it: the statistics of an average are not the average of statistics. Leaves `module` in
+    evaluation mode.
+
+    Args:
+        module: whose batch norms `forward` goes through.
+        forward: from [B, ...]; changes the statistics in place.
+        x: training inputs [n, ...].
+        batch_size: at which statistics are taken; all batches count the same.
+    """
+    norms = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    module.eval()
+    with torch.no_grad():
+        for number, inputs in enumerate(x.split(batch_sizes(len(x), batch_size)), start=1):
+            for norm in norms:
+                norm.train().momentum = 1 / number
+            forward(inputs)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.eval().momentum = momentum

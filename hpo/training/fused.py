@@ -10,26 +10,35 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from hpo.training.models.layers import ELEMENTWISE, Dropout
+from hpo.training.models.layers import ELEMENTWISE, DropConnect, Dropout, LeakyRelu, Maxout, Residual, Scale
+from hpo.training.models.norms import GhostBatchNorm
 
 Tensors = Mapping[str, torch.Tensor]
+ALIKE = ELEMENTWISE | {nn.Identity, Maxout}
+"""Modules that do to [L, B, C] what they do to [B, C]."""
+BY_CHANNEL = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+"""Modules that treat every channel alone, so that lanes can pass for channels."""
 
 
-def can_fuse(module: nn.Module) -> bool:
+def can_fuse(module: nn.Module) -> bool:  # noqa: PLR0911 - one return for each kind of layer
     """Whether every layer of `module` has a form for lanes here."""
     match module:
         case nn.Sequential():
             return all(can_fuse(layer) for layer in module)
+        case Residual():
+            return can_fuse(module.branch) and can_fuse(module.shortcut)
         case nn.Conv2d():
             return module.groups == 1 and isinstance(module.padding, tuple) and module.padding_mode == "zeros"
         case nn.BatchNorm1d() | nn.BatchNorm2d():
             return module.track_running_stats and module.momentum is not None
         case nn.Flatten():
             return module.start_dim == 1
-        case nn.Linear() | nn.MaxPool2d() | nn.AvgPool2d() | Dropout() | nn.Identity():
+        case nn.LayerNorm():
+            return len(module.normalized_shape) == 1
+        case nn.Linear() | nn.GroupNorm() | GhostBatchNorm() | DropConnect() | Dropout() | LeakyRelu() | Scale():
             return True
         case _:
-            return type(module) in ELEMENTWISE
+            return type(module) in ALIKE or isinstance(module, BY_CHANNEL)
 
 
 def fused_forward(module: nn.Module, tensors: Tensors, x: torch.Tensor, num_lanes: int) -> torch.Tensor:
@@ -51,21 +60,29 @@ def _forward(module: nn.Module, tensors: Tensors, prefix: str, x: torch.Tensor) 
             for name, layer in module.named_children():
                 x = _forward(layer, tensors, f"{prefix}{name}.", x)
             return x
+        case Residual():
+            shortcut = _forward(module.shortcut, tensors, f"{prefix}shortcut.", x)
+            return shortcut + _forward(module.branch, tensors, f"{prefix}branch.", x)
         case nn.Linear():
             return _dense(x, tensors[prefix + "weight"], tensors.get(prefix + "bias"))
         case nn.Conv2d():
             return _convolve(module, tensors[prefix + "weight"], tensors.get(prefix + "bias"), x)
-        case nn.BatchNorm1d() | nn.BatchNorm2d():
-            return _normalize(module, tensors, prefix, x)
+        case DropConnect():
+            weight = _forward(module.dropout, tensors, f"{prefix}dropout.", tensors[prefix + "dense.weight"])
+            return _dense(x, weight, tensors.get(prefix + "dense.bias"))
         case Dropout():
-            return module.drop(x, tensors[prefix + "rate"]) if module.training else x
+            return module.per_lane(x, tensors[prefix + "rate"]) if module.training else x
+        case LeakyRelu() | Scale():
+            return module.per_lane(x, tensors[prefix + module.NUMBER])
         case nn.Flatten():
             return x.flatten(2)
-        case _ if type(module) in ELEMENTWISE or isinstance(module, nn.Identity):
+        case _ if type(module) in ALIKE:
             treated: torch.Tensor = module(x)
             return treated
-        case _:
+        case _ if isinstance(module, BY_CHANNEL):
             return _split(module(_merge(x)), len(x))
+        case _:
+            return _normalize(module, tensors, prefix, x)
 
 
 def _dense(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
@@ -113,22 +130,37 @@ def _convolve(module: nn.Conv2d, weight: torch.Tensor, bias: torch.Tensor | None
     return _split(merged, num_lanes)
 
 
-def _normalize(module: nn.BatchNorm1d | nn.BatchNorm2d, tensors: Tensors, prefix: str, x: torch.Tensor) -> torch.Tensor:
-    """Statistics of each lane and channel are those of a channel of its own."""
-    if module.training:
-        tensors[prefix + "num_batches_tracked"].add_(1)
+def _normalize(module: nn.Module, tensors: Tensors, prefix: str, x: torch.Tensor) -> torch.Tensor:
+    """By statistics of each lane's own."""
     scale, shift = tensors.get(prefix + "weight"), tensors.get(prefix + "bias")
-    merged = functional.batch_norm(
-        _merge(x),
-        tensors[prefix + "running_mean"].view(-1),
-        tensors[prefix + "running_var"].view(-1),
-        None if scale is None else scale.flatten(),
-        None if shift is None else shift.flatten(),
-        module.training,
-        module.momentum or 0.0,
-        module.eps,
-    )
+    match module:
+        case GhostBatchNorm():
+            parts = [_normalize(module.norm, tensors, f"{prefix}norm.", part) for part in module.parts(x, axis=1)]
+            return torch.cat(parts, 1)
+        case nn.LayerNorm():
+            standard = functional.layer_norm(x, module.normalized_shape, eps=module.eps)
+            of_units = (len(x), *(1,) * (x.ndim - 2), -1)
+            scaled = standard if scale is None else standard * scale.view(of_units)
+            return scaled if shift is None else scaled + shift.view(of_units)
+        case nn.GroupNorm():
+            num_groups = len(x) * module.num_groups
+            merged = functional.group_norm(_merge(x), num_groups, _flat(scale), _flat(shift), module.eps)
+        case nn.BatchNorm1d() | nn.BatchNorm2d():
+            if module.training:
+                tensors[prefix + "num_batches_tracked"].add_(1)
+            mean, var = tensors[prefix + "running_mean"].view(-1), tensors[prefix + "running_var"].view(-1)
+            momentum = module.momentum or 0.0
+            merged = functional.batch_norm(
+                _merge(x), mean, var, _flat(scale), _flat(shift), module.training, momentum, module.eps
+            )
+        case _:
+            raise AssertionError(f"{type(module).__name__} has no form for lanes, and `can_fuse` says so")
     return _split(merged, len(x))
+
+
+def _flat(of_channels: torch.Tensor | None) -> torch.Tensor | None:
+    """[L, C] -> [L * C]."""
+    return None if of_channels is None else of_channels.flatten()
 
 
 def _merge(x: torch.Tensor) -> torch.Tensor:

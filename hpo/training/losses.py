@@ -1,4 +1,8 @@
-"""Losses: `loss(logits [B, C], targets [B]) -> scalar`."""
+"""Losses: `loss(logits [B, C], targets) -> scalar`, and the same for lanes.
+
+Targets are classes [B] or, where examples are mixed, probabilities [B, C], as for torch's cross-entropy. Class weights
+[C] enter as torch's do: their mean is weighted where targets are classes, and plain where they are probabilities.
+"""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -7,7 +11,11 @@ import torch
 from pydantic import Field
 from torch.nn import functional
 
-from hpo.config import PER_LANE_UNLESS_0, Config
+from hpo.config import PER_LANE, PER_LANE_UNLESS_0, Config
+
+ClassWeights = Literal["none", "inverse_frequency"]
+EntropyCoef = Annotated[float, PER_LANE_UNLESS_0, Field(ge=0)]
+Numbers = Mapping[str, torch.Tensor]
 
 
 class CrossEntropy(Config):
@@ -16,18 +24,93 @@ class CrossEntropy(Config):
     kind: Literal["cross_entropy"] = "cross_entropy"
     label_smoothing: Annotated[float, PER_LANE_UNLESS_0, Field(ge=0, lt=1)] = 0.0
     """Probability mass spread evenly over all classes. Validation loss is never smoothed."""
+    class_weights: ClassWeights = "none"
+    """inverse_frequency: all classes together count the same, however rare. Validation is never weighted."""
+    entropy_coef: EntropyCoef = 0.0
+    """Times the mean entropy of the predictions, which is subtracted (Pereyra et al. 2017)."""
 
-    def __call__(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return functional.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+    def __call__(
+        self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        loss = functional.cross_entropy(logits, targets, weights, label_smoothing=self.label_smoothing)
+        return loss if self.entropy_coef == 0 else loss - self.entropy_coef * _entropy(logits.log_softmax(-1))
 
-    def per_lane(self, logits: torch.Tensor, targets: torch.Tensor, hyper: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """logits [L, B, C], targets [B], numbers of lanes [L] by field -> mean loss of each lane [L]."""
+    def per_lane(
+        self, logits: torch.Tensor, targets: torch.Tensor, hyper: Numbers, weights: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """logits [L, B, C], targets, numbers of lanes [L] by field, class weights -> loss of each lane [L]."""
         log_probs = logits.log_softmax(2)
-        of_targets = log_probs.gather(2, targets.expand(len(logits), -1).unsqueeze(2)).squeeze(2)
-        nll = -of_targets.mean(1)
-        if "label_smoothing" not in hyper:
-            return nll
-        return nll - hyper["label_smoothing"] * (log_probs.mean((1, 2)) + nll)
+        weighted = log_probs if weights is None else log_probs * weights
+        loss = -_mean(weighted, targets, weights)
+        if "label_smoothing" in hyper:
+            spread = weighted.mean((1, 2)) * (len(targets) / _total(targets, weights))
+            loss = loss - hyper["label_smoothing"] * (spread + loss)
+        return loss - hyper["entropy_coef"] * _entropy(log_probs) if "entropy_coef" in hyper else loss
 
 
-Loss = CrossEntropy
+class Focal(Config):
+    """Cross-entropy of which well-classified examples take little: (1 - p)^gamma of it (Lin et al. 2017)."""
+
+    kind: Literal["focal"] = "focal"
+    gamma: Annotated[float, PER_LANE, Field(ge=0)] = 2.0
+    """0 is cross-entropy."""
+    class_weights: ClassWeights = "none"
+    """inverse_frequency: all classes together count the same, however rare. Validation is never weighted."""
+    entropy_coef: EntropyCoef = 0.0
+    """Times the mean entropy of the predictions, which is subtracted (Pereyra et al. 2017)."""
+
+    def __call__(
+        self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        hyper = {"gamma": logits.new_tensor([self.gamma])}
+        if self.entropy_coef > 0:
+            hyper["entropy_coef"] = logits.new_tensor([self.entropy_coef])
+        return self.per_lane(logits.unsqueeze(0), targets, hyper, weights).squeeze(0)
+
+    def per_lane(
+        self, logits: torch.Tensor, targets: torch.Tensor, hyper: Numbers, weights: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """See `CrossEntropy.per_lane`."""
+        log_probs = logits.log_softmax(2)
+        missing = (-log_probs.expm1()).clamp(min=torch.finfo(logits.dtype).tiny)  # whose power 0 has no slope
+        costs = log_probs * missing ** hyper["gamma"].view(-1, 1, 1)
+        loss = -_mean(costs if weights is None else costs * weights, targets, weights)
+        return loss - hyper["entropy_coef"] * _entropy(log_probs) if "entropy_coef" in hyper else loss
+
+
+Loss = Annotated[CrossEntropy | Focal, Field(discriminator="kind")]
+
+
+def weights_of_classes(
+    loss: CrossEntropy | Focal, y: torch.Tensor, like: torch.Tensor, num_classes: int
+) -> torch.Tensor | None:
+    """The class weights [C] that a loss asks for, of `like`'s type; none where all weigh 1.
+
+    Args:
+        loss: whose `class_weights` decide.
+        y: the training classes [n]. n / (C * count), so that the mean weight of an example is 1.
+        like: a tensor of the type and device wanted.
+        num_classes: C.
+    """
+    if loss.class_weights == "none":
+        return None
+    counts = y.bincount(minlength=num_classes).clamp(min=1).to(like)
+    return len(y) / (num_classes * counts)
+
+
+def _mean(values: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+    """Of what `values` [L, B, C] hold for the targets, over the batch [L]."""
+    if targets.is_floating_point():
+        return (values * targets).sum(2).mean(1)
+    of_targets = values.gather(2, targets.expand(len(values), -1).unsqueeze(2)).squeeze(2)
+    return of_targets.mean(1) if weights is None else of_targets.sum(1) / weights[targets].sum()
+
+
+def _total(targets: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor | int:
+    """What a sum over the batch is divided by for its mean."""
+    return len(targets) if weights is None or targets.is_floating_point() else weights[targets].sum()
+
+
+def _entropy(log_probs: torch.Tensor) -> torch.Tensor:
+    """Mean entropy of predictions [..., B, C], in nats [...]."""
+    return -(log_probs.exp() * log_probs).sum(-1).mean(-1)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from hpo.training.data.batches import BatchOrder, arrange
 from hpo.training.seeds import derive_seed, make_generator
 
 _SEEDS = 1 << 63
@@ -16,14 +17,15 @@ class Luck:
     seed: int
     seed_index: int
 
-    def order(self, epoch: int, num_examples: int) -> torch.Tensor:
-        """The order of the training examples in `epoch`, [num_examples] int64; batch sizes cut it differently."""
-        return torch.randperm(num_examples, generator=make_generator(self.seed, self.seed_index, "order", epoch))
+    def batches(
+        self, epoch: int, y: torch.Tensor, batch_size: int, order: BatchOrder = "shuffled"
+    ) -> list[torch.Tensor]:
+        """Indices of the training examples with targets `y`, on its device, cut as `batch_sizes` says.
 
-    def batches(self, epoch: int, y: torch.Tensor, batch_size: int) -> list[torch.Tensor]:
-        """That order of the examples with targets `y`, on its device, cut as `batch_sizes` says."""
-        order = self.order(epoch, len(y)).to(y.device)
-        return list(order.split(batch_sizes(len(y), batch_size)))
+        The order before the cut is the same for every batch size.
+        """
+        generator = make_generator(self.seed, self.seed_index, "order", epoch)
+        return list(arrange(y, order, generator).to(y.device).split(batch_sizes(len(y), batch_size)))
 
     def step_seeds(self, epoch: int, num_steps: int) -> list[int]:
         """For torch's global generator at each step of `epoch`, from which layers and augmentations draw."""

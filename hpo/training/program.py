@@ -1,13 +1,18 @@
 """What trains a group of trials through epochs: one trial alone, or several as lanes. Both give the same results."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import nn
+from torch.nn import functional
 
+from hpo.training.augmentations import Mixed
 from hpo.training.examples import TrainingData
+from hpo.training.initializers import start_at_class_shares
+from hpo.training.optimizers import Lbfgs
 from hpo.training.recipe import Recipe
 from hpo.training.seeds import make_generator
 from hpo.training.state import TrialState
@@ -33,7 +38,10 @@ class Program(Protocol):
         ...
 
     def evaluate(self) -> list[dict[str, float]]:
-        """val_loss, in nats, and val_accuracy of the weights; ema_val_loss and so on of their averages, if kept."""
+        """val_loss, in nats, and val_accuracy of the weights; ema_val_loss or swa_val_loss and so on of their average.
+
+        There is no swa_val_loss before the average has begun.
+        """
         ...
 
     def state(self, lane: int, epoch: int) -> TrialState:
@@ -48,7 +56,9 @@ class Program(Protocol):
 def initial_module(recipe: Recipe, data: TrainingData, seed: int, trial_id: int) -> nn.Module:
     """The network of a trial before its first step, its weights by (sweep seed, trial)."""
     module = recipe.model.build(data.input_shape, data.num_classes)
-    recipe.initializer(module, make_generator(seed, "weights", trial_id))
+    recipe.initializer(module, make_generator(seed, "weights", trial_id), data.train_x)
+    if recipe.initializer.output_bias == "log_prior":
+        start_at_class_shares(module, data.train_y.bincount(minlength=data.num_classes))
     return module.to(data.train_x)
 
 
@@ -77,3 +87,64 @@ def average_into(averaged: Sequence[torch.Tensor], values: Sequence[torch.Tensor
 def share_kept(half_life: float, steps_per_epoch: int) -> float:
     """Of a running average at each step, if it halves in `half_life` epochs."""
     return float(0.5 ** (1 / (half_life * steps_per_epoch)))
+
+
+def num_averaged(recipe: Recipe, epoch: int) -> int:
+    """Epochs up to `epoch` whose weights are in the average that begins at `swa_start`."""
+    return max(0, epoch - math.floor(recipe.swa_start * recipe.epochs + 1e-9)) if recipe.swa_start > 0 else 0
+
+
+def keeps_average(recipe: Recipe) -> bool:
+    """Whether an average of weights is kept, running or from some epoch on."""
+    return recipe.ema_half_life > 0 or recipe.swa_start > 0
+
+
+def draw_batch(
+    recipe: Recipe, data: TrainingData, epoch: int, indices: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Training inputs [B, ...] and their targets, classes [B] or, where examples are mixed, probabilities [B, C].
+
+    What augmentation draws comes from torch's global generator.
+    """
+    x, y, augmentation = data.train_x[indices], data.train_y[indices], recipe.augmentation
+    if augmentation.is_identity:
+        return x, y
+    x = augmentation.apply(x, epoch, indices)
+    if augmentation.mix == "none":
+        return x, y
+    x, mixed = augmentation.mixed(x, y)
+    return x, _probabilities(mixed, data.num_classes).to(x)
+
+
+def refuse_misfits(recipe: Recipe, data: TrainingData) -> None:
+    """Hold a recipe against the data.
+
+    Raises:
+        ValueError: if they do not go together.
+    """
+    recipe.augmentation.check(data.input_shape)
+    if not isinstance(recipe.optimizer, Lbfgs):
+        return
+    if recipe.batch_size != len(data.train_y):
+        raise ValueError(
+            f"batch_size: must be all {len(data.train_y)} training examples for optimizer.kind lbfgs, whose loss must "
+            f"stay the same along a line, but got {recipe.batch_size}. Change it, or use another optimizer."
+        )
+    changing = {
+        "grad_clip": recipe.grad_clip,
+        "regularizer.l1": recipe.regularizer.l1,
+        "regularizer.gradient_noise": recipe.regularizer.gradient_noise,
+    }
+    for path, value in changing.items():
+        if value > 0:
+            raise ValueError(
+                f"{path}: must be 0 for optimizer.kind lbfgs, which needs the gradient of its loss as it is, but got "
+                f"{value}. Set it to 0, or use another optimizer."
+            )
+
+
+def _probabilities(mixed: Mixed, num_classes: int) -> torch.Tensor:
+    """[B, C]."""
+    own, other = (functional.one_hot(y, num_classes) for y in (mixed.y, mixed.other_y))
+    share = mixed.share.unsqueeze(1)
+    return share * own + (1 - share) * other

@@ -2,19 +2,22 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, get_args
+from typing import Annotated, Self, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hpo.config import OUTSIDE, PER_LANE_UNLESS_0, Config, JsonTree, per_lane_paths
 from hpo.errors import SpaceError
 from hpo.records import Params, ParamValue
 from hpo.spaces.spelling import did_you_mean
+from hpo.training.augmentations import Augment
+from hpo.training.data.batches import BatchOrder
 from hpo.training.initializers import Initializer, KaimingNormal
-from hpo.training.losses import Loss
+from hpo.training.losses import CrossEntropy, Loss
 from hpo.training.models import Model
-from hpo.training.optimizers import Optimizer, Sgd
+from hpo.training.optimizers import LrFactor, Optimizer, Sgd
 from hpo.training.precision import Precision
+from hpo.training.regularizers import Regularizer
 from hpo.training.schedules import Cosine, Schedule
 
 
@@ -29,18 +32,37 @@ class Recipe(Config):
     """What turns gradients into steps."""
     schedule: Annotated[Schedule, OUTSIDE] = Cosine()
     """The learning rate over progress."""
-    loss: Loss = Loss()
+    lr_factor: LrFactor = LrFactor()
+    """On the learning rate of biases, and of the last layer."""
+    loss: Loss = CrossEntropy()
     """What is minimised in training."""
+    regularizer: Regularizer = Regularizer()
+    """What keeps weights small, or stirs them."""
+    augmentation: Augment = Augment()
+    """Changes to the training inputs."""
     grad_clip: Annotated[float, PER_LANE_UNLESS_0, Field(ge=0)] = 0.0
     """Largest norm of a trial's whole gradient (Pascanu et al. 2013); 0: not clipped."""
     ema_half_life: Annotated[float, PER_LANE_UNLESS_0, Field(ge=0)] = 0.0
     """Epochs in which a weight's share in the running average of weights halves; 0: no average is kept."""
+    swa_start: Annotated[float, PER_LANE_UNLESS_0, Field(ge=0, lt=1)] = 0.0
+    """Share of training after which the weights at the ends of epochs are averaged (Izmailov et al. 2018); 0: never."""
     precision: Precision = "float32"
     """Number format of products: bfloat16 by autocast; tf32 is for GPUs, and float32 elsewhere."""
     batch_size: Annotated[int, Field(ge=1)] = 64
     """Examples per step; the last batch of an epoch may be smaller."""
+    batches: BatchOrder = "shuffled"
+    """How the examples of an epoch are chosen: each once, each class as often, or every class in every batch."""
     epochs: Annotated[int, Field(ge=1)] = 27
     """Full length, for which the schedule is planned."""
+
+    @model_validator(mode="after")
+    def _keep_one_average(self) -> Self:
+        if self.ema_half_life > 0 and self.swa_start > 0:
+            raise ValueError(
+                "only one average of weights can be kept, but got "
+                f"ema_half_life={self.ema_half_life} and swa_start={self.swa_start}. Set one of them to 0."
+            )
+        return self
 
 
 def with_params(recipe: Recipe, params: Params) -> Recipe:
@@ -62,9 +84,11 @@ def with_params(recipe: Recipe, params: Params) -> Recipe:
 
 
 def kinds_of(section: str) -> dict[str, type[Config]]:
-    """What a section of the recipe can be, by `kind`."""
+    """What a section of the recipe can be, by `kind`; nothing where there is no choice."""
     annotation = Recipe.model_fields[section].annotation
-    return {member.model_fields["kind"].default: member for member in get_args(annotation) or (annotation,)}
+    members = [member for member in get_args(annotation) or (annotation,) if isinstance(member, type)]
+    kinds = [member for member in members if issubclass(member, Config) and "kind" in member.model_fields]
+    return {member.model_fields["kind"].default: member for member in kinds}
 
 
 def signature(recipe: Recipe) -> str:
@@ -89,7 +113,7 @@ def flatten(tree: Mapping[str, object], prefix: str = "") -> JsonTree:
 
 def _set_kind(tree: JsonTree, path: str, kind: ParamValue) -> None:
     section = path.removesuffix(".kind")
-    if section not in tree or not isinstance(tree[section], dict):
+    if section not in tree or not kinds_of(section):
         raise _no_such_path(tree, path)
     kinds = kinds_of(section)
     if not isinstance(kind, str) or kind not in kinds:

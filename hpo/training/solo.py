@@ -7,12 +7,22 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from hpo.training.evaluate import evaluate
+from hpo.training.evaluate import estimate_norms, evaluate
 from hpo.training.examples import TrainingData
+from hpo.training.losses import weights_of_classes
 from hpo.training.luck import Luck
 from hpo.training.precision import autocast, matmul_precision
-from hpo.training.program import Epoch, average_into, share_kept
+from hpo.training.program import (
+    Epoch,
+    average_into,
+    draw_batch,
+    keeps_average,
+    num_averaged,
+    refuse_misfits,
+    share_kept,
+)
 from hpo.training.recipe import Recipe
+from hpo.training.stacking import stack_numbers
 from hpo.training.state import Tensors, TrialState
 
 
@@ -20,7 +30,12 @@ class Solo:
     """A network and its `torch.optim` optimizer, trained eagerly; a `Program` of one trial."""
 
     def __init__(self, recipe: Recipe, data: TrainingData, luck: Luck, state: TrialState) -> None:
-        """Begin at `state`, which is left as it is."""
+        """Begin at `state`, which is left as it is.
+
+        Raises:
+            ValueError: if the recipe does not fit the data.
+        """
+        refuse_misfits(recipe, data)
         self._recipe = recipe
         self._data = data
         self._luck = luck
@@ -29,15 +44,18 @@ class Solo:
         self._is_convolutional = any(isinstance(layer, nn.Conv2d) for layer in self._module.modules())
         if self._is_convolutional:  # twice as fast on a processor, and what tensor cores want
             self._module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._optimizer = recipe.optimizer.make(self._module)
+        self._optimizer = recipe.optimizer.make(self._module, recipe.lr_factor)
         _restore(self._optimizer, self._module, state.optimizer)
-        averaged = state.averaged or state.module
-        self._averaged = {name: value.clone() for name, value in averaged.items()} if recipe.ema_half_life > 0 else {}
+        averaged = (state.averaged or state.module) if keeps_average(recipe) else {}
+        self._averaged = {name: value.clone() for name, value in averaged.items()}
+        self._regularizer_numbers = stack_numbers([recipe.regularizer], data.train_x)
+        self._class_weights = weights_of_classes(recipe.loss, data.train_y, data.train_x, data.num_classes)
+        self._epoch = state.epoch
 
     def train_epoch(self, epoch: int) -> list[Epoch]:
         """See `Program`; on a processor, which need not be waited for, ends at the first loss that is not finite."""
         data, recipe = self._data, self._recipe
-        batches = self._luck.batches(epoch, data.train_y, recipe.batch_size)
+        batches = self._luck.batches(epoch, data.train_y, recipe.batch_size, recipe.batches)
         first_step, num_steps = (epoch - 1) * len(batches), recipe.epochs * len(batches)
         self._module.train()
         losses: list[torch.Tensor] = []
@@ -45,20 +63,30 @@ class Solo:
         with matmul_precision(recipe.precision):
             for seed, indices in zip(self._luck.step_seeds(epoch, len(batches)), batches, strict=True):
                 torch.manual_seed(seed)
-                rate = recipe.optimizer.lr * recipe.schedule((first_step + len(losses)) / num_steps)
-                losses.append(self._step(data.train_x[indices], data.train_y[indices], rate))
+                step = first_step + len(losses)
+                rate = recipe.optimizer.lr * recipe.schedule(step / num_steps)
+                x, targets = draw_batch(recipe, data, epoch, indices)
+                losses.append(self._step(x, targets, rate, step, seed))
                 if losses[-1].device.type == "cpu" and not math.isfinite(losses[-1].item()):
                     break
-                self._average(len(batches))
+                if recipe.ema_half_life > 0:
+                    self._average(share_kept(recipe.ema_half_life, len(batches)))
+        self._epoch = epoch
+        if recipe.swa_start > 0:
+            num = num_averaged(recipe, epoch)
+            self._average(1 - 1 / max(1, num))
+            if num > 0:
+                estimate_norms(self._module, self._averaged_forward, data.train_x, recipe.batch_size)
         return [_summarize(torch.stack(losses).tolist(), [len(batch) for batch in batches], rate, first_step)]
 
     def evaluate(self) -> list[dict[str, float]]:
         """See `Program`."""
         self._module.eval()
-        metrics = self._measured(self._module)
-        if self._averaged:
-            averaged = self._measured(lambda x: functional_call(self._module, self._averaged, (x,)))
-            metrics |= {f"ema_{name}": value for name, value in averaged.items()}
+        metrics = self._measured(self._forward)
+        if self._recipe.ema_half_life > 0:
+            metrics |= {f"ema_{name}": value for name, value in self._measured(self._averaged_forward).items()}
+        if num_averaged(self._recipe, self._epoch) > 0:
+            metrics |= {f"swa_{name}": value for name, value in self._measured(self._averaged_forward).items()}
         return [metrics]
 
     def state(self, lane: int, epoch: int) -> TrialState:
@@ -74,31 +102,51 @@ class Solo:
         """See `Program`: there is nobody to leave."""
 
     def _measured(self, forward: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, float]:
-        data, precision = self._data, self._recipe.precision
+        data = self._data
+        return evaluate(lambda x: forward(x).unsqueeze(0), data.validation_x, data.validation_y)[0]
 
-        def logits(x: torch.Tensor) -> torch.Tensor:
-            with autocast(precision, x.device):
-                return forward(self._laid_out(x)).unsqueeze(0)
+    def _forward(self, x: torch.Tensor) -> torch.Tensor:
+        with autocast(self._recipe.precision, x.device):
+            logits: torch.Tensor = self._module(self._laid_out(x))
+        return logits
 
-        return evaluate(logits, data.validation_x, data.validation_y)[0]
+    def _averaged_forward(self, x: torch.Tensor) -> torch.Tensor:
+        with autocast(self._recipe.precision, x.device):
+            logits: torch.Tensor = functional_call(self._module, self._averaged, (self._laid_out(x),))
+        return logits
 
-    def _step(self, x: torch.Tensor, y: torch.Tensor, rate: float) -> torch.Tensor:
+    def _step(self, x: torch.Tensor, targets: torch.Tensor, rate: float, step: int, seed: int) -> torch.Tensor:
         """One update at learning rate `rate`; the loss before it."""
         for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        self._optimizer.zero_grad()
-        with autocast(self._recipe.precision, x.device):
-            loss = self._recipe.loss(self._module(self._laid_out(x)), y)
-        loss.backward()
-        if self._recipe.grad_clip > 0:
-            nn.utils.clip_grad_norm_(self._module.parameters(), self._recipe.grad_clip)
-        self._optimizer.step()
+            group["lr"] = rate * group.get("lr_factor", 1.0)
+
+        def closure() -> torch.Tensor:
+            self._optimizer.zero_grad()
+            with autocast(self._recipe.precision, x.device):
+                loss = self._recipe.loss(self._forward(x), targets, self._class_weights)
+            loss.backward()
+            if self._recipe.grad_clip > 0:
+                nn.utils.clip_grad_norm_(self._module.parameters(), self._recipe.grad_clip)
+            if self._regularizer_numbers:
+                self._adjust_grads(step, seed)
+            return loss
+
+        loss: torch.Tensor = self._optimizer.step(closure)  # type: ignore[arg-type, assignment]
+        if self._regularizer_numbers:
+            params = [parameter.detach().unsqueeze(0) for parameter in self._module.parameters()]
+            self._recipe.regularizer.project(params, self._regularizer_numbers)
         return loss.detach()
 
-    def _average(self, steps_per_epoch: int) -> None:
-        if self._averaged:
-            kept = share_kept(self._recipe.ema_half_life, steps_per_epoch)
-            average_into(list(self._averaged.values()), list(self._module.state_dict().values()), kept)
+    def _adjust_grads(self, step: int, seed: int) -> None:
+        params = list(self._module.parameters())
+        grads = [parameter.grad.unsqueeze(0) for parameter in params if parameter.grad is not None]
+        one_lane = [parameter.detach().unsqueeze(0) for parameter in params if parameter.grad is not None]
+        adjusted = self._recipe.regularizer.adjusted(grads, one_lane, self._regularizer_numbers, step, seed)
+        for grad, new in zip(grads, adjusted, strict=True):
+            grad.copy_(new)
+
+    def _average(self, kept: float) -> None:
+        average_into(list(self._averaged.values()), list(self._module.state_dict().values()), kept)
 
     def _laid_out(self, x: torch.Tensor) -> torch.Tensor:
         return x.contiguous(memory_format=torch.channels_last) if self._is_convolutional else x

@@ -2,20 +2,23 @@
 
 import sys
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 import torch
 from torch import nn
 
+from hpo.config import Config
+from hpo.training.augmentations import Augment
 from hpo.training.examples import TrainingData
 from hpo.training.lanes import Lanes
-from hpo.training.losses import CrossEntropy
+from hpo.training.losses import CrossEntropy, Focal
 from hpo.training.luck import Luck
-from hpo.training.models import Cnn, Custom, Mlp, Model
-from hpo.training.optimizers import Adadelta, Adagrad, Adam, AdamW, Optimizer, RAdam, RmsProp, Sgd
+from hpo.training.models import Cnn, Custom, Mlp, Model, Resnet, Resnet9
+from hpo.training.optimizers import Adadelta, Adagrad, Adam, AdamW, LrFactor, Optimizer, RAdam, RmsProp, Sgd
 from hpo.training.program import Program, initial_state
 from hpo.training.recipe import Recipe
+from hpo.training.regularizers import Regularizer
 from hpo.training.schedules import Cosine, Linear, Schedule, Step
 from hpo.training.solo import Solo
 from hpo.training.state import TrialState
@@ -29,6 +32,39 @@ MODELS: dict[str, Sequence[Model]] = {
     "mlp with batch norm": [Mlp(hidden=(16, 8), norm="batch", activation="tanh")] * NUM_LANES,
     "cnn with batch norm": [Cnn(channels=(4, 6), hidden=8, dropout=0.1 + 0.1 * k) for k in range(NUM_LANES)],
     "cnn": [Cnn(channels=(4,), hidden=8, norm="none", activation="gelu")] * NUM_LANES,
+}
+BLOCKS: dict[str, Sequence[Model]] = {
+    "mlp of residual blocks with layer norm": [
+        Mlp(
+            hidden=(8, 8, 8),
+            residual=True,
+            norm="layer",
+            activation="leaky_relu",
+            leaky_slope=0.1 * k,
+            input_dropout=0.1 + 0.1 * k,
+            dropconnect=0.1 + 0.1 * k,
+        )
+        for k in range(NUM_LANES)
+    ],
+    "mlp of maxout with ghost batch norm": [
+        Mlp(hidden=(8, 6), activation="maxout", norm="batch", norm_position="after", norm_momentum=0.3, ghost_batch=8)
+    ]
+    * NUM_LANES,
+    "cnn with layer norm": [
+        Cnn(channels=(4, 6), hidden=8, norm="layer", norm_position="after", spatial_dropout=0.1 + 0.1 * k)
+        for k in range(NUM_LANES)
+    ],
+    "cnn with instance norm": [Cnn(channels=(4, 6), hidden=8, norm="instance")] * NUM_LANES,
+    "resnet with group norm": [
+        Resnet(width=4, norm="group", group_size=2, drop_path=0.1 + 0.1 * k, dropout=0.1 * (k + 1))
+        for k in range(NUM_LANES)
+    ],
+    "resnet with batch norm": [
+        Resnet(width=2, zero_init_residual=True, drop_path=0.1 + 0.1 * k) for k in range(NUM_LANES)
+    ],
+    "resnet9 with ghost batch norm": [
+        Resnet9(width=2, ghost_batch=8, drop_path=0.1 * k + 0.1, output_scale=0.05 * (k + 1)) for k in range(NUM_LANES)
+    ],
 }
 
 
@@ -70,6 +106,10 @@ OPTIMIZERS: dict[str, Sequence[Optimizer]] = {
         )
         for k in range(NUM_LANES)
     ],
+    "decoupled sgd": [
+        Sgd(lr=0.05 * (k + 1), momentum=0.2 * k, weight_decay=0.1 * k, decay_mode="decoupled") for k in range(NUM_LANES)
+    ],
+    "amsgrad": [AdamW(lr=0.005 * (k + 1), beta2=0.5 + 0.1 * k, eps=1e-4, amsgrad=True) for k in range(NUM_LANES)],
     "adagrad": [Adagrad(lr=0.02 * (k + 1), lr_decay=0.1 * k, weight_decay=0.01 * k) for k in range(NUM_LANES)],
     "adadelta": [Adadelta(lr=0.5 * (k + 1), rho=0.8 + 0.05 * k, weight_decay=0.01 * k) for k in range(NUM_LANES)],
     "radam": [RAdam(lr=0.005 * (k + 1), beta2=0.99 - 0.05 * k, weight_decay=0.01 * k) for k in range(NUM_LANES)],
@@ -77,6 +117,36 @@ OPTIMIZERS: dict[str, Sequence[Optimizer]] = {
         RmsProp(lr=0.002 * (k + 1), alpha=0.8 + 0.03 * k, momentum=0.2 * k, weight_decay=0.01 * k)
         for k in range(NUM_LANES)
     ],
+}
+OPTIONS: dict[str, Sequence[Mapping[str, Config | float | str]]] = {
+    "label smoothing": [{"loss": CrossEntropy(label_smoothing=0.05 + 0.05 * k)} for k in range(NUM_LANES)],
+    "class weights": [
+        {"loss": CrossEntropy(class_weights="inverse_frequency", label_smoothing=0.1 + 0.1 * k, entropy_coef=0.1 + k)}
+        for k in range(NUM_LANES)
+    ],
+    "focal": [{"loss": Focal(gamma=0.5 * k, class_weights="inverse_frequency")} for k in range(NUM_LANES)],
+    "l1": [{"regularizer": Regularizer(l1=0.001 * (k + 1))} for k in range(NUM_LANES)],
+    "max norm": [{"regularizer": Regularizer(max_norm=0.3 + 0.2 * k)} for k in range(NUM_LANES)],
+    "gradient noise after clipping": [
+        {"regularizer": Regularizer(gradient_noise=0.01 * (k + 1)), "grad_clip": 0.2 + 0.3 * k}
+        for k in range(NUM_LANES)
+    ],
+    "factors on rates": [{"lr_factor": LrFactor(bias=2.0 + k, head=0.5 + k)} for k in range(NUM_LANES)],
+    "a factor on the head's rate": [{"lr_factor": LrFactor(head=0.5 + k)} for k in range(NUM_LANES)],
+    "a running average": [{"ema_half_life": 0.5 + k} for k in range(NUM_LANES)],
+    "an average from some epoch on": [{"swa_start": 0.3 + 0.2 * k} for k in range(NUM_LANES)],
+    "mixup": [{"augmentation": Augment(mix="mixup", mix_alpha=0.4)}] * NUM_LANES,
+    "cutmix of weighted classes": [
+        {
+            "augmentation": Augment(mix="cutmix", flip="alternating", translate=1),
+            "loss": CrossEntropy(class_weights="inverse_frequency", label_smoothing=0.1 + 0.1 * k),
+        }
+        for k in range(NUM_LANES)
+    ],
+    "focal of mixed examples": [
+        {"augmentation": Augment(mix="mixup"), "loss": Focal(gamma=0.5 * k)} for k in range(NUM_LANES)
+    ],
+    "stratified batches": [{"batches": "stratified"}] * NUM_LANES,
 }
 SCHEDULES: dict[str, Sequence[Schedule]] = {
     "cosine": [Cosine(warmup=0.1 * k, floor=0.05 * k) for k in range(NUM_LANES)],
@@ -148,9 +218,40 @@ def test_lanes_equal_solo_for_every_model_and_optimizer(model: str, optimizer: s
     train_both(recipes, make_data(), tolerance=1e-9 if "norm" not in model else 1e-6)
 
 
+@pytest.mark.parametrize("block", BLOCKS)
+def test_lanes_equal_solo_for_every_block(block: str) -> None:
+    train_both(make_recipes(BLOCKS[block], OPTIMIZERS["sgd"], SCHEDULES["cosine"]), make_data(), tolerance=1e-6)
+
+
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_lanes_equal_solo_for_every_schedule(schedule: str) -> None:
     train_both(make_recipes(MODELS["mlp"], OPTIMIZERS["sgd"], SCHEDULES[schedule]), make_data(), tolerance=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("model", "option"),
+    [
+        *(("mlp", option) for option in OPTIONS),
+        ("mlp with batch norm", "a running average"),
+        ("mlp with batch norm", "an average from some epoch on"),
+        ("a user's own, with batch norm", "an average from some epoch on"),
+        ("cnn with batch norm", "max norm"),
+        ("cnn with batch norm", "gradient noise after clipping"),
+    ],
+)
+def test_lanes_equal_solo_for_every_option(model: str, option: str) -> None:
+    plain = make_recipes(MODELS[model], OPTIMIZERS["sgd"], SCHEDULES["cosine"])
+    recipes = [recipe.model_copy(update=update) for recipe, update in zip(plain, OPTIONS[option], strict=True)]
+
+    train_both(recipes, make_data(), tolerance=1e-9 if "norm" not in model else 1e-6)
+
+
+@pytest.mark.parametrize("option", ["factors on rates", "l1", "max norm"])
+def test_lanes_equal_solo_for_options_of_an_optimizer_without_fused_kernel(option: str) -> None:
+    plain = make_recipes(MODELS["mlp"], OPTIMIZERS["rmsprop"], SCHEDULES["cosine"])
+    recipes = [recipe.model_copy(update=update) for recipe, update in zip(plain, OPTIONS[option], strict=True)]
+
+    train_both(recipes, make_data(), tolerance=1e-9)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
@@ -188,10 +289,10 @@ def test_a_last_batch_of_one_example_joins_the_one_before() -> None:
     train_both(recipes, make_data(num_train=49), tolerance=1e-6)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", MODELS | BLOCKS)
 def test_a_lane_lost_to_nan_leaves_the_others_bit_identical(model: str) -> None:
     data = make_data(dtype=torch.float32)
-    recipes = make_recipes(MODELS[model], OPTIMIZERS["sgd"], SCHEDULES["cosine"])
+    recipes = make_recipes((MODELS | BLOCKS)[model], OPTIMIZERS["sgd"], SCHEDULES["cosine"])
     doomed = [*recipes[:3], recipes[3].model_copy(update={"optimizer": Sgd(lr=1e30)})]
     states = start(recipes, data)
     undisturbed, disturbed = Lanes(recipes, data, LUCK, states), Lanes(doomed, data, LUCK, states)

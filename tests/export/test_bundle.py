@@ -6,6 +6,7 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -17,7 +18,9 @@ from hpo.config import JsonTree
 from hpo.errors import BundleError, DataError
 from hpo.export import load_bundle, write_bundle
 from hpo.export.card import CARD, MODEL
-from hpo.training.data.splits import Normalization
+from hpo.training.data.normalization import Normalization
+from hpo.training.data.options import DataOptions
+from hpo.training.data.splits import Examples, split
 from hpo.training.models import Cnn, Mlp
 
 CARD_OF_TRIAL: dict[str, JsonValue] = {"trial": 7, "params": {"optimizer.lr": 0.1}, "metrics": {"val_accuracy": 0.97}}
@@ -309,3 +312,25 @@ def test_a_damaged_bundle_is_refused_in_clear_words(damage: Callable[[Path], Non
 def test_inputs_that_do_not_fit_are_refused(x: np.ndarray, rule: str, written: Path) -> None:
     with pytest.raises(DataError, match=rule):
         load_bundle(written).predict(x)
+
+
+@pytest.mark.parametrize("whiten", ["pca", "zca"])
+def test_whitening_is_part_of_the_bundle(whiten: Literal["pca", "zca"], tmp_path: Path) -> None:
+    raw = make_inputs(300)
+    splits = split(
+        Examples(raw, np.arange(300) % 5), validation=0.2, test=0.0, seed=0, options=DataOptions(whiten=whiten)
+    )
+    module = Mlp(hidden=(8,)).build(splits.input_shape, 5)
+
+    folder = write_bundle(
+        tmp_path / "best",
+        module=module,
+        normalization=splits.normalization,
+        input_shape=splits.raw_shape,
+        num_classes=5,
+        card=CARD_OF_TRIAL,
+    )
+
+    with torch.inference_mode():
+        expected = torch.log_softmax(module.eval()(torch.from_numpy(splits.normalization(raw))), dim=1)
+    np.testing.assert_allclose(load_bundle(folder).predict(raw), expected, rtol=0, atol=1e-5)

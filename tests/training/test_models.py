@@ -2,22 +2,77 @@ import pytest
 import torch
 from torch import nn
 
-from hpo.training.models import Cnn, Mlp
-from hpo.training.models.layers import Dropout
+from hpo.training.models import Cnn, Mlp, Model, Resnet, Resnet9
 
 
 @pytest.mark.parametrize(
-    "model", [Mlp(), Mlp(hidden=(8, 4), norm="batch", dropout=0.5), Cnn(), Cnn(norm="none", dropout=0.3)]
+    "model",
+    [
+        Mlp(),
+        Mlp(hidden=(8, 4), norm="batch", dropout=0.5),
+        Mlp(hidden=(8, 8), norm="layer", residual=True, activation="maxout", maxout_k=3, dropconnect=0.5),
+        Cnn(),
+        Cnn(norm="none", dropout=0.3),
+        Cnn(norm="group", norm_position="after", spatial_dropout=0.3),
+        Resnet(width=4, drop_path=0.2, dropout=0.1),
+        Resnet(width=8, norm="group", ghost_batch=2),
+        Resnet9(width=4, ghost_batch=2, drop_path=0.2),
+    ],
 )
-def test_a_model_maps_images_to_logits(model: Mlp | Cnn) -> None:
+def test_a_model_maps_images_to_logits(model: Model) -> None:
     module = model.build((3, 12, 12), num_classes=7)
 
     assert module(torch.zeros(5, 3, 12, 12)).shape == (5, 7)
 
 
-def test_a_cnn_refuses_images_too_small_for_its_blocks() -> None:
-    with pytest.raises(ValueError, match="cnn with 4 blocks needs images .* at least 16 x 16, but the data have shape"):
-        Cnn(channels=(8, 8, 8, 8)).build((1, 8, 8), 10)
+@pytest.mark.parametrize(
+    ("model", "shape", "message"),
+    [
+        (
+            Cnn(channels=(8, 8, 8, 8)),
+            (1, 8, 8),
+            r"cnn with 4 blocks needs images .* at least 16 x 16, but the data have shape \[1, 8, 8\]. Use fewer",
+        ),
+        (Resnet(), (64,), r"resnet needs images .* at least 4 x 4, but the data have shape \[64\]"),
+        (Resnet9(), (1, 7, 9), r"resnet9 needs images .* at least 8 x 8, but the data have shape \[1, 7, 9\]"),
+        (
+            Cnn(channels=(16, 12), norm="group", group_size=8),
+            (1, 8, 8),
+            "channels that are a multiple of model.group_size, but a layer has 12 channels and the groups 8",
+        ),
+        (Cnn(channels=(4, 4, 4), norm="instance"), (1, 8, 8), "instance norm needs more than one pixel"),
+    ],
+)
+def test_a_model_refuses_data_that_do_not_fit(model: Model, shape: tuple[int, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        model.build(shape, 10)
+
+
+@pytest.mark.parametrize(("depth", "num_parameters"), [(8, 78_042), (20, 272_474)])
+def test_a_resnet_has_the_published_size(depth: int, num_parameters: int) -> None:
+    """He et al. 2015, table 6, say 0.27 M at depth 20."""
+    module = Resnet.model_validate({"depth": depth}).build((3, 32, 32), 10)
+
+    weighted = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    assert sum(parameter.numel() for parameter in module.parameters()) == num_parameters
+    assert len(weighted) == depth + 2  # the shortcuts of two stages
+
+
+def test_resnet9_has_the_size_of_pages() -> None:
+    module = Resnet9().build((3, 32, 32), 10)
+
+    weights = 64 * 3 * 9 + 128 * 64 * 9 + 2 * 128 * 128 * 9 + 256 * 128 * 9 + 512 * 256 * 9 + 2 * 512 * 512 * 9
+    norms_and_output = 2 * (64 + 3 * 128 + 256 + 3 * 512) + 512 * 10 + 10
+    assert sum(parameter.numel() for parameter in module.parameters()) == weights + norms_and_output
+
+
+def test_the_output_scale_of_resnet9_is_a_factor_on_its_logits() -> None:
+    full, eighth = (Resnet9(width=4, output_scale=scale).build((3, 8, 8), 5).eval() for scale in (1.0, 0.125))
+    eighth.load_state_dict(full.state_dict())
+    bias = list(full.parameters())[-1]
+    x = torch.randn(6, 3, 8, 8)
+
+    torch.testing.assert_close(eighth(x) - bias, (full(x) - bias) / 8)
 
 
 def test_pooling_before_norm_and_activation_changes_nothing_in_eval_for_positive_scales() -> None:
@@ -30,24 +85,69 @@ def test_pooling_before_norm_and_activation_changes_nothing_in_eval_for_positive
     torch.testing.assert_close(ours, usual)
 
 
-def test_dropout_keeps_the_mean_and_drops_its_share() -> None:
+@pytest.mark.parametrize("position", ["before", "after"])
+def test_the_norm_stands_where_it_is_told_to(position: str) -> None:
+    mlp = Mlp.model_validate({"hidden": (8,), "norm": "batch", "norm_position": position}).build((4,), 2)
+    cnn = Cnn.model_validate({"channels": (8,), "norm": "batch", "norm_position": position}).build((1, 4, 4), 2)
+
+    expected = ["BatchNorm", "ReLU"] if position == "before" else ["ReLU", "BatchNorm"]
+    assert [type(layer).__name__.rstrip("12d") for layer in list(mlp)[2:4]] == expected  # type: ignore[call-overload]
+    assert [type(layer).__name__.rstrip("12d") for layer in list(cnn)[2:4]] == expected  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("norm", "position", "has_bias"),
+    [("none", "before", True), ("batch", "before", False), ("batch", "after", True), ("group", "before", True)],
+)
+def test_a_bias_is_left_out_only_where_the_norm_would_take_it_away(norm: str, position: str, has_bias: bool) -> None:
+    module = Cnn.model_validate({"channels": (8,), "norm": norm, "norm_position": position}).build((1, 4, 4), 2)
+
+    assert ("0.bias" in module.state_dict()) is has_bias
+
+
+def test_residual_layers_add_their_input() -> None:
     torch.manual_seed(0)
+    module = Mlp(hidden=(6, 6, 6), residual=True, activation="tanh").build((6,), 2)
+    x = torch.randn(5, 6)
 
-    y = Dropout(0.3)(torch.ones(200, 500))
-
-    assert y.mean().item() == pytest.approx(1.0, abs=0.01)
-    assert y.eq(0).float().mean().item() == pytest.approx(0.3, abs=0.01)
-
-
-def test_dropout_is_the_identity_in_evaluation_and_at_rate_zero() -> None:
-    x = torch.randn(10, 10)
-
-    assert Dropout(0.9).eval()(x).equal(x)
-    assert Dropout(0.0)(x).equal(x)
+    hidden = torch.tanh(nn.functional.linear(x, module.get_parameter("1.weight"), module.get_parameter("1.bias")))
+    for name in ("3.branch.0", "4.branch.0"):
+        weight, bias = module.get_parameter(f"{name}.weight"), module.get_parameter(f"{name}.bias")
+        hidden = hidden + torch.tanh(nn.functional.linear(hidden, weight, bias))
+    expected = nn.functional.linear(hidden, module.get_parameter("5.weight"), module.get_parameter("5.bias"))
+    torch.testing.assert_close(module(x), expected)
 
 
-def test_dropout_rate_is_a_buffer_that_no_checkpoint_holds() -> None:
-    dropout = Dropout(0.25)
+def test_layers_of_unequal_widths_are_not_residual() -> None:
+    names = Mlp(hidden=(6, 6, 5), residual=True).build((6,), 2).state_dict().keys()
 
-    assert dict(dropout.named_buffers())["rate"].item() == 0.25
-    assert dropout.state_dict() == {}
+    assert [name for name in names if "branch" in name] == ["3.branch.0.weight", "3.branch.0.bias"]
+
+
+def test_with_zero_init_residual_every_block_begins_as_its_shortcut() -> None:
+    torch.manual_seed(0)
+    module = Resnet(width=4, zero_init_residual=True).build((3, 8, 8), 5).eval()
+    x = torch.randn(6, 4, 8, 8)
+
+    first_block = module.get_submodule("3")
+    assert first_block(x).equal(x)
+    assert not Resnet(width=4).build((3, 8, 8), 5).eval().get_submodule("3")(x).equal(x)
+
+
+def test_zero_init_residual_reaches_through_ghost_batch_norm() -> None:
+    state = Resnet(width=4, zero_init_residual=True, ghost_batch=4).build((3, 8, 8), 5).state_dict()
+
+    assert state["3.branch.4.norm.weight"].eq(0).all()
+    assert state["3.branch.1.norm.weight"].eq(1).all()
+
+
+def test_stochastic_depth_rises_linearly_to_its_rate() -> None:
+    buffers = dict(Resnet(width=4, depth=14, drop_path=0.3).build((3, 8, 8), 5).named_buffers())
+
+    rates = [value.item() for name, value in buffers.items() if name.endswith("rate")]
+    assert rates == pytest.approx([0.05, 0.1, 0.15, 0.2, 0.25, 0.3])
+
+
+def test_ghost_batches_of_one_example_are_refused() -> None:
+    with pytest.raises(ValueError, match="multiple of 2"):
+        Cnn(ghost_batch=1)

@@ -1,11 +1,13 @@
 """Every optimizer's lane forms against `torch.optim`, 20 steps in float64."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from hpo.training.models import Cnn, Mlp
 from hpo.training.optimizers import (
     Adadelta,
     Adagrad,
@@ -13,13 +15,16 @@ from hpo.training.optimizers import (
     AdamW,
     FusedOptimizer,
     LaneOptimizer,
+    Lbfgs,
+    LrFactor,
+    Muon,
     NAdam,
     Optimizer,
     RAdam,
     RmsProp,
     Sgd,
 )
-from hpo.training.optimizers.groups import Group
+from hpo.training.optimizers.groups import Group, head_names, param_groups
 from hpo.training.stacking import stack_numbers
 
 SHAPES: list[tuple[int, ...]] = [(3, 4), (3,)]
@@ -28,6 +33,12 @@ LANES: dict[str, Sequence[Optimizer]] = {
     "plain momentum": [Sgd(momentum=0.9, nesterov=False), Sgd(momentum=0.3, weight_decay=0.1, nesterov=False)],
     "adam": [Adam(), Adam(lr=0.1, beta1=0.5, beta2=0.9, eps=1e-3, weight_decay=0.2)],
     "adamw": [AdamW(), AdamW(lr=0.1, beta1=0.5, beta2=0.9, eps=1e-3, weight_decay=0.2)],
+    "decoupled sgd": [
+        Sgd(momentum=0.9, weight_decay=0.3, decay_mode="decoupled"),
+        Sgd(lr=0.02, momentum=0.0, weight_decay=0.1, decay_mode="decoupled"),
+    ],
+    "amsgrad": [Adam(amsgrad=True), Adam(lr=0.1, beta1=0.5, beta2=0.5, eps=1e-3, weight_decay=0.2, amsgrad=True)],
+    "amsgrad, decoupled": [AdamW(amsgrad=True), AdamW(lr=0.1, beta2=0.5, eps=1e-3, weight_decay=0.2, amsgrad=True)],
     "adagrad": [Adagrad(), Adagrad(lr=0.1, lr_decay=0.1, eps=1e-3, weight_decay=0.2)],
     "adadelta": [Adadelta(), Adadelta(lr=0.5, rho=0.5, eps=1e-3, weight_decay=0.2)],
     "radam": [RAdam(), RAdam(lr=0.1, beta1=0.5, beta2=0.9, eps=1e-3, weight_decay=0.2)],
@@ -69,7 +80,7 @@ def reference(
             group["lr"] = optimizer.lr * factor_at(step)
         for param, grad in zip(module, step_grads, strict=True):
             param.grad = grad.clone()
-        torch_optimizer.step()
+        torch_optimizer.step(lambda: 0.0)
     return [param.detach() for param in module]
 
 
@@ -93,7 +104,7 @@ def test_lanes_equal_torch_optim(name: str, update: Update) -> None:
         for lane, optimizer in enumerate(lanes)
     ]
     assert isinstance(lanes[0], LaneOptimizer)
-    state = {kind: [torch.zeros_like(param) for param in params] for kind in lanes[0].STATE}
+    state = {kind: [torch.zeros_like(param) for param in params] for kind in lanes[0].state_kinds}
 
     for step, step_grads in enumerate(grads):
         groups = [
@@ -108,9 +119,134 @@ def test_lanes_equal_torch_optim(name: str, update: Update) -> None:
 
 
 def test_the_fused_ones_are_those_of_torch() -> None:
-    assert FUSED == ["sgd", "plain momentum", "adam", "adamw"]
+    assert FUSED == ["sgd", "plain momentum", "adam", "adamw", "decoupled sgd", "amsgrad", "amsgrad, decoupled"]
 
 
 def test_an_optimizer_without_a_lane_form_says_so() -> None:
-    assert not isinstance(NAdam(), LaneOptimizer)
+    assert not any(isinstance(optimizer, LaneOptimizer) for optimizer in (NAdam(), Muon(), Lbfgs()))
     assert all(isinstance(lanes[0], LaneOptimizer) for lanes in LANES.values())
+
+
+def step_by(optimizer: torch.optim.Optimizer, module: nn.Module, num_steps: int) -> None:
+    """Steps on the same data from the same luck."""
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(num_steps):
+        x, y = torch.randn(16, 6, generator=generator), torch.randint(3, (16,), generator=generator)
+
+        def closure(x: torch.Tensor = x, y: torch.Tensor = y) -> float:
+            module.zero_grad()
+            loss = nn.functional.cross_entropy(module(x), y)
+            loss.backward()
+            return loss.item()
+
+        optimizer.step(closure)
+
+
+def twins() -> list[nn.Module]:
+    made = [Mlp(hidden=(5, 4)).build((6,), 3) for _ in range(2)]
+    made[1].load_state_dict(made[0].state_dict())
+    return made
+
+
+def assert_same_weights(ours: nn.Module, theirs: nn.Module) -> None:
+    for name, value in theirs.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], value, msg=name)
+
+
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_decoupled_sgd_takes_a_share_of_the_weights_before_the_step(nesterov: bool) -> None:
+    param, buffer, weight = nn.Parameter(torch.tensor([[1.0]])), 0.0, 1.0
+    module = nn.ParameterList([param])
+    config = Sgd(lr=0.1, momentum=0.5, nesterov=nesterov, weight_decay=0.2, decay_mode="decoupled")
+    optimizer = config.make(module)
+
+    for grad in (3.0, -1.0, 2.0):
+        param.grad = torch.tensor([[grad]])
+        optimizer.step(lambda: 0.0)
+        buffer = 0.5 * buffer + grad
+        weight = (1 - 0.1 * 0.2) * weight - 0.1 * (grad + 0.5 * buffer if nesterov else buffer)
+
+    assert param.item() == pytest.approx(weight)
+
+
+def test_decay_of_plain_sgd_is_the_same_coupled_or_not() -> None:
+    ours, theirs = twins()
+
+    step_by(Sgd(momentum=0.0, weight_decay=0.3, decay_mode="decoupled").make(ours), ours, 5)
+    step_by(Sgd(momentum=0.0, weight_decay=0.3).make(theirs), theirs, 5)
+
+    assert_same_weights(ours, theirs)
+
+
+def test_muon_moves_hidden_matrices_and_adamw_the_rest() -> None:
+    ours, theirs = twins()
+    hidden = [theirs[1].weight, theirs[3].weight]  # type: ignore[index]
+    head, biases = theirs[5].weight, [theirs[k].bias for k in (1, 3, 5)]  # type: ignore[index]
+    muon = torch.optim.Muon(hidden, lr=0.02, weight_decay=0.1, momentum=0.8, adjust_lr_fn="match_rms_adamw")
+    groups: list[dict[str, Any]] = [{"params": [head]}, {"params": biases, "weight_decay": 0.0}]
+    adamw = torch.optim.AdamW(groups, lr=0.02, weight_decay=0.1)
+
+    step_by(Muon(lr=0.02, momentum=0.8, weight_decay=0.1).make(ours), ours, 5)
+    muon.register_step_post_hook(lambda *_: adamw.step())
+    step_by(muon, theirs, 5)
+
+    assert_same_weights(ours, theirs)
+
+
+def test_muon_without_a_hidden_matrix_is_refused() -> None:
+    with pytest.raises(ValueError, match="muon needs a hidden dense layer, but the network has none. Use adamw."):
+        Muon().make(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3)))
+
+
+def test_lbfgs_takes_torchs_first_step() -> None:
+    ours, theirs = twins()
+
+    step_by(Lbfgs(max_iter=4).make(ours), ours, 1)
+    step_by(torch.optim.LBFGS(theirs.parameters(), max_iter=4, line_search_fn="strong_wolfe"), theirs, 1)
+
+    assert_same_weights(ours, theirs)
+
+
+def test_lbfgs_evaluates_a_step_with_one_luck() -> None:
+    module, draws = nn.Linear(3, 1), []
+
+    def closure() -> torch.Tensor:
+        draws.append(torch.rand(()).item())
+        module.zero_grad()
+        loss = ((module.weight - 1) ** 4).sum()
+        loss.backward()
+        return loss
+
+    Lbfgs().make(module).step(closure)  # type: ignore[arg-type]
+
+    assert len(draws) > 1
+    assert len(set(draws)) == 1
+
+
+def test_lbfgs_refuses_rates_of_its_own_for_some_parameters() -> None:
+    with pytest.raises(ValueError, match="lr_factor: must be 1 for lbfgs"):
+        Lbfgs().make(twins()[0], LrFactor(bias=2.0))
+
+
+def test_the_head_is_the_last_layer_with_parameters() -> None:
+    assert head_names(Mlp(hidden=(5,)).build((6,), 3)) == {"3.weight", "3.bias"}
+    assert head_names(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Identity())) == {"0.weight", "0.bias"}
+    assert head_names(nn.Linear(2, 3)) == {"weight", "bias"}
+
+
+def test_biases_and_the_head_have_factors_of_their_own() -> None:
+    module = Cnn(channels=(2,), hidden=4).build((1, 4, 4), 3)
+    names = {parameter: name for name, parameter in module.named_parameters()}
+
+    groups = param_groups(module, LrFactor(bias=4.0, head=0.5))
+
+    found = {names[p]: (group["lr_factor"], group.get("weight_decay")) for group in groups for p in group["params"]}
+    assert found == {
+        "0.weight": (1.0, None),
+        "2.weight": (1.0, 0.0),
+        "2.bias": (4.0, 0.0),
+        "5.weight": (1.0, None),
+        "5.bias": (4.0, 0.0),
+        "7.weight": (0.5, None),
+        "7.bias": (2.0, 0.0),
+    }

@@ -4,6 +4,7 @@ from pydantic import ValidationError
 from hpo.errors import SpaceError
 from hpo.records import ParamValue
 from hpo.training.initializers import Orthogonal
+from hpo.training.losses import CrossEntropy, Focal
 from hpo.training.models import Cnn, Custom, Mlp
 from hpo.training.optimizers import AdamW, Sgd
 from hpo.training.recipe import Recipe, flatten, kinds_of, signature, with_params
@@ -59,6 +60,7 @@ def test_a_kind_without_settings_needs_only_its_name() -> None:
         ),
         ("zebra", "It has: model.kind, model.hidden, "),
         ("zebra.kind", "zebra.kind: must be a value of the recipe, but there is none."),
+        ("regularizer.kind", "regularizer.kind: must be a value of the recipe, but there is none."),
         ("epochs.kind", "epochs.kind: must be a value of the recipe, but there is none."),
     ],
 )
@@ -85,8 +87,13 @@ def test_a_value_that_does_not_fit_its_field_is_refused(value: ParamValue) -> No
 
 
 def test_kinds_of_lists_what_a_section_can_be() -> None:
-    assert kinds_of("model") == {"mlp": Mlp, "cnn": Cnn, "custom": Custom}
-    assert list(kinds_of("loss")) == ["cross_entropy"]
+    assert {"mlp": Mlp, "cnn": Cnn, "custom": Custom}.items() <= kinds_of("model").items()
+    assert kinds_of("loss") == {"cross_entropy": CrossEntropy, "focal": Focal}
+
+
+@pytest.mark.parametrize("section", ["regularizer", "augmentation", "lr_factor", "epochs", "grad_clip"])
+def test_a_section_without_a_choice_has_no_kinds(section: str) -> None:
+    assert kinds_of(section) == {}
 
 
 def test_trials_that_differ_in_per_lane_numbers_share_a_signature() -> None:
@@ -104,12 +111,52 @@ def test_how_training_begins_and_numbers_of_the_schedule_separate_nobody(params:
     assert signature(with_params(RECIPE, params)) == signature(RECIPE)
 
 
-@pytest.mark.parametrize("path", ["model.dropout", "loss.label_smoothing", "grad_clip", "ema_half_life"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "model.dropout",
+        "loss.label_smoothing",
+        "loss.entropy_coef",
+        "regularizer.l1",
+        "regularizer.max_norm",
+        "regularizer.gradient_noise",
+        "grad_clip",
+        "ema_half_life",
+        "swa_start",
+    ],
+)
 def test_a_piece_that_is_left_out_at_0_separates_trials_with_and_without_it(path: str) -> None:
     without, some, more = (with_params(RECIPE, {path: value}) for value in (0.0, 0.1, 0.2))
 
     assert signature(without) != signature(some)
     assert signature(some) == signature(more)
+
+
+@pytest.mark.parametrize("path", ["lr_factor.bias", "lr_factor.head"])
+def test_a_factor_that_is_left_out_at_1_separates_trials_with_and_without_it(path: str) -> None:
+    without, some, more = (with_params(RECIPE, {path: value}) for value in (1.0, 2.0, 64.0))
+
+    assert signature(without) != signature(some)
+    assert signature(some) == signature(more)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"loss.kind": "focal"},
+        {"loss.class_weights": "inverse_frequency"},
+        {"optimizer.decay_mode": "decoupled"},
+        {"augmentation.flip": "random"},
+        {"batches": "stratified"},
+    ],
+)
+def test_what_is_no_number_in_the_arithmetic_separates_trials(params: dict[str, ParamValue]) -> None:
+    assert signature(with_params(RECIPE, params)) != signature(RECIPE)
+
+
+def test_two_averages_of_weights_are_refused() -> None:
+    with pytest.raises(ValidationError, match="only one average of weights can be kept, but got ema_half_life=1.0"):
+        Recipe(model=Mlp(), ema_half_life=1.0, swa_start=0.5)
 
 
 def test_flatten_joins_keys_by_dots_and_keeps_lists_whole() -> None:

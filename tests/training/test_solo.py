@@ -2,18 +2,21 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from hpo.training.augmentations import Augment
 from hpo.training.examples import TrainingData
 from hpo.training.luck import Luck
 from hpo.training.models import Cnn, Mlp
-from hpo.training.optimizers import AdamW, Sgd
-from hpo.training.program import initial_module, initial_state
+from hpo.training.optimizers import Adam, AdamW, Lbfgs, LrFactor, Muon, Optimizer, Sgd
+from hpo.training.program import draw_batch, initial_module, initial_state
 from hpo.training.recipe import Recipe
-from hpo.training.schedules import Cosine
+from hpo.training.regularizers import Regularizer
+from hpo.training.schedules import Constant, Cosine
 from hpo.training.seeds import make_generator
 from hpo.training.solo import Solo
 
@@ -36,6 +39,26 @@ def decaying(module: nn.Module) -> list[dict[str, object]]:
     weights = [p for name, p in module.named_parameters() if p.ndim > 1]
     rest = [p for name, p in module.named_parameters() if p.ndim == 1]
     return [{"params": weights}, {"params": rest, "weight_decay": 0.0}]
+
+
+def plain_losses(
+    recipe: Recipe, data: TrainingData, module: nn.Module, optimizer: torch.optim.Optimizer
+) -> list[float]:
+    """Mean losses of epochs, in a loop that follows `recipe.schedule` and nothing else of the recipe."""
+    found, total = [], EPOCHS * 3
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: recipe.schedule(step / total))
+    for epoch in range(1, EPOCHS + 1):
+        losses = []
+        order = torch.randperm(40, generator=make_generator(LUCK.seed, LUCK.seed_index, "order", epoch))
+        for batch in order.split(16):
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(module(data.train_x[batch]), data.train_y[batch])
+            loss.backward()
+            optimizer.step()
+            scheduler.step()
+            losses += [loss.item()] * len(batch)
+        found.append(sum(losses) / len(losses))
+    return found
 
 
 def sgd(module: nn.Module) -> torch.optim.Optimizer:
@@ -65,26 +88,148 @@ def test_training_equals_a_plain_torch_loop(
     ours = [solo.train_epoch(epoch)[0].train_loss for epoch in range(1, EPOCHS + 1)]
 
     module = initial_module(recipe, data, LUCK.seed, 5)
-    theirs, total = [], EPOCHS * 3
-    torch_optimizer = reference(module)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(torch_optimizer, lambda step: recipe.schedule(step / total))
-    for epoch in range(1, EPOCHS + 1):
-        losses = []
-        order = torch.randperm(40, generator=make_generator(LUCK.seed, LUCK.seed_index, "order", epoch))
-        for batch in order.split(16):
-            torch_optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(module(data.train_x[batch]), data.train_y[batch])
-            loss.backward()
-            torch_optimizer.step()
-            scheduler.step()
-            losses += [loss.item()] * len(batch)
-        theirs.append(sum(losses) / len(losses))
+    theirs = plain_losses(recipe, data, module, reference(module))
 
     assert ours == pytest.approx(theirs, rel=1e-4)
 
 
-@pytest.mark.parametrize("optimizer", [Sgd(), Sgd(momentum=0.0, nesterov=False), AdamW()])
-def test_a_resumed_trial_goes_on_exactly_where_it_was(optimizer: Sgd | AdamW, data: TrainingData) -> None:
+def test_biases_and_the_head_learn_at_rates_of_their_own(data: TrainingData) -> None:
+    optimizer = Sgd(lr=0.1, momentum=0.8, nesterov=False, weight_decay=0.0)
+    factors = LrFactor(bias=4.0, head=0.5)
+    recipe = Recipe(model=Mlp(hidden=(8,)), optimizer=optimizer, lr_factor=factors, batch_size=16, epochs=EPOCHS)
+    solo = start(recipe, data)
+    ours = [solo.train_epoch(epoch)[0].train_loss for epoch in range(1, EPOCHS + 1)]
+
+    module = initial_module(recipe, data, LUCK.seed, 0)
+    (weight, bias), (head_weight, head_bias) = (list(module[k].parameters()) for k in (1, 3))  # type: ignore[index]
+    rates = [(weight, 0.1), (bias, 0.4), (head_weight, 0.05), (head_bias, 0.2)]
+    reference = torch.optim.SGD([{"params": [p], "lr": rate} for p, rate in rates], momentum=0.8)
+
+    assert ours == pytest.approx(plain_losses(recipe, data, module, reference), rel=1e-4)
+
+
+def test_the_average_from_some_epoch_on_is_torchs_with_statistics_of_its_own(data: TrainingData) -> None:
+    model = Mlp(hidden=(8,), norm="batch", dropout=0.3)
+    recipe = Recipe(model=model, batch_size=16, epochs=4, swa_start=0.4)  # after epoch 1.6
+    solo, module = start(recipe, data), recipe.model.build(data.input_shape, data.num_classes)
+    reference = torch.optim.swa_utils.AveragedModel(recipe.model.build(data.input_shape, data.num_classes))
+    without_dropout = Recipe(model=Mlp(hidden=(8,), norm="batch")).model.build(data.input_shape, data.num_classes)
+
+    found = []
+    for epoch in range(1, 5):
+        solo.train_epoch(epoch)
+        found.append(solo.evaluate()[0])
+        module.load_state_dict(solo.state(0, epoch).module)
+        if epoch >= 2:
+            reference.update_parameters(module)
+    weights = list(dict(reference.module.named_parameters()).values())
+    for parameter, weight in zip(without_dropout.parameters(), weights, strict=True):
+        parameter.data.copy_(weight)
+    torch.optim.swa_utils.update_bn(data.train_x.split(16), without_dropout)
+
+    assert ["swa_val_loss" in metrics for metrics in found] == [False, True, True, True]
+    logits = without_dropout.eval()(data.validation_x)
+    expected = nn.functional.cross_entropy(logits, data.validation_y).item()
+    assert found[-1]["swa_val_loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_running_average_halves_in_its_half_life(data: TrainingData) -> None:
+    recipe = Recipe(model=Mlp(hidden=(8,)), batch_size=40, epochs=2, ema_half_life=1.0)  # one step
+    solo = start(recipe, data)
+    weight = [solo.state(0, 0).module["1.weight"].clone()]
+
+    for epoch in (1, 2):
+        solo.train_epoch(epoch)
+        weight.append(solo.state(0, epoch).module["1.weight"].clone())
+
+    expected = weight[0] / 4 + weight[1] / 4 + weight[2] / 2
+    torch.testing.assert_close(solo.state(0, 2).averaged["1.weight"], expected)
+
+
+def test_mixed_examples_have_the_mixed_loss(data: TrainingData) -> None:
+    recipe = Recipe(model=Mlp(hidden=(8,)), augmentation=Augment(mix="mixup"))
+    indices, logits = torch.arange(16), torch.randn(16, 3)
+    torch.manual_seed(7)
+    x, targets = draw_batch(recipe, data, 1, indices)
+    torch.manual_seed(7)
+    theirs, mixed = recipe.augmentation.mixed(data.train_x[:16], data.train_y[:16])
+
+    loss = recipe.loss(logits, targets)
+
+    own, other = (nn.functional.cross_entropy(logits, y, reduction="none") for y in (mixed.y, mixed.other_y))
+    assert x.equal(theirs)
+    assert loss.item() == pytest.approx((mixed.share * own + (1 - mixed.share) * other).mean().item())
+
+
+def test_lbfgs_goes_down_on_a_full_batch(data: TrainingData) -> None:
+    optimizer = Lbfgs(max_iter=5)
+    recipe = Recipe(model=Mlp(hidden=(8,)), optimizer=optimizer, schedule=Constant(), batch_size=40, epochs=EPOCHS)
+    solo = start(recipe, data)
+
+    losses = [solo.train_epoch(epoch)[0].train_loss for epoch in (1, 2, 3)]
+
+    assert losses[0] > 2 * losses[1] > 4 * losses[2]
+
+
+def test_lbfgs_goes_on_exactly_where_it_was(data: TrainingData) -> None:
+    model = Mlp(hidden=(8,), dropout=0.3)
+    recipe = Recipe(model=model, optimizer=Lbfgs(max_iter=5), batch_size=40, epochs=EPOCHS)
+    undisturbed, first = start(recipe, data), start(recipe, data)
+    losses = [undisturbed.train_epoch(epoch)[0].train_loss for epoch in (1, 2, 3)]
+
+    first.train_epoch(1)
+    second = Solo(recipe, data, LUCK, first.state(0, 1))
+
+    assert [second.train_epoch(epoch)[0].train_loss for epoch in (2, 3)] == losses[1:]
+
+
+@pytest.mark.parametrize(
+    ("update", "message"),
+    [
+        ({"batch_size": 16}, "batch_size: must be all 40 training examples for optimizer.kind lbfgs"),
+        ({"grad_clip": 1.0}, "grad_clip: must be 0 for optimizer.kind lbfgs"),
+        ({"regularizer": Regularizer(l1=0.1)}, "regularizer.l1: must be 0 for optimizer.kind lbfgs"),
+        (
+            {"regularizer": Regularizer(gradient_noise=0.1)},
+            "regularizer.gradient_noise: must be 0 for optimizer.kind lbfgs",
+        ),
+    ],
+)
+def test_lbfgs_refuses_what_breaks_its_line_search(update: dict[str, Any], message: str, data: TrainingData) -> None:
+    recipe = Recipe(model=Mlp(hidden=(8,)), optimizer=Lbfgs(), batch_size=40).model_copy(update=update)
+
+    with pytest.raises(ValueError, match=message):
+        start(recipe, data)
+
+
+def test_images_that_are_too_small_for_an_augmentation_are_refused(data: TrainingData) -> None:
+    with pytest.raises(ValueError, match="translate"):
+        start(Recipe(model=Mlp(), augmentation=Augment(translate=8)), data)
+
+
+def test_regularized_training_keeps_units_short(data: TrainingData) -> None:
+    regularizer = Regularizer(max_norm=0.5, l1=1e-4, gradient_noise=0.01)
+    recipe = Recipe(model=Cnn(channels=(4,), hidden=8), regularizer=regularizer, batch_size=16, epochs=EPOCHS)
+    solo = start(recipe, data)
+
+    solo.train_epoch(1)
+
+    weights = [value for value in solo.state(0, 1).module.values() if value.ndim > 1]
+    assert max(weight.flatten(1).norm(dim=1).max().item() for weight in weights) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        Sgd(),
+        Sgd(momentum=0.0, nesterov=False),
+        Sgd(decay_mode="decoupled"),
+        AdamW(),
+        Adam(amsgrad=True),
+        Muon(),
+    ],
+)
+def test_a_resumed_trial_goes_on_exactly_where_it_was(optimizer: Optimizer, data: TrainingData) -> None:
     model = Mlp(hidden=(8,), norm="batch", dropout=0.3)
     recipe = Recipe(model=model, optimizer=optimizer, batch_size=16, epochs=EPOCHS)
     undisturbed = start(recipe, data)
@@ -96,13 +241,6 @@ def test_a_resumed_trial_goes_on_exactly_where_it_was(optimizer: Sgd | AdamW, da
 
     assert [second.train_epoch(epoch)[0].train_loss for epoch in (2, 3)] == losses[1:]
     assert second.evaluate() == undisturbed.evaluate()
-
-
-def test_luck_is_shared_by_trials_of_one_seed_index_and_differs_between_indices() -> None:
-    assert LUCK.order(1, 100).equal(Luck(3, 0).order(1, 100))
-    assert not LUCK.order(1, 100).equal(LUCK.order(2, 100))
-    assert not LUCK.order(1, 100).equal(Luck(3, 1).order(1, 100))
-    assert sorted(LUCK.order(1, 100).tolist()) == list(range(100))
 
 
 def test_initial_weights_differ_between_trials(data: TrainingData) -> None:

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from hpo.config import Config
 from hpo.errors import DataError
+from hpo.training.data.options import DataOptions
 from hpo.training.data.splits import Examples, Splits, split
 
 
-class Digits(Config):
+class Digits(DataOptions):
     """1 797 grey images [1, 8, 8] of ten digits, in [0, 1] (Alpaydin & Kaynak 1998)."""
 
     kind: Literal["digits"] = "digits"
@@ -23,7 +23,7 @@ class Digits(Config):
 
     def load(self, seed: int) -> Splits:
         """The splits that belong to a sweep's seed."""
-        return split(_read(), validation=self.validation, test=self.test, seed=seed)
+        return split(_read(), validation=self.validation, test=self.test, seed=seed, options=self)
 
 
 def _read() -> Examples:

@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from hpo.config import Config
 from hpo.errors import DataError
+from hpo.training.data.options import DataOptions
 from hpo.training.data.splits import Examples, Splits, split
 
 UNSIGNED_BYTE = 0x08
 
 
-class FashionMnist(Config):
+class FashionMnist(DataOptions):
     """70 000 grey images [1, 28, 28] of ten kinds of clothing (Xiao et al. 2017), or any folder of the same files."""
 
     kind: Literal["fashion_mnist"] = "fashion_mnist"
@@ -33,7 +33,7 @@ class FashionMnist(Config):
             DataError: if a file is missing or is not in IDX format.
         """
         train, test = (self._read(part) for part in ("train", "t10k"))
-        return split(train, validation=self.validation, test=test, seed=seed)
+        return split(train, validation=self.validation, test=test, seed=seed, options=self)
 
     def _read(self, part: str) -> Examples:
         images = read_idx(self.folder / f"{part}-images-idx3-ubyte")

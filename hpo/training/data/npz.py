@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from hpo.config import Config
 from hpo.errors import DataError
+from hpo.training.data.options import DataOptions
 from hpo.training.data.splits import Examples, Splits, split
 
 
-class Npz(Config):
+class Npz(DataOptions):
     """A numpy archive with `x` [n, ...] and `y` [n]; `x_test` and `y_test`, where there, are the test split."""
 
     kind: Literal["npz"] = "npz"
@@ -38,7 +38,7 @@ class Npz(Config):
         if arrays.keys() >= {"x_test", "y_test"}:
             test = _as_examples(self.path, arrays["x_test"], arrays["y_test"])
         examples = _as_examples(self.path, arrays["x"], arrays["y"])
-        return split(examples, validation=self.validation, test=test, seed=seed)
+        return split(examples, validation=self.validation, test=test, seed=seed, options=self)
 
 
 def read_npz(path: Path) -> dict[str, npt.NDArray[np.generic]]:

@@ -1,4 +1,4 @@
-"""Examples, and how they are split, normalised and hashed."""
+"""Examples, and how they are split and hashed."""
 
 import hashlib
 from dataclasses import dataclass
@@ -7,9 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hpo.errors import DataError
+from hpo.training.data.batches import Numbers, spread_classes
+from hpo.training.data.normalization import Inputs, Normalization, fit
+from hpo.training.data.options import DataOptions
 from hpo.training.seeds import derive_seed
 
-Images = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
 
@@ -17,23 +19,11 @@ Labels = npt.NDArray[np.int64]
 class Examples:
     """Inputs [n, ...] float32 and class indices [n] int64."""
 
-    x: Images
+    x: Inputs
     y: Labels
 
     def __len__(self) -> int:
         return len(self.y)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Normalization:
-    """`(x - mean) / std`, fitted on the training split alone; scalars per channel, broadcast over the rest."""
-
-    mean: Images
-    std: Images
-
-    def __call__(self, x: Images) -> Images:
-        """x [n, channels, ...] -> the same shape."""
-        return np.ascontiguousarray((x - self.mean) / self.std, dtype=np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +41,19 @@ class Splits:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Of one example."""
+        """Of one example, normalised: what a network takes."""
         return self.train.x.shape[1:]
 
+    @property
+    def raw_shape(self) -> tuple[int, ...]:
+        """Of one example as it came: what an exported model takes."""
+        whitening = self.normalization.whitening
+        return self.input_shape if whitening is None else whitening.centre.shape
 
-def split(examples: Examples, *, validation: float, test: float | Examples, seed: int) -> Splits:
+
+def split(
+    examples: Examples, *, validation: float, test: float | Examples, seed: int, options: DataOptions | None = None
+) -> Splits:
     """Shuffle by `seed`, cut off test and validation, fit the normalization on the rest.
 
     Args:
@@ -63,53 +61,69 @@ def split(examples: Examples, *, validation: float, test: float | Examples, seed
         validation: share of `examples`.
         test: share of `examples`, or the examples of a test set that comes with the data.
         seed: the sweep's.
+        options: how; by default, as `DataOptions()`.
 
     Raises:
         DataError: if inputs and labels do not fit together, are not finite, or too few to split.
     """
+    options = options or DataOptions()
     _check(examples)
+    if examples.y.max() == 0:
+        raise DataError("labels must name at least two classes, but all are 0.")
+    own_test = test if isinstance(test, Examples) else None
+    if own_test is not None:
+        _check_test(own_test, examples)
     order = np.random.default_rng(derive_seed(seed, "split")).permutation(len(examples))
-    num_test = round(len(examples) * test) if isinstance(test, float) else 0
-    num_validation = round(len(examples) * validation)
-    parts = np.split(order, [num_test, num_test + num_validation])
-    for name, part in zip(("validation", "training"), parts[1:], strict=True):
-        if len(part) == 0:
-            raise DataError(f"the {name} split must hold at least one example, but {len(examples)} are too few.")
-    held_out, validated, trained = (Examples(examples.x[part], examples.y[part]) for part in parts)
-    normalization = _fit(trained.x)
+    order = spread_classes(order, examples.y) if options.stratify else order
+    num_test = 0 if isinstance(test, Examples) else round(len(examples) * test)
+    held_out, validated, trained = _cut(examples, order, num_test, round(len(examples) * validation), options.fraction)
+    normalization = fit(trained.x, options)
     return Splits(
         train=Examples(normalization(trained.x), trained.y),
         validation=Examples(normalization(validated.x), validated.y),
-        test=test if isinstance(test, Examples) else held_out if num_test else None,
+        test=held_out if own_test is None and num_test else own_test,
         normalization=normalization,
-        num_classes=int(examples.y.max()) + 1,
-        digest=_digest(order, examples, num_test, num_validation),
+        num_classes=int(max(part.y.max() for part in (examples, own_test) if part is not None)) + 1,
+        digest=_digest(order, examples, num_test, len(validated), options.fraction),
     )
 
 
-def _check(examples: Examples) -> None:
-    if len(examples.x) != len(examples.y):
-        raise DataError(f"x and y must be equally long, but x has {len(examples.x)} rows and y has {len(examples.y)}.")
+def _check(examples: Examples, where: str = "") -> None:
+    x, y = examples.x, examples.y
+    if len(x) != len(y):
+        raise DataError(f"{where}x and y must be equally long, but x has {len(x)} rows and y has {len(y)}.")
     if len(examples) == 0:
-        raise DataError("there must be examples, but x has no rows.")
-    if not np.isfinite(examples.x).all():
-        raise DataError("x must be finite, but holds NaN or infinity. Clean or impute it first.")
-    if examples.y.min() < 0:
-        raise DataError(f"labels must be class indices from 0, but the least is {examples.y.min()}.")
-    if examples.y.max() == 0:
-        raise DataError("labels must name at least two classes, but all are 0.")
+        raise DataError(f"{where}there must be examples, but x has no rows.")
+    if not np.isfinite(x).all():
+        raise DataError(f"{where}x must be finite, but holds NaN or infinity. Clean or impute it first.")
+    if y.min() < 0:
+        raise DataError(f"{where}labels must be class indices from 0, but the least is {y.min()}.")
 
 
-def _fit(x: Images) -> Normalization:
-    """Mean and standard deviation by channel, for images, or by feature, for rows; constant ones get std 1."""
-    axes = (0, *range(2, x.ndim))
-    mean = x.mean(axis=axes, keepdims=True, dtype=np.float64)[0]
-    std = x.std(axis=axes, keepdims=True, dtype=np.float64)[0]
-    return Normalization(mean=mean.astype(np.float32), std=np.where(std > 0, std, 1.0).astype(np.float32))
+def _check_test(test: Examples, examples: Examples) -> None:
+    _check(test, "test set: ")
+    if test.x.shape[1:] != examples.x.shape[1:]:
+        ours, theirs = list(examples.x.shape[1:]), list(test.x.shape[1:])
+        raise DataError(f"test set: inputs must have the shape of the others, {ours}, but have {theirs}.")
 
 
-def _digest(order: npt.NDArray[np.int64], examples: Examples, num_test: int, num_validation: int) -> str:
+def _cut(
+    examples: Examples, order: Numbers, num_test: int, num_validation: int, fraction: float
+) -> tuple[Examples, Examples, Examples]:
+    """Test, validation and training examples; a smaller fraction of the last is part of every larger one."""
+    test, validation, train = np.split(order, [num_test, num_test + num_validation])
+    train = train[: round(len(train) * fraction)]
+    for name, part in (("validation", validation), ("training", train)):
+        if len(part) == 0:
+            raise DataError(f"the {name} split must hold at least one example, but {len(examples)} are too few.")
+    held_out, validated, trained = (Examples(examples.x[part], examples.y[part]) for part in (test, validation, train))
+    return held_out, validated, trained
+
+
+def _digest(order: Numbers, examples: Examples, num_test: int, num_validation: int, fraction: float) -> str:
     state = hashlib.blake2b(digest_size=8)
     for array in (order, examples.x, examples.y, np.array([num_test, num_validation])):
         state.update(np.ascontiguousarray(array).data)
+    if fraction < 1:
+        state.update(np.array(fraction).data)
     return state.hexdigest()

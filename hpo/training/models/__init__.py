@@ -7,7 +7,8 @@ from pydantic import Field
 from hpo.training.models.cnn import Cnn
 from hpo.training.models.custom import Custom
 from hpo.training.models.mlp import Mlp
+from hpo.training.models.resnet import Resnet, Resnet9
 
-Model = Annotated[Mlp | Cnn | Custom, Field(discriminator="kind")]
+Model = Annotated[Mlp | Cnn | Resnet | Resnet9 | Custom, Field(discriminator="kind")]
 
-__all__ = ["Cnn", "Custom", "Mlp", "Model"]
+__all__ = ["Cnn", "Custom", "Mlp", "Model", "Resnet", "Resnet9"]

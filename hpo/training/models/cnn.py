@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import nn
 
-from hpo.config import PER_LANE_UNLESS_0, Config
-from hpo.training.models.layers import Activation, Dropout, make_activation
+from hpo.config import PER_LANE, PER_LANE_UNLESS_0, Config
+from hpo.training.models.layers import Activation, Dropout, make_activation, require_images
+from hpo.training.models.norms import GhostBatch, GroupSize, ImageNorm, NormMomentum, NormPosition, image_norm
 
 
 class Cnn(Config):
@@ -24,8 +25,20 @@ class Cnn(Config):
     """Width of the dense layer before the output."""
     activation: Activation = "relu"
     """After every block and the dense layer."""
-    norm: Literal["none", "batch"] = "batch"
-    """Of every block."""
+    leaky_slope: Annotated[float, PER_LANE, Field(ge=0, lt=1)] = 0.01
+    """Of leaky_relu below 0."""
+    norm: ImageNorm = "batch"
+    """Of every block; layer norm is over all channels and pixels, with a scale and shift for each channel."""
+    norm_position: NormPosition = "before"
+    """Of the norm, as seen from the activation."""
+    norm_momentum: NormMomentum = 0.1
+    """Share of each batch in batch norm's running statistics, as torch's `momentum`."""
+    ghost_batch: GhostBatch = 0
+    """Examples that batch norm takes statistics of, if fewer than a batch (Hoffer et al. 2017); 0: the batch."""
+    group_size: GroupSize = 8
+    """Channels that group norm treats together."""
+    spatial_dropout: Annotated[float, PER_LANE_UNLESS_0, Field(ge=0, lt=1)] = 0.0
+    """Rate at which channels are dropped after every block (Tompson et al. 2015)."""
     dropout: Annotated[float, PER_LANE_UNLESS_0, Field(ge=0, lt=1)] = 0.0
     """Rate before the output layer, after every norm."""
 
@@ -33,24 +46,43 @@ class Cnn(Config):
         """A network from [B, channels, height, width] to logits [B, num_classes].
 
         Raises:
-            ValueError: if the input is no image, or too small for so many blocks.
+            ValueError: if the input is no image or too small for so many blocks, or a norm does not fit.
         """
-        if len(input_shape) != 3 or min(input_shape[1:]) >> len(self.channels) == 0:
-            least = 2 ** len(self.channels)
-            raise ValueError(
-                f"cnn with {len(self.channels)} blocks needs images [channels, height, width] of at least "
-                f"{least} x {least}, but the data have shape {list(input_shape)}. Use fewer channels, or an mlp."
-            )
+        num_blocks = len(self.channels)
+        require_images(f"cnn with {num_blocks} blocks", input_shape, 2**num_blocks, "Use fewer channels, or an mlp.")
         layers: list[nn.Module] = []
         width, *height_width = input_shape
         for channels in self.channels:
-            layers += [nn.Conv2d(width, channels, 3, padding=1, bias=self.norm == "none"), nn.MaxPool2d(2)]
-            if self.norm == "batch":
-                layers.append(nn.BatchNorm2d(channels))
-            layers.append(make_activation(self.activation))
-            width, height_width = channels, [size // 2 for size in height_width]
-        layers += [nn.Flatten(), nn.Linear(width * math.prod(height_width), self.hidden)]
-        layers.append(make_activation(self.activation))
+            height_width = [size // 2 for size in height_width]
+            layers += self._block(width, channels, num_pixels=math.prod(height_width))
+            width = channels
+        layers += [nn.Flatten(), nn.Linear(width * math.prod(height_width), self.hidden), self._activation()]
         if self.dropout > 0:
             layers.append(Dropout(self.dropout))
         return nn.Sequential(*layers, nn.Linear(self.hidden, num_classes))
+
+    def _block(self, width: int, channels: int, num_pixels: int) -> list[nn.Module]:
+        """From [B, width, ...] to [B, channels, ...] of `num_pixels`; no bias where the norm would take it away."""
+        if self.norm == "instance" and num_pixels == 1:
+            raise ValueError(
+                "instance norm needs more than one pixel, but the last block leaves one. "
+                "Use fewer channels, or another model.norm."
+            )
+        is_before = self.norm_position == "before"
+        is_centred = self.norm in ("batch", "instance") and is_before
+        norm = image_norm(
+            self.norm,
+            channels,
+            momentum=self.norm_momentum,
+            ghost_batch=self.ghost_batch,
+            group_size=self.group_size,
+        )
+        return [
+            nn.Conv2d(width, channels, 3, padding=1, bias=not is_centred),
+            nn.MaxPool2d(2),
+            *([*norm, self._activation()] if is_before else [self._activation(), *norm]),
+            *([Dropout(self.spatial_dropout, num_axes=2)] if self.spatial_dropout > 0 else []),
+        ]
+
+    def _activation(self) -> nn.Module:
+        return make_activation(self.activation, self.leaky_slope)

@@ -10,12 +10,16 @@ from pydantic import Field
 
 from hpo.training.optimizers.adagrad import Adadelta, Adagrad
 from hpo.training.optimizers.adam import Adam, AdamW
-from hpo.training.optimizers.groups import FusedOptimizer, LaneOptimizer
+from hpo.training.optimizers.groups import FusedOptimizer, LaneOptimizer, LrFactor
+from hpo.training.optimizers.lbfgs import Lbfgs
+from hpo.training.optimizers.muon import Muon
 from hpo.training.optimizers.radam import NAdam, RAdam
 from hpo.training.optimizers.rmsprop import RmsProp
 from hpo.training.optimizers.sgd import Sgd
 
-Optimizer = Annotated[Sgd | Adam | AdamW | RmsProp | RAdam | NAdam | Adagrad | Adadelta, Field(discriminator="kind")]
+Optimizer = Annotated[
+    Sgd | Adam | AdamW | RmsProp | RAdam | NAdam | Adagrad | Adadelta | Muon | Lbfgs, Field(discriminator="kind")
+]
 
 __all__ = [
     "Adadelta",
@@ -24,6 +28,9 @@ __all__ = [
     "AdamW",
     "FusedOptimizer",
     "LaneOptimizer",
+    "Lbfgs",
+    "LrFactor",
+    "Muon",
     "NAdam",
     "Optimizer",
     "RAdam",

@@ -7,14 +7,14 @@ from pydantic import Field
 from torch import nn
 
 from hpo.config import PER_LANE, Config
-from hpo.training.optimizers.groups import Group, Hyper, decayed, over, param_groups
+from hpo.training.optimizers.groups import UNIFORM, Group, Hyper, LrFactor, decayed, over, param_groups
 
 
 class Adagrad(Config):
     """Adagrad, as `torch.optim.Adagrad` (Duchi et al. 2011): epsilon outside the root."""
 
-    STATE: ClassVar[tuple[str, ...]] = ("sum",)
-    COUNTS_STEPS: ClassVar[bool] = True
+    state_kinds: ClassVar[tuple[str, ...]] = ("sum",)
+    counts_steps: ClassVar[bool] = True
 
     kind: Literal["adagrad"] = "adagrad"
     lr: Annotated[float, PER_LANE, Field(gt=0)] = 1e-2
@@ -26,10 +26,14 @@ class Adagrad(Config):
     weight_decay: Annotated[float, PER_LANE, Field(ge=0)] = 0.0
     """L2 added to the gradient of weights; biases and norms do not decay."""
 
-    def make(self, module: nn.Module) -> torch.optim.Optimizer:
+    def make(self, module: nn.Module, lr_factor: LrFactor = UNIFORM) -> torch.optim.Optimizer:
         """The optimizer of a trial that trains alone."""
         return torch.optim.Adagrad(
-            param_groups(module), lr=self.lr, lr_decay=self.lr_decay, eps=self.eps, weight_decay=self.weight_decay
+            param_groups(module, lr_factor),
+            lr=self.lr,
+            lr_decay=self.lr_decay,
+            eps=self.eps,
+            weight_decay=self.weight_decay,
         )
 
     def update(self, group: Group, hyper: Hyper, rate: torch.Tensor, step: int) -> None:
@@ -45,8 +49,8 @@ class Adagrad(Config):
 class Adadelta(Config):
     """Adadelta, as `torch.optim.Adadelta` (Zeiler 2012): one `rho`, epsilon inside the roots."""
 
-    STATE: ClassVar[tuple[str, ...]] = ("square_avg", "acc_delta")
-    COUNTS_STEPS: ClassVar[bool] = True
+    state_kinds: ClassVar[tuple[str, ...]] = ("square_avg", "acc_delta")
+    counts_steps: ClassVar[bool] = True
 
     kind: Literal["adadelta"] = "adadelta"
     lr: Annotated[float, PER_LANE, Field(gt=0)] = 1.0
@@ -58,10 +62,10 @@ class Adadelta(Config):
     weight_decay: Annotated[float, PER_LANE, Field(ge=0)] = 0.0
     """L2 added to the gradient of weights; biases and norms do not decay."""
 
-    def make(self, module: nn.Module) -> torch.optim.Optimizer:
+    def make(self, module: nn.Module, lr_factor: LrFactor = UNIFORM) -> torch.optim.Optimizer:
         """The optimizer of a trial that trains alone."""
         return torch.optim.Adadelta(
-            param_groups(module), lr=self.lr, rho=self.rho, eps=self.eps, weight_decay=self.weight_decay
+            param_groups(module, lr_factor), lr=self.lr, rho=self.rho, eps=self.eps, weight_decay=self.weight_decay
         )
 
     def update(self, group: Group, hyper: Hyper, rate: torch.Tensor, step: int) -> None:

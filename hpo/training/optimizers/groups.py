@@ -1,13 +1,50 @@
-"""What all optimizers share: which parameters decay, and how a lane's number meets a lane's tensor."""
+"""What all optimizers share: which parameters are updated alike, and how a lane's number meets a lane's tensor."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import torch
+from pydantic import Field
 from torch import nn
 
+from hpo.config import Config, PerLane
+
 Hyper = Mapping[str, torch.Tensor]
+Closure = Callable[[], torch.Tensor]
+"""Computes the loss, and its gradients anew."""
+Factor = Annotated[float, PerLane(absent=1.0), Field(gt=0)]
+
+
+class LrFactor(Config):
+    """Factors on the learning rate of some parameters; what is both a bias and of the head has both."""
+
+    bias: Factor = 1.0
+    """Of biases, a norm's shifts among them (Page 2019: 64)."""
+    head: Factor = 1.0
+    """Of the last layer that has parameters."""
+
+
+UNIFORM = LrFactor()
+"""One rate for all parameters."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Parameters of a network that are updated alike."""
+
+    names: tuple[str, ...]
+    decays: bool
+    """Whether weight decay applies."""
+    is_bias: bool
+    """Whether `LrFactor.bias` applies; never where it is 1."""
+    is_head: bool
+    """Whether `LrFactor.head` applies; never where it is 1."""
+
+    def factor(self, lr_factor: LrFactor) -> float:
+        """On the learning rate."""
+        return (lr_factor.bias if self.is_bias else 1.0) * (lr_factor.head if self.is_head else 1.0)
 
 
 @dataclass(frozen=True)
@@ -26,10 +63,15 @@ class Group:
 class LaneOptimizer(Protocol):
     """An optimizer with a form for lanes."""
 
-    STATE: ClassVar[tuple[str, ...]]
-    """Kinds of state, each a tensor [L, ...] for each parameter, in `torch.optim`'s words."""
-    COUNTS_STEPS: ClassVar[bool]
-    """Whether `torch.optim` keeps the number of steps with the state."""
+    @property
+    def state_kinds(self) -> tuple[str, ...]:
+        """Kinds of state, each a tensor [L, ...] for each parameter, in `torch.optim`'s words."""
+        ...
+
+    @property
+    def counts_steps(self) -> bool:
+        """Whether `torch.optim` keeps the number of steps with the state."""
+        ...
 
     def update(self, group: Group, hyper: Hyper, rate: torch.Tensor, step: int) -> None:
         """Change params and state of all lanes in place.
@@ -52,19 +94,39 @@ class FusedOptimizer(Protocol):
         ...
 
 
-def has_decay(parameter: torch.Tensor) -> bool:
-    """Weights decay; biases, and the scales and shifts of norms, do not."""
-    return parameter.ndim > 1
+def parts(module: nn.Module, lr_factor: LrFactor) -> list[Part]:
+    """The parameters of `module` in as few parts as can be: those that decay first.
 
-
-def param_groups(module: nn.Module) -> list[dict[str, Any]]:
-    """What a `torch.optim` optimizer takes: the parameters that decay, and those that do not."""
-    parameters = list(module.parameters())
-    groups: list[dict[str, Any]] = [
-        {"params": [parameter for parameter in parameters if has_decay(parameter)]},
-        {"params": [parameter for parameter in parameters if not has_decay(parameter)], "weight_decay": 0.0},
+    Weights decay; biases, and the scales and shifts of norms, do not.
+    """
+    head = head_names(module)
+    names: dict[tuple[bool, bool, bool], list[str]] = defaultdict(list)
+    for name, parameter in module.named_parameters():
+        is_bias = lr_factor.bias != 1 and name.rpartition(".")[2] == "bias"
+        names[parameter.ndim <= 1, is_bias, lr_factor.head != 1 and name in head].append(name)
+    return [
+        Part(tuple(found), not is_spared, is_bias, is_head)
+        for (is_spared, is_bias, is_head), found in sorted(names.items())
     ]
-    return [group for group in groups if group["params"]]
+
+
+def head_names(module: nn.Module) -> frozenset[str]:
+    """Names of the parameters of the last layer, in the order in which `module` lists its layers."""
+    own = [
+        {f"{prefix}.{name}" if prefix else name for name, _ in layer.named_parameters(recurse=False)}
+        for prefix, layer in module.named_modules()
+    ]
+    return frozenset(next((names for names in reversed(own) if names), set()))
+
+
+def param_groups(module: nn.Module, lr_factor: LrFactor) -> list[dict[str, Any]]:
+    """What a `torch.optim` optimizer takes; each group also holds its `lr_factor`, for who sets the rates."""
+    parameters = dict(module.named_parameters())
+    return [
+        {"params": [parameters[name] for name in part.names], "lr_factor": part.factor(lr_factor)}
+        | ({} if part.decays else {"weight_decay": 0.0})
+        for part in parts(module, lr_factor)
+    ]
 
 
 def decayed(group: Group, weight_decay: torch.Tensor) -> Sequence[torch.Tensor]:
@@ -73,6 +135,13 @@ def decayed(group: Group, weight_decay: torch.Tensor) -> Sequence[torch.Tensor]:
         return group.grads
     pairs = zip(group.params, group.grads, strict=True)
     return [grad + over(weight_decay, param) * param for param, grad in pairs]
+
+
+def shrink(group: Group, shares: torch.Tensor) -> None:
+    """Decoupled decay: take each lane's share [L] of its weights away, in place, where the group decays."""
+    if group.decays:
+        for param in group.params:
+            param.mul_(1 - over(shares, param))
 
 
 def over(numbers: torch.Tensor, stacked: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import nn
 
 from hpo.config import PER_LANE, Config
-from hpo.training.optimizers.groups import Group, Hyper, decayed, over, param_groups
+from hpo.training.optimizers.groups import UNIFORM, Group, Hyper, LrFactor, decayed, over, param_groups
 
 Beta = Annotated[float, PER_LANE, Field(ge=0, lt=1)]
 
@@ -15,8 +15,8 @@ Beta = Annotated[float, PER_LANE, Field(ge=0, lt=1)]
 class RAdam(Config):
     """Rectified Adam, as `torch.optim.RAdam` (Liu et al. 2020): plain momentum until the variance can be trusted."""
 
-    STATE: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq")
-    COUNTS_STEPS: ClassVar[bool] = True
+    state_kinds: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq")
+    counts_steps: ClassVar[bool] = True
 
     kind: Literal["radam"] = "radam"
     lr: Annotated[float, PER_LANE, Field(gt=0)] = 1e-3
@@ -30,10 +30,10 @@ class RAdam(Config):
     weight_decay: Annotated[float, PER_LANE, Field(ge=0)] = 0.0
     """L2 added to the gradient of weights; biases and norms do not decay."""
 
-    def make(self, module: nn.Module) -> torch.optim.Optimizer:
+    def make(self, module: nn.Module, lr_factor: LrFactor = UNIFORM) -> torch.optim.Optimizer:
         """The optimizer of a trial that trains alone."""
         return torch.optim.RAdam(
-            param_groups(module),
+            param_groups(module, lr_factor),
             lr=self.lr,
             betas=(self.beta1, self.beta2),
             eps=self.eps,
@@ -73,10 +73,10 @@ class NAdam(Config):
     weight_decay: Annotated[float, PER_LANE, Field(ge=0)] = 0.0
     """L2 added to the gradient of weights; biases and norms do not decay."""
 
-    def make(self, module: nn.Module) -> torch.optim.Optimizer:
+    def make(self, module: nn.Module, lr_factor: LrFactor = UNIFORM) -> torch.optim.Optimizer:
         """The optimizer of a trial that trains alone."""
         return torch.optim.NAdam(
-            param_groups(module),
+            param_groups(module, lr_factor),
             lr=self.lr,
             betas=(self.beta1, self.beta2),
             eps=self.eps,

@@ -7,14 +7,14 @@ from pydantic import Field
 from torch import nn
 
 from hpo.config import PER_LANE, Config
-from hpo.training.optimizers.groups import Group, Hyper, decayed, over, param_groups
+from hpo.training.optimizers.groups import UNIFORM, Group, Hyper, LrFactor, decayed, over, param_groups
 
 
 class RmsProp(Config):
     """RMSprop, as `torch.optim.RMSprop` (Hinton 2012): epsilon outside the root, the rate outside the buffer."""
 
-    STATE: ClassVar[tuple[str, ...]] = ("square_avg", "momentum_buffer")
-    COUNTS_STEPS: ClassVar[bool] = True
+    state_kinds: ClassVar[tuple[str, ...]] = ("square_avg", "momentum_buffer")
+    counts_steps: ClassVar[bool] = True
 
     kind: Literal["rmsprop"] = "rmsprop"
     lr: Annotated[float, PER_LANE, Field(gt=0)] = 1e-3
@@ -28,10 +28,10 @@ class RmsProp(Config):
     weight_decay: Annotated[float, PER_LANE, Field(ge=0)] = 0.0
     """L2 added to the gradient of weights; biases and norms do not decay."""
 
-    def make(self, module: nn.Module) -> torch.optim.Optimizer:
+    def make(self, module: nn.Module, lr_factor: LrFactor = UNIFORM) -> torch.optim.Optimizer:
         """The optimizer of a trial that trains alone."""
         return torch.optim.RMSprop(
-            param_groups(module),
+            param_groups(module, lr_factor),
             lr=self.lr,
             alpha=self.alpha,
             eps=self.eps,

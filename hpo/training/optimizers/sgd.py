@@ -7,14 +7,14 @@ from pydantic import Field
 from torch import nn
 
 from hpo.config import PER_LANE, Config
-from hpo.training.optimizers.groups import Group, Hyper, decayed, over, param_groups
+from hpo.training.optimizers.groups import UNIFORM, Closure, Group, Hyper, LrFactor, decayed, over, param_groups, shrink
 
 
 class Sgd(Config):
-    """SGD with momentum, as `torch.optim.SGD`: the rate stays outside the momentum buffer, decay is coupled."""
+    """SGD with momentum, as `torch.optim.SGD`: the rate stays outside the momentum buffer."""
 
-    STATE: ClassVar[tuple[str, ...]] = ("momentum_buffer",)
-    COUNTS_STEPS: ClassVar[bool] = False
+    state_kinds: ClassVar[tuple[str, ...]] = ("momentum_buffer",)
+    counts_steps: ClassVar[bool] = False
 
     kind: Literal["sgd"] = "sgd"
     lr: Annotated[float, PER_LANE, Field(gt=0)] = 0.1
@@ -25,11 +25,14 @@ class Sgd(Config):
     """Step from where momentum leads; no effect at momentum 0."""
     weight_decay: Annotated[float, PER_LANE, Field(ge=0)] = 5e-4
     """L2 added to the gradient of weights; biases and norms do not decay."""
+    decay_mode: Literal["coupled", "decoupled"] = "coupled"
+    """decoupled: a share of the weights, times the rate, is lost before the step (SGDW, Loshchilov & Hutter 2019)."""
 
-    def make(self, module: nn.Module) -> torch.optim.Optimizer:
+    def make(self, module: nn.Module, lr_factor: LrFactor = UNIFORM) -> torch.optim.Optimizer:
         """The optimizer of a trial that trains alone."""
-        return torch.optim.SGD(
-            param_groups(module),
+        kind = torch.optim.SGD if self.decay_mode == "coupled" else _SgdW
+        return kind(
+            param_groups(module, lr_factor),
             lr=self.lr,
             momentum=self.momentum,
             nesterov=self.nesterov and self.momentum > 0,
@@ -39,8 +42,12 @@ class Sgd(Config):
 
     def update(self, group: Group, hyper: Hyper, rate: torch.Tensor, step: int) -> None:
         """All lanes at once; see the package."""
-        buffers = group.state["momentum_buffer"]
-        for param, grad, buffer in zip(group.params, decayed(group, hyper["weight_decay"]), buffers, strict=True):
+        grads, buffers = group.grads, group.state["momentum_buffer"]
+        if self.decay_mode == "coupled":
+            grads = decayed(group, hyper["weight_decay"])
+        else:
+            shrink(group, rate * hyper["weight_decay"])
+        for param, grad, buffer in zip(group.params, grads, buffers, strict=True):
             momentum = over(hyper["momentum"], param)
             buffer.mul_(momentum).add_(grad)
             direction = grad + momentum * buffer if self.nesterov else buffer
@@ -48,11 +55,14 @@ class Sgd(Config):
 
     def update_one(self, group: Group, rate: float, step: int) -> None:
         """One lane; see the package."""
+        weight_decay = self.weight_decay if group.decays else 0.0
+        if self.decay_mode == "decoupled":
+            torch._foreach_mul_(list(group.params), 1 - rate * weight_decay)
         torch._fused_sgd_(
             list(group.params),
             list(group.grads),
             list(group.state["momentum_buffer"]) if self.momentum > 0 else [],
-            weight_decay=self.weight_decay if group.decays else 0.0,
+            weight_decay=weight_decay if self.decay_mode == "coupled" else 0.0,
             momentum=self.momentum,
             lr=rate,
             dampening=0.0,
@@ -60,3 +70,21 @@ class Sgd(Config):
             maximize=False,
             is_first_step=False,
         )
+
+
+class _SgdW(torch.optim.SGD):
+    """SGD whose `weight_decay` acts on the weights, not through the gradient."""
+
+    @torch.no_grad()
+    def step(self, closure: Closure) -> torch.Tensor:  # type: ignore[override]
+        """As torch's."""
+        with torch.enable_grad():
+            loss = closure()
+        decays = [group["weight_decay"] for group in self.param_groups]
+        for group, decay in zip(self.param_groups, decays, strict=True):
+            torch._foreach_mul_(group["params"], 1 - group["lr"] * decay)
+            group["weight_decay"] = 0.0
+        super().step()
+        for group, decay in zip(self.param_groups, decays, strict=True):
+            group["weight_decay"] = decay
+        return loss
