@@ -197,7 +197,9 @@ def _group(
     *,
     decays: bool,
 ) -> Group:
-    pick = lambda values: [values[number] for number in numbers]  # noqa: E731
+    def pick(values: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        return [values[number] for number in numbers]
+
     return Group(pick(params), pick(grads), {kind: pick(values) for kind, values in state.items()}, decays)
 
 

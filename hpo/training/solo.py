@@ -13,6 +13,7 @@ from hpo.training.luck import Luck
 from hpo.training.precision import autocast, matmul_precision
 from hpo.training.program import Epoch, average_into, share_kept
 from hpo.training.recipe import Recipe
+from hpo.training.seeds import seed_layers
 from hpo.training.state import Tensors, TrialState
 
 
@@ -44,7 +45,7 @@ class Solo:
         rate = 0.0
         with matmul_precision(recipe.precision):
             for seed, indices in zip(self._luck.step_seeds(epoch, len(batches)), batches, strict=True):
-                torch.manual_seed(seed)
+                seed_layers(seed, data.train_x.device)
                 rate = recipe.optimizer.lr * recipe.schedule((first_step + len(losses)) / num_steps)
                 losses.append(self._step(data.train_x[indices], data.train_y[indices], rate))
                 if losses[-1].device.type == "cpu" and not math.isfinite(losses[-1].item()):
