@@ -120,7 +120,7 @@ class Lanes:
     def _step(self, x: torch.Tensor, y: torch.Tensor, rates: Sequence[float], on_device: torch.Tensor) -> torch.Tensor:
         """One update of every lane at its learning rate; the losses [L] before it."""
         losses = self._recipes[0].loss.per_lane(self._forward(self._tensors, x), y, self._loss_numbers)
-        strided = torch.autograd.grad(losses.sum(), list(self._params.values()))
+        strided = torch.autograd.grad(losses, list(self._params.values()), torch.ones_like(losses))
         grads = [grad.contiguous() for grad in strided]  # fused kernels take the layout for granted
         with torch.no_grad():
             self._num_steps += 1

@@ -22,12 +22,11 @@ class CrossEntropy(Config):
 
     def per_lane(self, logits: torch.Tensor, targets: torch.Tensor, hyper: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """logits [L, B, C], targets [B], numbers of lanes [L] by field -> mean loss of each lane [L]."""
-        log_probs = logits.log_softmax(2)
-        of_targets = log_probs.gather(2, targets.expand(len(logits), -1).unsqueeze(2)).squeeze(2)
-        nll = -of_targets.mean(1)
+        wanted = targets.expand(len(logits), -1)
+        nll = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none").view_as(wanted).mean(1)
         if "label_smoothing" not in hyper:
             return nll
-        return nll - hyper["label_smoothing"] * (log_probs.mean((1, 2)) + nll)
+        return nll - hyper["label_smoothing"] * (logits.log_softmax(2).mean((1, 2)) + nll)
 
 
 Loss = CrossEntropy
