@@ -25,7 +25,9 @@ logger = logging.getLogger(__name__)
 LEAST_GAIN = 1.3
 """Lanes must be so many times faster than solo to be worth their float differences."""
 LEAST_RISE = 1.05
-"""A doubling of lanes that gains less than this is the last one tried."""
+"""A doubling of lanes that gains less than this is a miss."""
+MOST_MISSES = 2
+"""In a row end the measuring: one may be a disturbance."""
 MOST = 256
 """Lanes, at most."""
 SLOW_STEP_S = 5e-3
@@ -54,7 +56,7 @@ def measure_rising(measure: Callable[[int], float], limit: int) -> dict[int, flo
         measure: those seconds, with so many lanes. Raises torch.OutOfMemoryError.
         limit: of lanes.
     """
-    seconds, lanes = {1: measure(1)}, 2
+    seconds, lanes, num_misses = {1: measure(1)}, 2, 0
     while lanes <= limit:
         try:
             seconds[lanes] = measure(lanes)
@@ -63,7 +65,9 @@ def measure_rising(measure: Callable[[int], float], limit: int) -> dict[int, flo
             if fitting > 1:
                 seconds[fitting] = measure(fitting)
             break
-        if lanes > 2 and seconds[lanes] * LEAST_RISE > seconds[lanes // 2]:
+        earlier = [seconds[fewer] for fewer in seconds if 1 < fewer < lanes]
+        num_misses = num_misses + 1 if earlier and seconds[lanes] * LEAST_RISE > min(earlier) else 0
+        if num_misses == MOST_MISSES:
             break
         lanes *= 2
     return seconds

@@ -14,7 +14,7 @@ from hpo.training.fused import can_fuse, fused_forward
 from hpo.training.luck import Luck
 from hpo.training.optimizers.groups import FusedOptimizer, Group, LaneOptimizer, over
 from hpo.training.precision import autocast, matmul_precision
-from hpo.training.program import Epoch, average_into, share_kept
+from hpo.training.program import Epoch, average_into, share_kept, summarize
 from hpo.training.recipe import Recipe
 from hpo.training.seeds import seed_layers
 from hpo.training.stacking import stack_numbers, stack_tensors
@@ -44,22 +44,16 @@ class Lanes:
         rates, kept = self._rates(first_step, len(batches)), self._kept(len(batches))
         rates_on_device = data.train_x.new_tensor(rates)
         self._template.train()
-        loss_sum = data.train_x.new_zeros(len(self._recipes))
-        first_bad = torch.full_like(loss_sum, -1, dtype=torch.int64)
+        steps: list[torch.Tensor] = []
         with matmul_precision(self._recipes[0].precision):
             for number, (indices, seed) in enumerate(zip(batches, seeds, strict=True)):
                 seed_layers(seed, data.train_x.device)
                 x, y = data.train_x[indices], data.train_y[indices]
-                losses = self._step(x, y, rates[number], rates_on_device[number])
-                loss_sum += losses * len(indices)
-                first_bad = torch.where((first_bad < 0) & ~losses.isfinite(), first_step + number, first_bad)
+                steps.append(self._step(x, y, rates[number], rates_on_device[number]))
                 if kept is not None:
                     average_into(list(self._averaged.values()), self._state_values(), kept)
-        means, bad_steps = (loss_sum / len(data.train_y)).tolist(), first_bad.tolist()
-        return [
-            Epoch(train_loss=mean, lr=rate, first_bad_step=bad if bad >= 0 else None)
-            for mean, rate, bad in zip(means, rates[-1], bad_steps, strict=True)
-        ]
+        losses, sizes = torch.stack(steps, 1).tolist(), [len(batch) for batch in batches]
+        return [summarize(own, sizes, rate, first_step) for own, rate in zip(losses, rates[-1], strict=True)]
 
     def evaluate(self) -> list[dict[str, float]]:
         """See `Program`."""

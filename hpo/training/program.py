@@ -1,5 +1,6 @@
 """What trains a group of trials through epochs: one trial alone, or several as lanes. Both give the same results."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -55,6 +56,15 @@ def initial_module(recipe: Recipe, data: TrainingData, seed: int, trial_id: int)
 def initial_state(recipe: Recipe, data: TrainingData, seed: int, trial_id: int) -> TrialState:
     """The state of a trial before its first step."""
     return TrialState(epoch=0, module=dict(initial_module(recipe, data, seed, trial_id).state_dict()), optimizer={})
+
+
+def summarize(losses: list[float], sizes: list[int], rate: float, first_step: int) -> Epoch:
+    """An epoch by the losses of its steps, up to the first that is not finite."""
+    for number, loss in enumerate(losses):
+        if not math.isfinite(loss):
+            return Epoch(train_loss=math.nan, lr=rate, first_bad_step=first_step + number)
+    mean = sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / sum(sizes)
+    return Epoch(train_loss=mean, lr=rate)
 
 
 def average_into(averaged: Sequence[torch.Tensor], values: Sequence[torch.Tensor], kept: float | torch.Tensor) -> None:

@@ -11,7 +11,7 @@ from hpo.training.evaluate import evaluate
 from hpo.training.examples import TrainingData
 from hpo.training.luck import Luck
 from hpo.training.precision import autocast, matmul_precision
-from hpo.training.program import Epoch, average_into, share_kept
+from hpo.training.program import Epoch, average_into, share_kept, summarize
 from hpo.training.recipe import Recipe
 from hpo.training.seeds import seed_layers
 from hpo.training.state import Tensors, TrialState
@@ -51,7 +51,7 @@ class Solo:
                 if losses[-1].device.type == "cpu" and not math.isfinite(losses[-1].item()):
                     break
                 self._average(len(batches))
-        return [_summarize(torch.stack(losses).tolist(), [len(batch) for batch in batches], rate, first_step)]
+        return [summarize(torch.stack(losses).tolist(), [len(batch) for batch in batches], rate, first_step)]
 
     def evaluate(self) -> list[dict[str, float]]:
         """See `Program`."""
@@ -103,15 +103,6 @@ class Solo:
 
     def _laid_out(self, x: torch.Tensor) -> torch.Tensor:
         return x.contiguous(memory_format=torch.channels_last) if self._is_convolutional else x
-
-
-def _summarize(losses: list[float], sizes: list[int], rate: float, first_step: int) -> Epoch:
-    """An epoch by the losses of its steps, up to the first that is not finite."""
-    for number, loss in enumerate(losses):
-        if not math.isfinite(loss):
-            return Epoch(train_loss=math.nan, lr=rate, first_bad_step=first_step + number)
-    mean = sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / sum(sizes)
-    return Epoch(train_loss=mean, lr=rate)
 
 
 def _named_state(optimizer: torch.optim.Optimizer, module: nn.Module) -> Tensors:
