@@ -50,6 +50,7 @@ space:
   optimizer.lr: loguniform(1e-3, 1)
   optimizer.momentum: uniform(0, 0.95)
   optimizer.weight_decay: loguniform(1e-6, 1e-2)
+  model.dropout: uniform(0.05, 0.5)
 scheduler: {{kind: asha, min_epochs: 1, eta: 3}}
 budget: {{trials: {num_trials}}}
 resources: {{lanes: {lanes}, max_concurrent: 1}}

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -25,68 +25,65 @@ logger = logging.getLogger(__name__)
 LEAST_GAIN = 1.3
 """Lanes must be so many times faster than solo to be worth their float differences."""
 LEAST_RISE = 1.05
-"""A doubling of lanes that gains less than this is the last one tried."""
+"""A doubling of lanes that gains less than this is a miss."""
+MOST_MISSES = 2
+"""In a row end the measuring: one may be a disturbance."""
+FEW = 16
+"""Lanes from which the measuring starts, where there are trials enough: fewer were never best."""
 MOST = 256
 """Lanes, at most."""
 SLOW_STEP_S = 5e-3
 """On a processor, a solo step that takes longer is bound by arithmetic, and is not helped by company."""
 TAME_LR = 1e-9
 """With which no trial diverges while it is timed."""
-ALONE = {1: 0.0}
-"""Seconds by lanes, where lanes are out of the question."""
 NUM_STEPS = 4
 """Timed at once."""
 NUM_ROUNDS = 3
 """At least, of which the best counts: what disturbs a measurement only ever slows it."""
-LEAST_MEASURED_S = 0.02
+LEAST_MEASURED_S = 0.01
 """Quick steps are timed for longer than so many rounds."""
 
 LaneSetting = int | Literal["auto"]
 """Lanes by hand, or as measured."""
+Seconds = Callable[[int], float]
+"""Of a step for each trial, with so many lanes; 1 is solo. Infinite where they do not fit into memory."""
 
 
-def measure_rising(measure: Callable[[int], float], limit: int) -> dict[int, float]:
-    """Seconds of a step for each trial, by lanes: 1, which is solo, then doubled while that pays.
+def most_lanes(seconds: Seconds, num_trials: int, limit: int = MOST) -> int:
+    """How many lanes give so many trials the highest throughput; 1 if that is not `LEAST_GAIN` times solo's.
 
-    Where a number of lanes does not fit into memory, bisects for the most that do.
+    Tries the powers of two that the trials fill: from `FEW` upwards while doubling pays, downwards where memory ends,
+    and bisects for the most that fit.
 
     Args:
-        measure: those seconds, with so many lanes. Raises torch.OutOfMemoryError.
+        seconds: measured when asked for.
+        num_trials: of one signature, two or more.
         limit: of lanes.
     """
-    seconds, lanes = {1: measure(1)}, 2
-    while lanes <= limit:
-        try:
-            seconds[lanes] = measure(lanes)
-        except torch.OutOfMemoryError:
-            fitting = _most_that_fit(measure, lanes // 2, lanes)
-            if fitting > 1:
-                seconds[fitting] = measure(fitting)
-            break
-        if lanes > 2 and seconds[lanes] * LEAST_RISE > seconds[lanes // 2]:
-            break
+    filled = 1 << (min(num_trials, limit).bit_length() - 1)
+    lanes = min(filled, FEW)
+    while lanes > 1 and math.isinf(seconds(lanes)):
+        lanes //= 2
+    if lanes < min(filled, FEW):
+        lanes = _most_that_fit(seconds, lanes, lanes * 2)
+    best, num_misses = lanes, 0
+    while lanes >= FEW and lanes < filled and num_misses < MOST_MISSES:
         lanes *= 2
-    return seconds
+        if math.isinf(seconds(lanes)):
+            fitting = _most_that_fit(seconds, lanes // 2, lanes)
+            best = fitting if seconds(fitting) < seconds(best) else best
+            break
+        num_misses = num_misses + 1 if seconds(lanes) * LEAST_RISE > seconds(best) else 0
+        best = lanes if seconds(lanes) < seconds(best) else best
+    if best == 1 or seconds(best) * LEAST_GAIN > seconds(1):
+        return 1
+    return min(num_trials, limit) if best == filled else best
 
 
-def most_lanes(seconds: Mapping[int, float], num_trials: int) -> int:
-    """How many lanes give the highest throughput; 1 if those that the trials fill are not `LEAST_GAIN` times solo's.
-
-    Args:
-        seconds: as measured, by lanes.
-        num_trials: that are there to train.
-    """
-    best = min(seconds, key=seconds.__getitem__)
-    filled = max(lanes for lanes in seconds if lanes <= min(best, num_trials))
-    return best if seconds[filled] * LEAST_GAIN <= seconds[1] else 1
-
-
-def _most_that_fit(measure: Callable[[int], float], fits: int, too_many: int) -> int:
+def _most_that_fit(seconds: Seconds, fits: int, too_many: int) -> int:
     while too_many - fits > 1:
         middle = (fits + too_many) // 2
-        try:
-            measure(middle)
-        except torch.OutOfMemoryError:
+        if math.isinf(seconds(middle)):
             too_many = middle
         else:
             fits = middle
@@ -99,8 +96,10 @@ class LaneChoice:
 
     setting: LaneSetting
     data: TrainingData
-    _known: dict[str, Mapping[int, float]] = field(default_factory=dict)
-    """Seconds of a step for each trial, by lanes; only those of 1, where lanes are out of the question."""
+    _known: dict[str, dict[int, float]] = field(default_factory=dict)
+    """Seconds of a step for each trial, by signature and lanes."""
+    _alone: set[str] = field(default_factory=set)
+    """Signatures for which lanes are out of the question."""
 
     def for_group(self, recipes: Sequence[Recipe], states: Sequence[TrialState]) -> int:
         """How many of these trials to train side by side; 1: each alone.
@@ -112,21 +111,31 @@ class LaneChoice:
         if len(recipes) == 1 or self.setting == 1 or not isinstance(recipes[0].optimizer, LaneOptimizer):
             return 1
         key = signature(recipes[0])
-        if key not in self._known:
-            with torch.random.fork_rng(devices=[]):
-                self._known[key] = self._measured(recipes, states)
-        return most_lanes(self._known[key], len(recipes))
+        with torch.random.fork_rng(devices=[]):
+            if key not in self._known and not self._may_share(recipes, states):
+                self._alone.add(key)
+            known = self._known.setdefault(key, {})
+            if key in self._alone:
+                return 1
+            if self.setting != "auto":
+                return self.setting
 
-    def _measured(self, recipes: Sequence[Recipe], states: Sequence[TrialState]) -> Mapping[int, float]:
-        recipe, state, model = recipes[0], states[0], recipes[0].model
-        if self.setting == "auto" and self._is_bound_by_arithmetic(recipe, state):
-            return ALONE
+            def seconds(lanes: int) -> float:
+                if lanes not in known:
+                    known[lanes] = self._seconds_of_step(recipes[0], states[0], lanes)
+                return known[lanes]
+
+            return most_lanes(seconds, len(recipes))
+
+    def _may_share(self, recipes: Sequence[Recipe], states: Sequence[TrialState]) -> bool:
+        """Whether lanes are worth a measurement: not where arithmetic binds, or where they would not equal solo."""
+        model = recipes[0].model
+        if self.setting == "auto" and self._is_bound_by_arithmetic(recipes[0], states[0]):
+            return False
         if isinstance(model, Custom) and (reason := why_not_lanes(recipes, self.data, states)):
             logger.warning("%s trains one trial at a time: %s.", model.factory, reason)
-            return ALONE
-        if self.setting != "auto":
-            return {1: math.inf, self.setting: 0.0}  # by hand, whatever it costs
-        return measure_rising(lambda lanes: self._seconds_of_step(recipe, state, lanes), MOST)
+            return False
+        return True
 
     def _is_bound_by_arithmetic(self, recipe: Recipe, state: TrialState) -> bool:
         """As are, on a processor, all steps that take long."""
@@ -136,8 +145,11 @@ class LaneChoice:
         return min(_seconds_of_epoch(program, clock) for _ in range(2)) > SLOW_STEP_S
 
     def _seconds_of_step(self, recipe: Recipe, state: TrialState, lanes: int) -> float:
-        program, clock = self._tame(recipe, state, lanes, NUM_STEPS), _clock(self.data)
-        seconds = [_seconds_of_epoch(program, clock) for _ in range(NUM_ROUNDS)]
+        try:
+            program, clock = self._tame(recipe, state, lanes, NUM_STEPS), _clock(self.data)
+            seconds = [_seconds_of_epoch(program, clock) for _ in range(NUM_ROUNDS)]
+        except torch.OutOfMemoryError:
+            return math.inf
         while sum(seconds) < LEAST_MEASURED_S:
             seconds.append(_seconds_of_epoch(program, clock))
         return min(seconds) / (NUM_STEPS * lanes)

@@ -24,6 +24,7 @@ from hpo.training.program import (
     num_averaged,
     refuse_misfits,
     share_kept,
+    summarize,
 )
 from hpo.training.recipe import Recipe
 from hpo.training.seeds import seed_layers
@@ -57,27 +58,21 @@ class Lanes:
         rates, kept = self._rates(first_step, len(batches)), self._kept_by_step(len(batches))
         rates_on_device = data.train_x.new_tensor(rates)
         self._template.train()
-        loss_sum = data.train_x.new_zeros(len(self._recipes))
-        first_bad = torch.full_like(loss_sum, -1, dtype=torch.int64)
+        steps: list[torch.Tensor] = []
         with matmul_precision(recipe.precision):
             for number, (indices, seed) in enumerate(zip(batches, seeds, strict=True)):
                 seed_layers(seed, data.train_x.device)
                 x, targets = draw_batch(recipe, data, epoch, indices)
                 losses = self._losses(x, targets)
                 self._move(losses, rates[number], rates_on_device[number], first_step + number, seed)
-                losses = losses.detach()
-                loss_sum += losses * len(indices)
-                first_bad = torch.where((first_bad < 0) & ~losses.isfinite(), first_step + number, first_bad)
+                steps.append(losses.detach())
                 if kept is not None:
                     self._average(kept)
         self._epoch = epoch
         if recipe.swa_start > 0:
             self._average_epoch()
-        means, bad_steps = (loss_sum / len(data.train_y)).tolist(), first_bad.tolist()
-        return [
-            Epoch(train_loss=mean, lr=rate, first_bad_step=bad if bad >= 0 else None)
-            for mean, rate, bad in zip(means, rates[-1], bad_steps, strict=True)
-        ]
+        by_lane, sizes = torch.stack(steps, 1).tolist(), [len(batch) for batch in batches]
+        return [summarize(own, sizes, rate, first_step) for own, rate in zip(by_lane, rates[-1], strict=True)]
 
     def evaluate(self) -> list[dict[str, float]]:
         """See `Program`."""
@@ -140,7 +135,7 @@ class Lanes:
         self, losses: torch.Tensor, rates: Sequence[float], rates_on_device: torch.Tensor, step: int, seed: int
     ) -> None:
         """One update of every lane by its loss, at its learning rate."""
-        strided = torch.autograd.grad(losses.sum(), list(self._params.values()))
+        strided = torch.autograd.grad(losses, list(self._params.values()), torch.ones_like(losses))
         grads = [grad.contiguous() for grad in strided]  # fused kernels take the layout for granted
         with torch.no_grad():
             regularizer, params = self._recipes[0].regularizer, list(self._params.values())

@@ -55,7 +55,7 @@ def train(segment: Segment, data: TrainingData, paths: SweepPaths, choice: LaneC
 def _train_chunk(
     chunk: Sequence[_Standing], segment: Segment, data: TrainingData, paths: SweepPaths
 ) -> Iterator[Report | Failure]:
-    """Side by side, or, if that raises, each alone: reports that come twice are the same."""
+    """Side by side; if that raises, in halves where memory ran out, else each alone: the same reports again."""
     try:
         with torch.random.fork_rng(devices=[]):
             yield from _train_together(chunk, segment, data, paths)
@@ -63,9 +63,10 @@ def _train_chunk(
         if len(chunk) == 1:
             yield _failure(chunk[0].spec, error)
             return
-        logger.warning("%d trials cannot train side by side (%s); each trains alone.", len(chunk), error)
-        for trial in chunk:
-            yield from _train_chunk([trial], segment, data, paths)
+        size = math.ceil(len(chunk) / 2) if isinstance(error, torch.OutOfMemoryError) else 1
+        logger.warning("%d trials cannot train side by side (%s); %d at a time now.", len(chunk), error, size)
+        for first in range(0, len(chunk), size):
+            yield from _train_chunk(chunk[first : first + size], segment, data, paths)
 
 
 def _train_together(

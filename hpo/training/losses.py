@@ -39,6 +39,13 @@ class CrossEntropy(Config):
         self, logits: torch.Tensor, targets: torch.Tensor, hyper: Numbers, weights: torch.Tensor | None = None
     ) -> torch.Tensor:
         """logits [L, B, C], targets, numbers of lanes [L] by field, class weights -> loss of each lane [L]."""
+        if not hyper and weights is None and not targets.is_floating_point():
+            wanted = targets.expand(len(logits), -1)  # the usual case, by torch's fused kernel
+            return (
+                functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")
+                .view_as(wanted)
+                .mean(1)
+            )
         log_probs = logits.log_softmax(2)
         weighted = log_probs if weights is None else log_probs * weights
         loss = -_mean(weighted, targets, weights)

@@ -67,6 +67,15 @@ def initial_state(recipe: Recipe, data: TrainingData, seed: int, trial_id: int) 
     return TrialState(epoch=0, module=dict(initial_module(recipe, data, seed, trial_id).state_dict()), optimizer={})
 
 
+def summarize(losses: list[float], sizes: list[int], rate: float, first_step: int) -> Epoch:
+    """An epoch by the losses of its steps, up to the first that is not finite."""
+    for number, loss in enumerate(losses):
+        if not math.isfinite(loss):
+            return Epoch(train_loss=math.nan, lr=rate, first_bad_step=first_step + number)
+    mean = sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / sum(sizes)
+    return Epoch(train_loss=mean, lr=rate)
+
+
 def average_into(averaged: Sequence[torch.Tensor], values: Sequence[torch.Tensor], kept: float | torch.Tensor) -> None:
     """averaged = kept * averaged + (1 - kept) * value, in place; counters are copied.
 

@@ -20,8 +20,10 @@ from hpo.training.program import (
     num_averaged,
     refuse_misfits,
     share_kept,
+    summarize,
 )
 from hpo.training.recipe import Recipe
+from hpo.training.seeds import seed_layers
 from hpo.training.stacking import stack_numbers
 from hpo.training.state import Tensors, TrialState
 
@@ -62,7 +64,7 @@ class Solo:
         rate = 0.0
         with matmul_precision(recipe.precision):
             for seed, indices in zip(self._luck.step_seeds(epoch, len(batches)), batches, strict=True):
-                torch.manual_seed(seed)
+                seed_layers(seed, data.train_x.device)
                 step = first_step + len(losses)
                 rate = recipe.optimizer.lr * recipe.schedule(step / num_steps)
                 x, targets = draw_batch(recipe, data, epoch, indices)
@@ -77,7 +79,7 @@ class Solo:
             self._average(1 - 1 / max(1, num))
             if num > 0:
                 estimate_norms(self._module, self._averaged_forward, data.train_x, recipe.batch_size)
-        return [_summarize(torch.stack(losses).tolist(), [len(batch) for batch in batches], rate, first_step)]
+        return [summarize(torch.stack(losses).tolist(), [len(batch) for batch in batches], rate, first_step)]
 
     def evaluate(self) -> list[dict[str, float]]:
         """See `Program`."""
@@ -150,15 +152,6 @@ class Solo:
 
     def _laid_out(self, x: torch.Tensor) -> torch.Tensor:
         return x.contiguous(memory_format=torch.channels_last) if self._is_convolutional else x
-
-
-def _summarize(losses: list[float], sizes: list[int], rate: float, first_step: int) -> Epoch:
-    """An epoch by the losses of its steps, up to the first that is not finite."""
-    for number, loss in enumerate(losses):
-        if not math.isfinite(loss):
-            return Epoch(train_loss=math.nan, lr=rate, first_bad_step=first_step + number)
-    mean = sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / sum(sizes)
-    return Epoch(train_loss=mean, lr=rate)
 
 
 def _named_state(optimizer: torch.optim.Optimizer, module: nn.Module) -> Tensors:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import torch
+from torch import nn
 
 from hpo.paths import SweepPaths
 from hpo.records import Failure, Report, Segment
@@ -35,4 +36,13 @@ class TorchWorkload:
         torch.set_num_threads(num_threads)
         device = torch.device("cuda" if use_gpu else "cpu")
         data = as_tensors(self.train, self.validation, self.num_classes, device)
+        _warm_up(device)
         return partial(train, data=data, paths=self.paths, choice=LaneChoice(self.lanes, data))
+
+
+def _warm_up(device: torch.device) -> None:
+    """The first optimizer of a process imports for a second, which no trial's time should hold."""
+    module = nn.Linear(1, 1).to(device)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
+    module(torch.ones(1, 1, device=device)).sum().backward()
+    optimizer.step()

@@ -1,47 +1,56 @@
-import pytest
-import torch
+import math
+from collections.abc import Mapping
 
-from hpo.training.choice import measure_rising, most_lanes
+import pytest
+
+from hpo.training.choice import FEW, most_lanes
+
+
+class Measured:
+    """Seconds by lanes, and what was asked for."""
+
+    def __init__(self, seconds: Mapping[int, float], most_that_fit: int = 10_000) -> None:
+        self.seconds = seconds
+        self.most_that_fit = most_that_fit
+        self.asked: list[int] = []
+
+    def __call__(self, lanes: int) -> float:
+        self.asked.append(lanes)
+        return self.seconds.get(lanes, 1.0 / lanes) if lanes <= self.most_that_fit else math.inf
 
 
 @pytest.mark.parametrize(
-    ("seconds", "lanes"),
+    ("seconds", "num_trials", "lanes"),
     [
-        ({1: 1.0, 2: 0.6, 4: 0.3, 8: 0.2, 16: 0.1, 32: 0.1}, 16),
-        ({1: 1.0, 2: 0.9, 4: 0.95}, 1),
-        ({1: 1.0, 2: 0.8, 4: 0.78, 8: 0.9}, 1),
-        ({1: 1.0, 2: 1.5, 4: 0.7, 8: 0.4, 16: 0.5}, 8),
-        ({1: 1.0, 2: 0.7, 4: 0.69}, 4),
+        ({1: 1.0, 16: 0.2, 32: 0.1, 64: 0.1, 128: 0.1}, 200, 32),
+        ({1: 1.0, 16: 0.2, 32: 0.3, 64: 0.1, 128: 0.2, 256: 0.2}, 300, 64),
+        ({1: 1.0, 16: 0.9, 32: 0.9, 64: 0.9}, 200, 1),
+        ({1: 1.0, 4: 0.7}, 5, 5),
+        ({1: 1.0, 4: 0.8}, 5, 1),
+        ({1: 1.0, 2: 0.9}, 2, 1),
+        ({1: 1.0, 16: 0.3}, 31, 31),
     ],
 )
-def test_lanes_double_while_that_pays(seconds: dict[int, float], lanes: int) -> None:
-    assert most_lanes(measure_rising(seconds.__getitem__, limit=32), num_trials=64) == lanes
+def test_lanes_double_while_that_pays(seconds: Mapping[int, float], num_trials: int, lanes: int) -> None:
+    assert most_lanes(Measured(seconds), num_trials) == lanes
 
 
-def test_lanes_that_do_not_fit_into_memory_are_bisected() -> None:
-    def measure(lanes: int) -> float:
-        if lanes > 11:
-            raise torch.OutOfMemoryError
-        return 1.0 / lanes
+def test_few_trials_need_two_measurements() -> None:
+    measured = Measured({})
 
-    assert most_lanes(measure_rising(measure, limit=256), num_trials=64) == 11
+    most_lanes(measured, num_trials=7)
+
+    assert set(measured.asked) == {1, 4}
+
+
+@pytest.mark.parametrize("most_that_fit", [2, 3, 11, 21, 100])
+def test_lanes_that_do_not_fit_into_memory_are_bisected(most_that_fit: int) -> None:
+    assert most_lanes(Measured({}, most_that_fit), num_trials=200) == most_that_fit
 
 
 def test_where_two_lanes_do_not_fit_a_trial_trains_alone() -> None:
-    def measure(lanes: int) -> float:
-        if lanes > 1:
-            raise torch.OutOfMemoryError
-        return 1.0
-
-    assert measure_rising(measure, limit=256) == {1: 1.0}
+    assert most_lanes(Measured({}, most_that_fit=1), num_trials=200) == 1
 
 
 def test_the_limit_holds() -> None:
-    assert list(measure_rising(lambda lanes: 1.0 / lanes, limit=8)) == [1, 2, 4, 8]
-
-
-@pytest.mark.parametrize(("num_trials", "lanes"), [(2, 1), (3, 1), (4, 8), (7, 8), (8, 8), (20, 8)])
-def test_trials_that_are_too_few_to_gain_train_alone(num_trials: int, lanes: int) -> None:
-    seconds = {1: 1.0, 2: 0.9, 4: 0.6, 8: 0.4, 16: 0.5}
-
-    assert most_lanes(seconds, num_trials) == lanes
+    assert most_lanes(Measured({}), num_trials=100, limit=2 * FEW) == 2 * FEW
