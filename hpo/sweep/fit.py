@@ -1,42 +1,99 @@
 """Whether a sweep fits the data that were loaded for it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from hpo.errors import Problem, SweepError
+from hpo.spaces.space import Space
 from hpo.sweep.model import Sweep
 from hpo.sweep.rules import kind_variants
 from hpo.training.data import Splits
-from hpo.training.recipe import Recipe, with_params
+from hpo.training.examples import TrainingData, as_tensors
+from hpo.training.optimizers import Lbfgs, Muon
+from hpo.training.program import initial_module, refuse_misfits
+from hpo.training.recipe import Recipe, flatten, with_params
+from hpo.training.seeds import make_generator
+
+NETWORK = ("model.", "initializer.", "optimizer.kind", "lr_factor.")
+"""Paths on which it depends whether there is a network to be trained."""
+TRAINING = ("augmentation.", "optimizer.kind", "batch_size", "grad_clip", "regularizer.")
+"""Paths on which it depends whether it can be trained on the data."""
+
+PICKY = (Muon, Lbfgs)
+"""Optimizers that not every network will do for; the others are not made, for torch's first one takes a second."""
+
+Refuse = Callable[[Recipe], Problem | None]
 
 
 def check_data(sweep: Sweep, splits: Splits) -> None:
-    """Build the base model and one for every choice in the space, and hold batch sizes against the training split.
+    """Make the network and the optimizer of the base and of every choice in the space, and hold both against the data.
 
     Raises:
-        SweepError: if a model cannot take the inputs, or a batch is larger than the training split.
+        SweepError: if a recipe does not go with the data, or a batch is larger than the training split.
     """
-    problems = [*_model_problems(sweep, splits), *_batch_problems(sweep, len(splits.train))]
+    cpu = make_generator().device
+    data = as_tensors(splits.train, splits.validation, splits.num_classes, cpu)
+    problems = [
+        *_problems(sweep, NETWORK, lambda recipe: _refuse_network(recipe, data)),
+        *_problems(sweep, TRAINING, lambda recipe: _refuse_training(recipe, data)),
+        *_batch_problems(sweep, len(splits.train)),
+    ]
     if problems:
         raise SweepError(f"sweep {sweep.name}", problems)
 
 
-def _model_problems(sweep: Sweep, splits: Splits) -> Iterator[Problem]:
-    for key, recipe in _models(sweep):
-        try:
-            recipe.model.build(splits.input_shape, splits.num_classes)
-        except ValueError as error:
-            yield Problem(key=key, message=str(error))
+def _problems(sweep: Sweep, paths: tuple[str, ...], refuse: Refuse) -> Iterator[Problem]:
+    """What is refused at two opposite corners of the space, and where one searched path of these is changed."""
+    corners = [{path: domain.ends()[side] for path, domain in sweep.space.items()} for side in (0, -1)]
+    found = [
+        problem
+        for corner in corners
+        for problem in _problems_around(with_params(sweep.recipe, corner), sweep.space, paths, refuse)
+    ]
+    yield from {problem.key: problem for problem in reversed(found)}.values()
 
 
-def _models(sweep: Sweep) -> Iterator[tuple[str, Recipe]]:
-    """The base recipe, and those that differ from it in one searched setting of the model, under each searched kind."""
-    if "model.kind" not in sweep.space:
-        yield "model", sweep.recipe
-    for path, domain in sweep.space.items():
-        if path.startswith("model."):
-            for variant in kind_variants(sweep.recipe, sweep.space, path):
-                for value in domain.ends():
-                    yield f"space.{path}", with_params(variant, {path: value})
+def _problems_around(corner: Recipe, space: Space, paths: tuple[str, ...], refuse: Refuse) -> Iterator[Problem]:
+    """A path is to blame if some of its values are refused and others are not; where none is, the recipe itself is."""
+    is_blamed = False
+    for path, domain in space.items():
+        for variant in kind_variants(corner, space, path) if path.startswith(paths) else ():
+            found = [refuse(with_params(variant, {path: value})) for value in domain.ends()]
+            refused = [problem for problem in found if problem]
+            if refused and len(refused) < len(found):
+                is_blamed = True
+                yield Problem(key=f"space.{path}", message=refused[0].message)
+    base = refuse(corner)
+    if base and not is_blamed:
+        yield Problem(key=f"space.{base.key}" if base.key in space else base.key, message=base.message)
+
+
+def _refuse_network(recipe: Recipe, data: TrainingData) -> Problem | None:
+    key = "model"
+    try:
+        recipe.model.build(data.input_shape, data.num_classes)
+        key = "initializer"
+        module = initial_module(recipe, data, seed=0, trial_id=0)
+        key = "optimizer"
+        if isinstance(recipe.optimizer, PICKY):
+            recipe.optimizer.make(module, recipe.lr_factor)
+    except (ValueError, RuntimeError) as error:  # torch raises the latter where shapes do not fit
+        return _problem(recipe, key, str(error))
+    return None
+
+
+def _refuse_training(recipe: Recipe, data: TrainingData) -> Problem | None:
+    try:
+        refuse_misfits(recipe, data)
+    except ValueError as error:
+        return _problem(recipe, "augmentation", str(error))
+    return None
+
+
+def _problem(recipe: Recipe, key: str, text: str) -> Problem:
+    """At the path with which the message begins, where it begins with one."""
+    path, _, message = text.partition(": ")
+    is_path = path in recipe.as_tree() or path in flatten(recipe.as_tree())
+    return Problem(key=path, message=message) if is_path else Problem(key=key, message=text)
 
 
 def _batch_problems(sweep: Sweep, num_train: int) -> Iterator[Problem]:

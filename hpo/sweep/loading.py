@@ -12,7 +12,7 @@ from hpo.sweep.overrides import override
 from hpo.sweep.validation import validate
 from hpo.sweep.wording import NAME
 
-DATA_PATHS = ("path", "folder")
+DATA_PATHS = ("path", "folder", "test_folder")
 """Settings of `data` that are relative to the sweep file."""
 
 

@@ -13,7 +13,8 @@ from hpo.scheduling import Asha, Budget, Scheduler
 from hpo.search.samplers import Sampler, Tpe
 from hpo.spaces.domain import Value
 from hpo.spaces.space import Space
-from hpo.sweep.rules import asha_problems, inert_problems, point_problems, space_problems
+from hpo.sweep.inert import inert_problems
+from hpo.sweep.rules import asha_problems, point_problems, space_problems
 from hpo.sweep.wording import NAME
 from hpo.training.data import Data
 from hpo.training.recipe import Recipe
@@ -137,12 +138,18 @@ class Sweep(Recipe):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        explicit = {f"optimizer.{name}" for name in self.optimizer.model_fields_set}
+        sections = {name: getattr(self, name) for name in ("data", *Recipe.model_fields)}
+        explicit = {
+            f"{section}.{name}"
+            for section, config in sections.items()
+            if isinstance(config, Config)
+            for name in config.model_fields_set
+        }
         problems = [
             *space_problems(self.recipe, self.space),
             *point_problems(self.space, self.points),
             *asha_problems(self.scheduler, self.epochs),
-            *inert_problems(self.recipe, self.space, explicit),
+            *inert_problems(self.recipe, self.data, self.space, explicit),
         ]
         if problems:
             raise SweepError(f"sweep {self.name}", problems)

@@ -1,6 +1,6 @@
 """Rules that hold between the fields of a sweep: pure functions that return every problem they find."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import ValidationError
 
@@ -11,6 +11,14 @@ from hpo.spaces.domain import Domain, shown
 from hpo.spaces.space import Space
 from hpo.sweep.wording import requirement
 from hpo.training.recipe import Recipe, flatten, kinds_of, with_params
+
+RIVALS = (
+    ("augmentation.strength", "augmentation.flip"),
+    ("augmentation.strength", "augmentation.translate"),
+    ("augmentation.strength", "augmentation.cutout"),
+    ("ema_half_life", "swa_start"),
+)
+"""Of which a recipe may have only one, the other being 0 or none."""
 
 
 def space_problems(recipe: Recipe, space: Space) -> list[Problem]:
@@ -38,27 +46,6 @@ def asha_problems(scheduler: Scheduler, epochs: int) -> list[Problem]:
     return [Problem(key="scheduler.min_epochs", message=message)]
 
 
-def inert_problems(recipe: Recipe, space: Space, explicit: Iterable[str]) -> list[Problem]:
-    """No setting that was written down may be without effect.
-
-    Args:
-        recipe: the sweep's.
-        space: the sweep's.
-        explicit: paths that the sweep file itself sets.
-    """
-    inert = inert_paths(recipe, space)
-    message = "has no effect, because optimizer.momentum is 0 and is not searched. Delete it, or set momentum above 0."
-    keys = [path for path in inert if path in explicit] + [f"space.{path}" for path in inert if path in space]
-    return [Problem(key=key, message=message) for key in keys]
-
-
-def inert_paths(recipe: Recipe, space: Space) -> list[str]:
-    """Paths that are switched on and yet make no difference to any trial."""
-    values = flatten(recipe.as_tree())
-    without_momentum = values.get("optimizer.momentum") == 0 and "optimizer.momentum" not in space
-    return ["optimizer.nesterov"] if without_momentum and values.get("optimizer.nesterov") else []
-
-
 def kind_variants(recipe: Recipe, space: Space, path: str) -> list[Recipe]:
     """The recipe under every kind that `path` will meet: as it is, where the kind of its section is not searched."""
     kind_path = f"{path.partition('.')[0]}.kind"
@@ -77,6 +64,8 @@ def _path_problem(recipe: Recipe, space: Space, path: str, domain: Domain) -> st
     missing = [variant for variant in variants if path not in flatten(variant.as_tree())]
     if missing and (message := _unknown_under(path, missing, variants)):
         return message
+    if message := _rivalry(recipe, space, path):
+        return message
     values = ((variant, value) for variant in variants for value in domain.ends())
     return next((message for variant, value in values if (message := _misfit(variant, path, value))), None)
 
@@ -84,9 +73,10 @@ def _path_problem(recipe: Recipe, space: Space, path: str, domain: Domain) -> st
 def _unknown_under(path: str, missing: Sequence[Recipe], variants: Sequence[Recipe]) -> str | None:
     """Why kinds that the path will meet do not have it; none if no kind ever has it."""
     section, _, name = path.partition(".")
-    if section not in Recipe.model_fields or name == "kind":
+    members = kinds_of(section) if section in Recipe.model_fields else {}
+    if not members or name == "kind":
         return None
-    owners = [kind for kind, config in kinds_of(section).items() if name in config.model_fields]
+    owners = [kind for kind, config in members.items() if name in config.model_fields]
     without = [getattr(variant, section).kind for variant in missing]
     kinds = _listed(without)
     if owners and len(missing) == len(variants):
@@ -96,6 +86,23 @@ def _unknown_under(path: str, missing: Sequence[Recipe], variants: Sequence[Reci
             f"must exist under every searched {section}.kind, but {_have(without)} no such setting: it would need "
             f"a condition, and conditions are not supported yet. Drop the path, or drop {kinds} from {section}.kind."
         )
+    return None
+
+
+def _rivalry(recipe: Recipe, space: Space, path: str) -> str | None:
+    """Why `path` may not be searched beside another, if it may not; of two that are searched, the second is refused."""
+    values = flatten(recipe.as_tree())
+    for pair in RIVALS:
+        if path not in pair:
+            continue
+        rival = pair[0] if path == pair[1] else pair[1]
+        if rival in space and path == pair[1]:
+            return f"must not be searched beside {rival}, for a trial may have only one of them. Drop one of the two."
+        if rival not in space and values[rival] not in (0, "none"):
+            return (
+                f"must not be searched while {rival} is {shown(values[rival])}, for a trial may have only one of them. "
+                "Drop one of the two."
+            )
     return None
 
 
@@ -118,6 +125,8 @@ def _misfit(recipe: Recipe, path: str, value: ParamValue) -> str | None:
         if first["type"] == "missing":
             needed = first["loc"][-1]
             return f"every kind must do without more settings, but {shown(value)} needs {needed}. Drop it here."
+        if first["type"] == "value_error":
+            return f"every value must fit the rest of the recipe, but with {shown(value)}: {first['ctx']['error']}"
         remedy = "Use randint or choice." if first["type"] == "int_type" else "Change the domain."
         return f"every value must {requirement(first)}, but the domain holds {shown(value)}. {remedy}"
     except SpaceError as error:

@@ -60,6 +60,8 @@ def requirement(error: ErrorDetails) -> str:
     if kind in _BOUNDS:
         relation, bound = _BOUNDS[kind]
         return f"be {relation} {context[bound]:g}"
+    if kind == "multiple_of":
+        return f"be a multiple of {context['multiple_of']:g}"
     if kind in ("literal_error", "enum"):
         return f"be {_unquoted(context['expected'])}"
     if kind == "string_pattern_mismatch":

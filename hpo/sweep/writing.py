@@ -6,8 +6,8 @@ from ruamel.yaml import YAML
 
 from hpo.config import JsonTree
 from hpo.spaces.domain import SHORT_FORM
+from hpo.sweep.inert import inert_paths
 from hpo.sweep.model import Sweep
-from hpo.sweep.rules import inert_paths
 from hpo.training.models.custom import PATH
 
 FIRST = ("name", "data")
@@ -22,9 +22,9 @@ def dump_resolved(sweep: Sweep) -> str:
     A default that has no effect is left out, because the same setting written down would be refused.
     """
     tree = sweep.as_tree()
-    for path in inert_paths(sweep.recipe, sweep.space):
+    for path in inert_paths(sweep.recipe, sweep.data, sweep.space):
         section, _, name = path.partition(".")
-        del tree[section][name]
+        tree[section].pop(name, None)  # a searched kind may have what the base has not
     if sweep.tracking is None:
         tree["tracking"] = "none"
     yaml = YAML(typ="safe", pure=True)

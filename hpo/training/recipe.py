@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from hpo.config import OUTSIDE, PER_LANE_UNLESS_0, Config, JsonTree, per_lane_paths
 from hpo.errors import SpaceError
@@ -120,7 +120,18 @@ def _set_kind(tree: JsonTree, path: str, kind: ParamValue) -> None:
         guess = did_you_mean(str(kind), kinds)
         raise SpaceError(f"{path}: must be one of {', '.join(kinds)}, but got {kind}.{guess}")
     shared = {name: tree[section][name] for name in kinds[kind].model_fields if name in tree[section]}
-    tree[section] = kinds[kind].model_validate_json(json.dumps(shared | {"kind": kind})).as_tree()
+    tree[section] = _fitting(kinds[kind], shared | {"kind": kind}).as_tree()
+
+
+def _fitting(config: type[Config], tree: JsonTree) -> Config:
+    """The config, without values that meant something else to another kind: those take their defaults."""
+    try:
+        return config.model_validate_json(json.dumps(tree))
+    except ValidationError as error:
+        misfits = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
+        if not misfits:
+            raise
+        return config.model_validate_json(json.dumps({name: tree[name] for name in tree if name not in misfits}))
 
 
 def _set(tree: JsonTree, path: str, value: ParamValue) -> None:

@@ -107,3 +107,92 @@ def test_a_batch_larger_than_the_training_split_is_refused(
     assert str(caught.value) == (
         f"sweep fit: {key}: must be at most the {len(digits.train)} training examples, but got {size}. Lower it."
     )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "mlp}",
+            "mlp}\naugmentation: {cutout: 9}",
+            (
+                "augmentation: augmentation.cutout must be at most 8, for images have 8 pixels "
+                "along their shorter side, "
+                "but is 9. Lower it."
+            ),
+        ),
+        (
+            "space:\n",
+            "space:\n  augmentation.translate: choice(0, 2, 9)\n",
+            (
+                "space.augmentation.translate: augmentation.translate must be at most 7, for "
+                "images have 8 pixels along "
+                "their shorter side, but is 9. Lower it."
+            ),
+        ),
+        (
+            "mlp}",
+            "mlp}\ninitializer: {kind: dirac}",
+            ("initializer.kind: dirac needs convolutions, but the model has none. Use kaiming_normal, or a cnn."),
+        ),
+        (
+            "space:\n",
+            "space:\n  initializer.kind: choice(orthogonal, dirac)\n",
+            ("space.initializer.kind: dirac needs convolutions, but the model has none. Use kaiming_normal, or a cnn."),
+        ),
+        (
+            "mlp}\n",
+            "resnet}\noptimizer: {kind: muon}\n",
+            "optimizer.kind: muon needs a hidden dense layer, but the network has none. Use adamw.",
+        ),
+        (
+            "mlp}",
+            "mlp}\noptimizer: {kind: lbfgs}",
+            (
+                "batch_size: must be all 1258 training examples for optimizer.kind lbfgs, whose "
+                "loss must stay the same "
+                "along a line, but got 64. Change it, or use another optimizer."
+            ),
+        ),
+        (
+            "mlp}\n",
+            "mlp}\nbatch_size: 1258\noptimizer: {kind: lbfgs}\nregularizer: {l1: 0.1}\n",
+            (
+                "regularizer.l1: must be 0 for optimizer.kind lbfgs, which needs the gradient of "
+                "its loss as it is, but "
+                "got 0.1. Set it to 0, or use another optimizer."
+            ),
+        ),
+        (
+            "space:\n",
+            "space:\n  optimizer.kind: choice(sgd, lbfgs)\n",
+            (
+                "space.optimizer.kind: must be all 1258 training examples for optimizer.kind "
+                "lbfgs, whose loss must stay "
+                "the same along a line, but got 64. Change it, or use another optimizer."
+            ),
+        ),
+        (
+            "space:\n",
+            "optimizer: {kind: lbfgs}\nspace:\n  batch_size: choice(32, 1258)\n",
+            (
+                "space.batch_size: must be all 1258 training examples for optimizer.kind lbfgs, "
+                "whose loss must stay the "
+                "same along a line, but got 32. Change it, or use another optimizer."
+            ),
+        ),
+    ],
+)
+def test_what_cannot_be_trained_on_the_data_is_refused_at_its_path(
+    tmp_path: Path, digits: Splits, old: str, new: str, message: str
+) -> None:
+    with pytest.raises(SweepError) as caught:
+        check(tmp_path, SWEEP.replace(old, new), digits)
+
+    assert str(caught.value) == f"sweep fit: {message}"
+
+
+def test_a_starting_value_that_is_never_tried_is_no_mistake(tmp_path: Path, digits: Splits) -> None:
+    text = SWEEP.replace("mlp", "cnn, channels: [8, 8, 8, 8]") + "  model.channels: choice([8], [8, 8])\n"
+
+    check(tmp_path, text, digits)

@@ -7,7 +7,7 @@ from hpo.records import Goal
 from hpo.scheduling import Asha
 from hpo.spaces import Choice, LogUniform, Uniform
 from hpo.sweep import Sweep, Tracking, load_sweep
-from hpo.training.data import Digits, Npz
+from hpo.training.data import Digits, Images, Npz
 from hpo.training.models import Custom, Mlp
 from hpo.training.optimizers import AdamW, RmsProp, Sgd
 from hpo.training.recipe import Recipe
@@ -122,6 +122,14 @@ def test_data_paths_are_relative_to_the_sweep_file(tmp_path: Path) -> None:
     sweep = load_sweep(write(tmp_path, SWEEP.replace("kind: digits", "kind: npz, path: data/mine.npz")))
 
     assert sweep.data == Npz(path=tmp_path / "data" / "mine.npz")
+
+
+def test_the_folder_of_a_test_split_is_relative_to_the_sweep_file(tmp_path: Path) -> None:
+    sweep = load_sweep(
+        write(tmp_path, SWEEP.replace("kind: digits", "kind: images, folder: data/train, test_folder: data/test"))
+    )
+
+    assert sweep.data == Images(folder=tmp_path / "data" / "train", test_folder=tmp_path / "data" / "test")
 
 
 @pytest.mark.parametrize("space", ["space: spaces/core.yaml", "space: {file: spaces/core.yaml}"])

@@ -4,7 +4,11 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
+from hpo.scheduling import Asha
 from hpo.sweep import dump_resolved, load_sweep, sweep_schema
+from hpo.training.data import Digits
+from hpo.training.optimizers import Sgd
+from hpo.training.recipe import kinds_of
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = sorted(ROOT.glob("experiments/*.yaml"))
@@ -43,11 +47,29 @@ def test_a_resolved_experiment_loads_again_to_an_equal_sweep(path: Path, tmp_pat
         "points: [{optimizer.lr: 0.30000000000000004}]",
         "resources: {lanes: 8}",
         "optimizer: {kind: rmsprop}",
+        "augmentation: {flip: random, mix: mixup, gridmask: 0.5}",
+        "augmentation: {strength: 2, padding: zero}",
+        "  model.norm: choice(none, batch, layer)",
+        "  optimizer.kind: choice(rmsprop, sgd)\noptimizer: {kind: rmsprop}",
+        "  augmentation.mix: choice(none, mixup)",
+        "swa_start: 0.75",
     ],
 )
 def test_a_resolved_sweep_loads_again_whatever_is_set(line: str, tmp_path: Path) -> None:
     path = tmp_path / "sweep.yaml"
     path.write_text(SWEEP + line + "\n")
+    sweep = load_sweep(path)
+
+    path.write_text(dump_resolved(sweep))
+
+    assert load_sweep(path) == sweep
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "search_spaces").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_resolved_sweep_loads_again_over_every_space_file(file: Path, tmp_path: Path) -> None:
+    model = file.stem if file.stem in kinds_of("model") else "cnn"
+    path = tmp_path / "sweep.yaml"
+    path.write_text(SWEEP.partition("space:")[0].replace("mlp", model) + f"space: {file}\n")
     sweep = load_sweep(path)
 
     path.write_text(dump_resolved(sweep))
@@ -73,9 +95,11 @@ def test_a_resolved_sweep_says_every_default(tmp_path: Path) -> None:
 
     resolved = dump_resolved(load_sweep(path))
 
-    assert resolved.startswith("name: sweep\ndata: {kind: digits, validation: 0.2, test: 0.2}\n")
-    assert "optimizer: {kind: sgd, lr: 0.1, momentum: 0.9, nesterov: true, weight_decay: 0.0005}\n" in resolved
-    assert "scheduler: {kind: asha, min_epochs: 1, eta: 3}\n" in resolved
+    tree = YAML(typ="safe", pure=True).load(resolved)
+    assert resolved.startswith("name: sweep\ndata: {kind: digits, ")
+    assert tree["data"] == Digits().as_tree()
+    assert tree["optimizer"] == Sgd().as_tree()
+    assert tree["scheduler"] == Asha().as_tree()
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)

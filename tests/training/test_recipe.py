@@ -163,3 +163,11 @@ def test_flatten_joins_keys_by_dots_and_keeps_lists_whole() -> None:
     flat = flatten({"model": {"hidden": [8, 8]}, "epochs": 3})
 
     assert flat == {"model.hidden": [8, 8], "epochs": 3}
+
+
+def test_a_value_that_meant_something_else_to_the_old_kind_takes_its_default() -> None:
+    base = Recipe(model=Mlp(hidden=(64, 64), dropout=0.1))
+
+    model = with_params(base, {"model.kind": "cnn"}).model
+
+    assert model == Cnn(dropout=0.1)
