@@ -170,4 +170,4 @@ def test_a_value_that_meant_something_else_to_the_old_kind_takes_its_default() -
 
     model = with_params(base, {"model.kind": "cnn"}).model
 
-    assert model == Cnn(dropout=0.1)
+    assert model == Cnn(dropout=0.1, norm="none")
