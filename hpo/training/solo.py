@@ -48,8 +48,9 @@ class Solo:
             self._module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimizer = recipe.optimizer.make(self._module, recipe.lr_factor)
         _restore(self._optimizer, self._module, state.optimizer)
-        averaged = (state.averaged or state.module) if keeps_average(recipe) else {}
-        self._averaged = {name: value.clone() for name, value in averaged.items()}
+        averaged = state.averaged or state.module
+        names = list(self._module.state_dict()) if keeps_average(recipe) else []  # a checkpoint has an order of its own
+        self._averaged = {name: averaged[name].clone() for name in names}
         self._regularizer_numbers = stack_numbers([recipe.regularizer], data.train_x)
         self._class_weights = weights_of_classes(recipe.loss, data.train_y, data.train_x, data.num_classes)
         self._epoch = state.epoch

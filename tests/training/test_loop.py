@@ -10,9 +10,9 @@ import torch
 from hpo.paths import SweepPaths
 from hpo.records import Failure, Report, Segment, TrialSpec
 from hpo.training.checkpoint import read_checkpoint
-from hpo.training.data import Digits, Splits
-from hpo.training.models import Mlp
-from hpo.training.optimizers import Sgd
+from hpo.training.data import Digits, Examples, Splits
+from hpo.training.models import Mlp, Model, Resnet
+from hpo.training.optimizers import AdamW, NAdam, Sgd
 from hpo.training.recipe import Recipe
 from hpo.training.workload import TorchWorkload, Trainer
 
@@ -132,3 +132,37 @@ def test_torchs_own_generator_is_left_as_it_was(train: Trainer) -> None:
     list(train(segment(GOOD, to_epoch=1)))
 
     assert torch.random.get_rng_state().equal(before)
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+@pytest.mark.parametrize(
+    "fields",
+    [{"ema_half_life": 0.5}, {"swa_start": 0.3}, {"optimizer": AdamW(amsgrad=True)}, {"optimizer": NAdam()}],
+    ids=lambda fields: next(iter(fields)),
+)
+@pytest.mark.parametrize(
+    "model",
+    [Mlp(hidden=(16, 16), norm="batch", dropout=0.2), Resnet(depth=8, width=4)],
+    ids=lambda model: model.kind,
+)
+def test_a_trial_that_crosses_checkpoints_goes_on_exactly_where_it_was(
+    splits: Splits, tmp_path: Path, model: Model, fields: dict[str, object], lanes: int
+) -> None:
+    workload = TorchWorkload(
+        train=Examples(splits.train.x[:128], splits.train.y[:128]),
+        validation=splits.validation,
+        num_classes=10,
+        paths=SweepPaths(tmp_path),
+        lanes=lanes,
+    )
+    train = workload.open(num_threads=1, use_gpu=False)
+    recipe = Recipe(model=model, epochs=4, batch_size=32).model_copy(update=fields)
+    undisturbed = reports_of(train, segment(recipe, recipe, to_epoch=4))
+
+    first = reports_of(train, segment(recipe, recipe, to_epoch=2))
+    checkpoints = {trial_id: str(reports[-1].checkpoint) for trial_id, reports in first.items()}
+    second = reports_of(train, segment(recipe, recipe, from_epoch=2, to_epoch=4, checkpoints=checkpoints))
+
+    for trial_id, reports in undisturbed.items():
+        ours = [repeatable(report) for report in first[trial_id] + second[trial_id]]
+        assert ours == [repeatable(report) for report in reports]
