@@ -38,10 +38,10 @@ TAME_LR = 1e-9
 """With which no trial diverges while it is timed."""
 NUM_STEPS = 4
 """Timed at once."""
-NUM_ROUNDS = 3
-"""At least, of which the best counts: what disturbs a measurement only ever slows it."""
-LEAST_MEASURED_S = 0.01
-"""Quick steps are timed for longer than so many rounds."""
+LEAST_ROUNDS, NUM_ROUNDS = 2, 3
+"""Of which the best counts: what disturbs a measurement only ever slows it."""
+LEAST_MEASURED_S, MOST_MEASURED_S = 0.01, 0.1
+"""Quick steps are timed for more rounds, and slow ones for fewer."""
 
 LaneSetting = int | Literal["auto"]
 """Lanes by hand, or as measured."""
@@ -66,6 +66,8 @@ def most_lanes(seconds: Seconds, num_trials: int, limit: int = MOST) -> int:
         lanes //= 2
     if lanes < min(filled, FEW):
         lanes = _most_that_fit(seconds, lanes, lanes * 2)
+    if lanes == 1 or seconds(lanes) > seconds(1):
+        return 1  # more would have to be paid for, and have never turned a loss into a gain
     best, num_misses = lanes, 0
     while lanes >= FEW and lanes < filled and num_misses < MOST_MISSES:
         lanes *= 2
@@ -75,7 +77,7 @@ def most_lanes(seconds: Seconds, num_trials: int, limit: int = MOST) -> int:
             break
         num_misses = num_misses + 1 if seconds(lanes) * LEAST_RISE > seconds(best) else 0
         best = lanes if seconds(lanes) < seconds(best) else best
-    if best == 1 or seconds(best) * LEAST_GAIN > seconds(1):
+    if seconds(best) * LEAST_GAIN > seconds(1):
         return 1
     return min(num_trials, limit) if best == filled else best
 
@@ -147,11 +149,11 @@ class LaneChoice:
     def _seconds_of_step(self, recipe: Recipe, state: TrialState, lanes: int) -> float:
         try:
             program, clock = self._tame(recipe, state, lanes, NUM_STEPS), _clock(self.data)
-            seconds = [_seconds_of_epoch(program, clock) for _ in range(NUM_ROUNDS)]
+            seconds = [_seconds_of_epoch(program, clock) for _ in range(LEAST_ROUNDS)]
+            while sum(seconds) < (MOST_MEASURED_S if len(seconds) < NUM_ROUNDS else LEAST_MEASURED_S):
+                seconds.append(_seconds_of_epoch(program, clock))
         except torch.OutOfMemoryError:
             return math.inf
-        while sum(seconds) < LEAST_MEASURED_S:
-            seconds.append(_seconds_of_epoch(program, clock))
         return min(seconds) / (NUM_STEPS * lanes)
 
     def _tame(self, recipe: Recipe, state: TrialState, lanes: int, num_steps: int) -> Program:

@@ -52,5 +52,12 @@ def test_where_two_lanes_do_not_fit_a_trial_trains_alone() -> None:
     assert most_lanes(Measured({}, most_that_fit=1), num_trials=200) == 1
 
 
+def test_a_loss_is_not_measured_further() -> None:
+    measured = Measured({1: 1.0, FEW: 1.2})
+
+    assert most_lanes(measured, num_trials=200) == 1
+    assert set(measured.asked) == {1, FEW}
+
+
 def test_the_limit_holds() -> None:
     assert most_lanes(Measured({}), num_trials=100, limit=2 * FEW) == 2 * FEW
