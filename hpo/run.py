@@ -12,6 +12,7 @@ from pathlib import Path
 from hpo.driver import Driver
 from hpo.execution.executor import Executor
 from hpo.execution.local import LocalExecutor
+from hpo.export.inference import Inference
 from hpo.export.trial import export_trial
 from hpo.paths import SweepPaths, written_beside
 from hpo.progress import Watch
@@ -105,11 +106,18 @@ def run_sweep(sweep: Sweep, *, watch: Watch = lambda _: None, start_executor: St
 
 
 def export(
-    folder: Path, sweep: Sweep, paths: SweepPaths, splits: Splits, trial: TrialRecord, run_id: str | None = None
+    folder: Path,
+    sweep: Sweep,
+    paths: SweepPaths,
+    splits: Splits,
+    trial: TrialRecord,
+    run_id: str | None = None,
+    inference: Inference | None = None,
 ) -> Path:
-    """Write the model of one trial of a sweep as a bundle; see `export_trial`."""
+    """Write the model of one trial of a sweep as a bundle, to predict as `inference` or else the sweep says."""
     origin = {"sweep": paths.sweep_id, "mlflow_run": run_id, "metric": sweep.metric.name}
-    return export_trial(folder, trial, with_params(sweep.recipe, trial.params), splits, origin)
+    recipe = with_params(sweep.recipe, trial.params)
+    return export_trial(folder, trial, recipe, splits, origin, inference or sweep.export.inference)
 
 
 def make_folder(sweep: Sweep) -> SweepPaths:

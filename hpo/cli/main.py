@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -26,6 +26,7 @@ SweepId = Annotated[str, typer.Argument(metavar="ID", help="A sweep's id, or how
 Set = Annotated[list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Set a key of the file.")]
 Runs = Annotated[Path, typer.Option("--runs", help="The folder that holds the sweeps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Tta = Literal["none", "flip", "flip_translate"]
 
 NO_RESULT = 3
 """Exit code of a sweep that ended without a result."""
@@ -125,6 +126,12 @@ def best(sweep_id: SweepId, as_json: Json = False, runs: Runs = RUNS) -> None:
 def export_(
     which: Annotated[str, typer.Argument(metavar="ID[/TRIAL]", help="A sweep, for its best trial, or one trial.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The bundle: new, empty, or a bundle to replace.")],
+    tta: Annotated[
+        Tta | None, typer.Option("--tta", help="Average over views of an image; else as in the file.")
+    ] = None,
+    fold_norms: Annotated[
+        bool | None, typer.Option(help="Fold batch norms into the layers before them; else as in the file.")
+    ] = None,
     runs: Runs = RUNS,
 ) -> None:
     """Write a trial's model as a bundle: model.pt2 and card.json."""
@@ -132,7 +139,7 @@ def export_(
 
     with _errors_told():
         _make_importable(Path())
-        trial_id = export_sweep(runs, which, folder)
+        trial_id = export_sweep(runs, which, folder, tta=tta, fold_norms=fold_norms)
     print(f"{folder}: the model of trial {trial_id}")
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from hpo.errors import HpoError
+from hpo.export.inference import Tta
 from hpo.paths import SweepPaths, find_sweep
 from hpo.records import TrialRecord
 from hpo.results.table import best
@@ -26,12 +27,18 @@ def open_trial(runs: Path, which: str) -> tuple[TrialRecord, list[TrialRecord], 
     return trial, records, sweep, paths
 
 
-def export_sweep(runs: Path, which: str, folder: Path) -> int:
-    """Write the bundle of `ID/TRIAL`, or of the best trial of `ID`; returns the trial's id."""
+def export_sweep(runs: Path, which: str, folder: Path, *, tta: Tta | None, fold_norms: bool | None) -> int:
+    """Write the bundle of `ID/TRIAL`, or of the best trial of `ID`, as asked or else as the sweep's file says.
+
+    Returns:
+        The trial's id.
+    """
     from hpo.run import export
 
     trial, _, sweep, paths = open_trial(runs, which)
-    export(folder, sweep, paths, sweep.data.load(sweep.seed), trial)
+    asked = {"tta": tta, "fold_norms": fold_norms}
+    inference = sweep.export.inference.model_copy(update={name: to for name, to in asked.items() if to is not None})
+    export(folder, sweep, paths, sweep.data.load(sweep.seed), trial, inference=inference)
     return trial.trial_id
 
 

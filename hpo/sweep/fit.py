@@ -28,7 +28,8 @@ def check_data(sweep: Sweep, splits: Splits) -> None:
     """Make the network and the optimizer of the base and of every choice in the space, and hold both against the data.
 
     Raises:
-        SweepError: if a recipe does not go with the data, or a batch is larger than the training split.
+        SweepError: if a recipe does not go with the data, a batch is larger than the training split, or what is
+            done at export does not suit the data.
     """
     cpu = make_generator().device
     data = as_tensors(splits.train, splits.validation, splits.num_classes, cpu)
@@ -36,6 +37,7 @@ def check_data(sweep: Sweep, splits: Splits) -> None:
         *_problems(sweep, NETWORK, lambda recipe: _refuse_network(recipe, data)),
         *_problems(sweep, TRAINING, lambda recipe: _refuse_training(recipe, data)),
         *_batch_problems(sweep, len(splits.train)),
+        *_export_problems(sweep, splits),
     ]
     if problems:
         raise SweepError(f"sweep {sweep.name}", problems)
@@ -103,3 +105,10 @@ def _batch_problems(sweep: Sweep, num_train: int) -> Iterator[Problem]:
         if isinstance(size, int) and size > num_train:
             message = f"must be at most the {num_train} training examples, but got {size}. Lower it."
             yield Problem(key=key, message=message)
+
+
+def _export_problems(sweep: Sweep, splits: Splits) -> Iterator[Problem]:
+    try:
+        sweep.export.check(splits.input_shape)
+    except ValueError as error:
+        yield Problem(key="export.tta", message=str(error))

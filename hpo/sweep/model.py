@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from hpo.config import Config
 from hpo.errors import SweepError
+from hpo.export.inference import Inference
 from hpo.records import Goal
 from hpo.scheduling import Asha, Budget, Scheduler
 from hpo.search.samplers import Sampler, Tpe
@@ -60,11 +61,16 @@ class Retries(Config):
     """How often a segment whose code raised is tried again."""
 
 
-class Export(Config):
+class Export(Inference):
     """What becomes of the best trial's model."""
 
     formats: tuple[Literal["pt2"], ...] = ("pt2",)
-    """Files of the bundle; none: nothing is exported."""
+    """Files of the bundle; none: nothing is exported but by `hpo export`."""
+
+    @property
+    def inference(self) -> Inference:
+        """How exported models predict."""
+        return Inference(**{name: getattr(self, name) for name in Inference.model_fields})
 
 
 class Tracking(Config):
@@ -132,13 +138,18 @@ class Sweep(Recipe):
         return Recipe(**{name: getattr(self, name) for name in Recipe.model_fields})
 
     @property
+    def beside(self) -> dict[str, Config]:
+        """Sections beside the recipe with which its settings have an effect, or that need some of these for theirs."""
+        return {"data": self.data, "export": self.export}
+
+    @property
     def experiment(self) -> str:
         """MLflow's name for where the sweep is shown."""
         return (self.tracking and self.tracking.experiment) or self.name
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        sections = {name: getattr(self, name) for name in ("data", *Recipe.model_fields)}
+        sections = {name: getattr(self, name) for name in (*self.beside, *Recipe.model_fields)}
         explicit = {
             f"{section}.{name}"
             for section, config in sections.items()
@@ -149,7 +160,7 @@ class Sweep(Recipe):
             *space_problems(self.recipe, self.space),
             *point_problems(self.space, self.points),
             *asha_problems(self.scheduler, self.epochs),
-            *inert_problems(self.recipe, self.data, self.space, explicit),
+            *inert_problems(self.recipe, self.beside, self.space, explicit),
         ]
         if problems:
             raise SweepError(f"sweep {self.name}", problems)
