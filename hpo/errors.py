@@ -8,7 +8,8 @@ HpoError                 catch this to catch them all
 ├── SweepNotFoundError   no sweep, or several, answer to an id
 ├── ResourceError        what was asked for is not to be had on these machines
 ├── TrialsFailedError    trial after trial failed with the same error
-└── BundleError          a bundle that cannot be written or read
+├── BundleError          a bundle that cannot be written or read
+└── PruneError           a network that cannot be pruned as asked
 """
 
 from dataclasses import dataclass
@@ -66,6 +67,10 @@ class TrialsFailedError(HpoError):
 
 class BundleError(HpoError):
     """A bundle that cannot be written or read."""
+
+
+class PruneError(HpoError):
+    """A network that cannot be pruned as asked."""
 
 
 def _describe(source: Path | str, problem: Problem) -> str:

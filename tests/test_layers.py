@@ -20,17 +20,18 @@ spaces scheduling training.models training.optimizers training.augmentations tra
     training.schedules training.regularizers training.losses training.precision
 training.recipe training.examples training.luck
 training.state
-training.program training.fused training.stacking training.evaluate training.checkpoint training.diagnostics
+training.program training.fused training.stacking training.evaluate training.checkpoint training.diagnostics \
+    training.pruning
 training.solo training.lanes
 training.selfcheck training.probe
 training.choice
-training.loop
+training.loop training.finetuning
 training.workload training.__init__
 search ensembles results tracking
 execution export cluster
 sweep
 plan driver
-run
+run prune
 cli __init__ __main__
 """
 

@@ -22,6 +22,7 @@ from hpo.training.program import (
     share_kept,
     summarize,
 )
+from hpo.training.pruning import hold_masks
 from hpo.training.recipe import Recipe
 from hpo.training.seeds import seed_layers
 from hpo.training.stacking import stack_numbers
@@ -31,8 +32,10 @@ from hpo.training.state import Tensors, TrialState
 class Solo:
     """A network and its `torch.optim` optimizer, trained eagerly; a `Program` of one trial."""
 
-    def __init__(self, recipe: Recipe, data: TrainingData, luck: Luck, state: TrialState) -> None:
-        """Begin at `state`, which is left as it is.
+    def __init__(
+        self, recipe: Recipe, data: TrainingData, luck: Luck, state: TrialState, masks: Tensors | None = None
+    ) -> None:
+        """Begin at `state`, which is left as it is; where there are `masks`, hold weights at 0 by them.
 
         Raises:
             ValueError: if the recipe does not fit the data.
@@ -48,6 +51,8 @@ class Solo:
             self._module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimizer = recipe.optimizer.make(self._module, recipe.lr_factor)
         _restore(self._optimizer, self._module, state.optimizer)
+        if masks is not None:
+            hold_masks(self._module, self._optimizer, masks)
         averaged = state.averaged or state.module
         names = list(self._module.state_dict()) if keeps_average(recipe) else []  # a checkpoint has an order of its own
         self._averaged = {name: averaged[name].clone() for name in names}
