@@ -27,6 +27,7 @@ Set = Annotated[list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE
 Runs = Annotated[Path, typer.Option("--runs", help="The folder that holds the sweeps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Tta = Literal["none", "flip", "flip_translate"]
+PruneMode = Literal["global_l1", "structured"]
 
 NO_RESULT = 3
 """Exit code of a sweep that ended without a result."""
@@ -144,6 +145,32 @@ def export_(
 
 
 @app.command()
+def prune(
+    which: Annotated[str, typer.Argument(metavar="ID[/TRIAL]", help="A sweep, for its best trial, or one trial.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="For the curve and a bundle per amount: new or empty.")],
+    mode: Annotated[
+        PruneMode, typer.Option(help="Zero the smallest of all weights, or remove the weakest units of every layer.")
+    ] = "global_l1",
+    amounts: Annotated[
+        str, typer.Option(help="Shares to prune, each from the weights as trained; 0: the trial itself.")
+    ] = "0,0.5,0.8,0.9,0.95",
+    finetune_epochs: Annotated[int, typer.Option(min=0, help="Epochs at a tenth of the trial's learning rate.")] = 5,
+    as_json: Json = False,
+    runs: Runs = RUNS,
+) -> None:
+    """Prune a trial by several amounts: what each costs, and a bundle of each."""
+    from hpo.cli import show
+    from hpo.cli.sweeps import prune_sweep
+
+    shares = _numbers(amounts)
+    with _errors_told():
+        _make_importable(Path())
+        show.curve(
+            prune_sweep(runs, which, folder, mode=mode, amounts=shares, num_epochs=finetune_epochs), as_json=as_json
+        )
+
+
+@app.command()
 def predict(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A folder that `hpo export` wrote.")],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A .npz with x [n, ...], and y [n] if it is known.")],
@@ -179,6 +206,14 @@ def _show_trial(which: str, runs: Path, *, as_json: bool) -> None:
     with _errors_told():
         record, records, sweep, paths = open_trial(runs, which)
         show.trial(record, records, sweep, paths, as_json=as_json)
+
+
+def _numbers(text: str) -> list[float]:
+    """Of `0.5,0.9`."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter(f"must be numbers with commas between, such as 0.5,0.9, but got {text}") from error
 
 
 def _make_importable(folder: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from math import ceil
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from hpo.config import JsonTree
 from hpo.export import Predictions
 from hpo.paths import SweepPaths, written_beside
 from hpo.plan import Plan
+from hpo.prune import Point
 from hpo.records import TrialRecord
 from hpo.results.table import leaderboard, to_json
 from hpo.run import SweepResult
@@ -167,6 +169,21 @@ def predictions(predicted: Predictions, out: Path | None, *, as_json: bool) -> N
         console.print(f"{name} {value:.6f}")
     if out is not None:
         console.print(f"log-probabilities: {out}")
+
+
+def curve(points: Sequence[Point], *, as_json: bool) -> None:
+    """What pruning cost, by amount."""
+    if as_json:
+        print_json([asdict(point) for point in points])
+        return
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
+    for name in ("pruned", "val_accuracy", "val_loss", "non-zero", "parameters", "bytes", "bundle"):
+        table.add_column(name, justify="left" if name == "bundle" else "right", overflow="fold")
+    for point in points:
+        measured = (objective(point.val_accuracy), objective(point.val_loss))
+        sizes = (point.num_nonzero, point.num_parameters, point.num_bytes)
+        table.add_row(f"{point.amount:.4g}", *measured, *(f"{size:,}" for size in sizes), point.bundle)
+    make_console().print(table)
 
 
 def print_json(value: JsonTree | list[JsonTree]) -> None:
