@@ -6,7 +6,7 @@ from enum import Enum, StrEnum
 
 ParamValue = bool | int | float | str | tuple[int, ...]
 Params = Mapping[str, ParamValue]
-"""The searched values of one trial, by dotted recipe path."""
+"""The searched values of one trial, by dotted recipe path, and the raw ones that effective coordinates come to."""
 
 
 @dataclass(frozen=True, kw_only=True)

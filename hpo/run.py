@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module, metadata
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from hpo.sweep import Sweep, check_data, dump_resolved
 from hpo.tracking.mlflow import MlflowTracker
 from hpo.tracking.tracker import NullTracker, SweepStatus, Tracker
 from hpo.training.data import Splits
-from hpo.training.recipe import with_params
+from hpo.training.recipe import raw_params, with_params
 from hpo.training.workload import TorchWorkload
 
 StartExecutor = Callable[[Sweep, TorchWorkload], Executor]
@@ -146,7 +147,7 @@ def _search(
     )
     with ExitStack() as resources:
         with ThreadPoolExecutor(1) as pool:
-            opening = pool.submit(lambda: resources.enter_context(_open_study(sweep, paths)))
+            opening = pool.submit(lambda: resources.enter_context(_open_study(sweep, paths, len(splits.train))))
             executor = start_executor(sweep, workload)  # in the main thread, with which Ray's processes end
         study = opening.result()
         driver = Driver(sweep, study, tracker, watch, num_slots=executor.num_slots, clock=time.monotonic)
@@ -170,7 +171,7 @@ def _search(
     )
 
 
-def _open_study(sweep: Sweep, paths: SweepPaths) -> Study:
+def _open_study(sweep: Sweep, paths: SweepPaths, num_train: int) -> Study:
     return Study.open(
         paths.study,
         space=sweep.space,
@@ -179,6 +180,7 @@ def _open_study(sweep: Sweep, paths: SweepPaths) -> Study:
         sampler=sweep.sampler,
         seed=sweep.seed,
         points=sweep.points,
+        derive=partial(raw_params, sweep.recipe, num_train=num_train),
     )
 
 

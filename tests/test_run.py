@@ -189,6 +189,25 @@ def test_the_resolved_file_asks_for_the_same_sweep(finished: Finished) -> None:
     assert load_sweep(finished.result.paths.resolved) == finished.sweep
 
 
+def test_effective_coordinates_train_show_and_export_what_they_come_to(tmp_path: Path) -> None:
+    space = "{effective.lr: 'uniform(1e-3, 1e-2)', effective.decay_epochs: 'uniform(1, 9)'}"
+    short = ("tracking=none", "epochs=1", "scheduler={kind: none}", "schedule={kind: constant}", "budget.trials=2")
+    finished = finish(tmp_path, f"space={space}", "points=[{effective.lr: 0.005}]", *short)
+
+    for trial in finished.trials:
+        assert trial.end is not None
+        assert trial.end.metrics["lr"] == trial.params["optimizer.lr"]
+        assert trial.params["optimizer.lr"] == pytest.approx(float(str(trial.params["effective.lr"])) * 64 * 0.1)
+    card = json.loads((finished.result.paths.bundle / "card.json").read_text())
+    trained = card["recipe"]["optimizer"]
+    decay_epochs = finished.best.params["effective.decay_epochs"]
+    num_train = len(finished.sweep.data.load(finished.sweep.seed).train)
+    assert finished.trials[0].params["effective.lr"] == 0.005
+    assert trained["weight_decay"] == pytest.approx(
+        0.1 / (trained["lr"] * float(str(decay_epochs)) * num_train / card["recipe"]["batch_size"])
+    )
+
+
 def test_the_exported_model_gives_the_recorded_accuracy_without_hpo(finished: Finished, tmp_path: Path) -> None:
     splits = finished.sweep.data.load(finished.sweep.seed)
     normal = splits.normalization

@@ -12,7 +12,7 @@ from rich.bar import Bar
 from rich.table import Table
 
 from hpo.cli.live import best_so_far
-from hpo.cli.text import clock, domain_text, end_text, grid, make_console, objective, why
+from hpo.cli.text import clock, domain_text, end_text, grid, make_console, number, objective, why
 from hpo.cli.trials_table import trials_table
 from hpo.config import JsonTree
 from hpo.export import Predictions
@@ -22,6 +22,7 @@ from hpo.prune import Point
 from hpo.records import TrialRecord
 from hpo.results.table import leaderboard, to_json
 from hpo.run import SweepResult
+from hpo.spaces.coordinates import to_effective
 from hpo.spaces.domain import shown
 from hpo.sweep import Sweep
 from hpo.training.data import Splits
@@ -54,6 +55,7 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, *, as_json: bool) -> None:
     console = make_console()
     console.print(f"{sweep.name} is valid", style="bold green")
     base = flatten(sweep.recipe.as_tree())
+    base |= {path: number(value) for path, value in to_effective(base, len(splits.train)).items()}
     space = Table("search", "in", "base value", box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
     for path, domain in sweep.space.items():
         space.add_row(path, domain_text(domain), shown(base.get(path, "")))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from hpo.errors import Problem, SweepError
+from hpo.spaces.coordinates import PREFIX
 from hpo.spaces.space import Space
 from hpo.sweep.model import Sweep
 from hpo.sweep.rules import kind_variants
@@ -10,7 +11,7 @@ from hpo.training.data import Splits
 from hpo.training.examples import TrainingData, as_tensors
 from hpo.training.optimizers import Lbfgs, Muon
 from hpo.training.program import initial_module, refuse_misfits
-from hpo.training.recipe import Recipe, flatten, with_params
+from hpo.training.recipe import Recipe, flatten, raw_params, with_params
 from hpo.training.seeds import make_generator
 
 NETWORK = ("model.", "initializer.", "optimizer.kind", "lr_factor.")
@@ -33,24 +34,27 @@ def check_data(sweep: Sweep, splits: Splits) -> None:
     """
     cpu = make_generator().device
     data = as_tensors(splits.train, splits.validation, splits.num_classes, cpu)
+    corners = _corners(sweep, len(splits.train))
     problems = [
-        *_problems(sweep, NETWORK, lambda recipe: _refuse_network(recipe, data)),
-        *_problems(sweep, TRAINING, lambda recipe: _refuse_training(recipe, data)),
+        *_problems(sweep.space, corners, NETWORK, lambda recipe: _refuse_network(recipe, data)),
+        *_problems(sweep.space, corners, TRAINING, lambda recipe: _refuse_training(recipe, data)),
         *_batch_problems(sweep, len(splits.train)),
         *_export_problems(sweep, splits),
+        *_decay_problems(sweep, len(splits.train)),
     ]
     if problems:
         raise SweepError(f"sweep {sweep.name}", problems)
 
 
-def _problems(sweep: Sweep, paths: tuple[str, ...], refuse: Refuse) -> Iterator[Problem]:
-    """What is refused at two opposite corners of the space, and where one searched path of these is changed."""
-    corners = [{path: domain.ends()[side] for path, domain in sweep.space.items()} for side in (0, -1)]
-    found = [
-        problem
-        for corner in corners
-        for problem in _problems_around(with_params(sweep.recipe, corner), sweep.space, paths, refuse)
-    ]
+def _corners(sweep: Sweep, num_train: int) -> list[Recipe]:
+    """Two opposite corners of the space."""
+    ends = [{path: domain.ends()[side] for path, domain in sweep.space.items()} for side in (0, -1)]
+    return [with_params(sweep.recipe, {**params, **raw_params(sweep.recipe, params, num_train)}) for params in ends]
+
+
+def _problems(space: Space, corners: list[Recipe], paths: tuple[str, ...], refuse: Refuse) -> Iterator[Problem]:
+    """What is refused at the corners of the space, and where one searched path of these is changed."""
+    found = [problem for corner in corners for problem in _problems_around(corner, space, paths, refuse)]
     yield from {problem.key: problem for problem in reversed(found)}.values()
 
 
@@ -112,3 +116,19 @@ def _export_problems(sweep: Sweep, splits: Splits) -> Iterator[Problem]:
         sweep.export.check(splits.input_shape)
     except ValueError as error:
         yield Problem(key="export.tta", message=str(error))
+
+
+def _decay_problems(sweep: Sweep, num_train: int) -> Iterator[Problem]:
+    """A shorter time than a step would take more than the whole weight away."""
+    path = f"{PREFIX}decay_epochs"
+    if path not in sweep.space:
+        return
+    sizes = sweep.space["batch_size"].ends() if "batch_size" in sweep.space else (sweep.batch_size,)
+    largest = max(size for size in sizes if isinstance(size, int))
+    least = min(value for value in sweep.space[path].ends() if isinstance(value, int | float))
+    if least * num_train < largest:
+        message = (
+            f"must last at least one step of {largest:g} examples, which is {largest / num_train:.3g} epochs, "
+            f"but got {least:g}. Raise it."
+        )
+        yield Problem(key=f"space.{path}", message=message)

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from hpo.config import Config, JsonTree
 from hpo.errors import Problem, SpaceError
 from hpo.records import ParamValue
+from hpo.spaces.coordinates import COORDINATES
 from hpo.spaces.domain import shown
 from hpo.spaces.space import Space
 from hpo.sweep.rules import kind_variants
@@ -128,8 +129,13 @@ def _has_effect(path: str, values: JsonTree, space: Space) -> bool:
 
 
 def _possible(path: str, values: JsonTree, space: Space) -> tuple[Setting, ...]:
-    """What trials may have at `path`: the ends of its domain, where it is searched."""
-    return space[path].ends() if path in space else (values.get(path),)
+    """What trials may have at `path`: the ends of its domain, where it is searched.
+
+    Where an effective coordinate sets it, the coordinate's own ends: of neither are all 0.
+    """
+    setters = [name for name, coordinate in COORDINATES.items() if coordinate.raw == path]
+    searched = next((name for name in (path, *setters) if name in space), None)
+    return space[searched].ends() if searched else (values.get(path),)
 
 
 def _message(path: str, values: JsonTree, space: Space) -> str:

@@ -14,6 +14,7 @@ from hpo.scheduling import Asha, Budget, Scheduler
 from hpo.search.samplers import Sampler, Tpe
 from hpo.spaces.domain import Value
 from hpo.spaces.space import Space
+from hpo.sweep.effective import coordinate_problems, rate_problems
 from hpo.sweep.inert import inert_problems
 from hpo.sweep.rules import asha_problems, point_problems, space_problems
 from hpo.sweep.wording import NAME
@@ -156,8 +157,9 @@ class Sweep(Recipe):
             if isinstance(config, Config)
             for name in config.model_fields_set
         }
+        in_space = [*space_problems(self.recipe, self.space), *coordinate_problems(self.recipe, self.space)]
         problems = [
-            *space_problems(self.recipe, self.space),
+            *(in_space or rate_problems(self.recipe, self.space)),
             *point_problems(self.space, self.points),
             *asha_problems(self.scheduler, self.epochs),
             *inert_problems(self.recipe, self.beside, self.space, explicit),

@@ -7,9 +7,10 @@ from pydantic import ValidationError
 from hpo.errors import Problem, SpaceError
 from hpo.records import Params, ParamValue
 from hpo.scheduling import Asha, Scheduler
+from hpo.spaces.coordinates import PREFIX
 from hpo.spaces.domain import Domain, shown
 from hpo.spaces.space import Space
-from hpo.sweep.wording import requirement
+from hpo.sweep.wording import listed, requirement
 from hpo.training.recipe import Recipe, flatten, kinds_of, with_params
 
 RIVALS = (
@@ -22,11 +23,15 @@ RIVALS = (
 
 
 def space_problems(recipe: Recipe, space: Space) -> list[Problem]:
-    """Every path must exist in the recipe, under every kind that is searched, and every value must fit its field."""
+    """Every path must exist in the recipe, under every kind that is searched, and every value must fit its field.
+
+    Effective coordinates have rules of their own.
+    """
     if not space:
         message = "must hold at least one domain, but is empty. Add one, such as optimizer.lr: loguniform(1e-4, 1)."
         return [Problem(key="space", message=message)]
-    found = ((path, _path_problem(recipe, space, path, domain)) for path, domain in space.items())
+    raw = {path: domain for path, domain in space.items() if not path.startswith(PREFIX)}
+    found = ((path, _path_problem(recipe, space, path, domain)) for path, domain in raw.items())
     return [Problem(key=f"space.{path}", message=message) for path, message in found if message]
 
 
@@ -78,7 +83,7 @@ def _unknown_under(path: str, missing: Sequence[Recipe], variants: Sequence[Reci
         return None
     owners = [kind for kind, config in members.items() if name in config.model_fields]
     without = [getattr(variant, section).kind for variant in missing]
-    kinds = _listed(without)
+    kinds = listed(without)
     if owners and len(missing) == len(variants):
         return f"must be a setting of {section}.kind {kinds}, but only {_have(owners)} it. Drop it, or change the kind."
     if owners:
@@ -108,12 +113,7 @@ def _rivalry(recipe: Recipe, space: Space, path: str) -> str | None:
 
 def _have(kinds: Sequence[str]) -> str:
     """`adam has`, `adam and adamw have`."""
-    return f"{_listed(kinds)} {'has' if len(kinds) == 1 else 'have'}"
-
-
-def _listed(words: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    return f"{listed(kinds)} {'has' if len(kinds) == 1 else 'have'}"
 
 
 def _misfit(recipe: Recipe, path: str, value: ParamValue) -> str | None:

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 from hpo.config import OUTSIDE, PER_LANE_UNLESS_0, Config, JsonTree, per_lane_paths
 from hpo.errors import SpaceError
 from hpo.records import Params, ParamValue
+from hpo.spaces.coordinates import COORDINATES, to_raw
 from hpo.spaces.spelling import did_you_mean
 from hpo.training.augmentations import Augment
 from hpo.training.data.batches import BatchOrder
@@ -69,18 +70,29 @@ def with_params(recipe: Recipe, params: Params) -> Recipe:
     """`recipe` with the searched values in place.
 
     Where a `kind` changes, what the new kind shares with the old keeps its value and the rest takes its default.
+    Effective coordinates must stand beside the raw values that they come to, which `raw_params` knows.
 
     Raises:
         SpaceError: if a path does not exist in the recipe, or a kind does not exist.
         pydantic.ValidationError: if a value does not fit its field.
     """
+    assert all(COORDINATES[path].raw in params for path in params.keys() & COORDINATES), "see raw_params"
     tree = recipe.as_tree()
-    for path in sorted(params, key=lambda path: not path.endswith(".kind")):
+    for path in sorted(params.keys() - COORDINATES, key=lambda path: not path.endswith(".kind")):
         if path.endswith(".kind"):
             _set_kind(tree, path, params[path])
         else:
             _set(tree, path, params[path])
     return Recipe.model_validate_json(json.dumps(tree))
+
+
+def raw_params(recipe: Recipe, params: Params, num_train: int) -> Params:
+    """What the effective coordinates among `params` come to, by raw path, with so many training examples."""
+    effective = {path: value for path, value in params.items() if path in COORDINATES}
+    if not effective:
+        return {}
+    rest = {path: value for path, value in params.items() if path not in effective}
+    return to_raw(effective, flatten(with_params(recipe, rest).as_tree()), num_train)
 
 
 def kinds_of(section: str) -> dict[str, type[Config]]:

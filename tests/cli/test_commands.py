@@ -50,6 +50,12 @@ def test_check_shows_the_space_and_what_it_will_cost(hpo: Hpo) -> None:
     assert "trials  8 to epoch 1, 4 to epoch 2, 2 to epoch 4" in lines
 
 
+def test_check_shows_what_the_base_recipe_is_in_effective_coordinates(hpo: Hpo) -> None:
+    done = hpo("check", "small.yaml", "-s", "space={effective.lr: 'loguniform(1e-3, 1e-2)'}")
+
+    assert "effective.lr  loguniform(0.001, 0.01)  0.0156" in done.output  # 0.1 / (64 * (1 - 0.9))
+
+
 def test_check_as_json(hpo: Hpo) -> None:
     plan = json.loads(hpo("check", "small.yaml", "--json").stdout)
 

@@ -2,12 +2,12 @@ import pytest
 from pydantic import ValidationError
 
 from hpo.errors import SpaceError
-from hpo.records import ParamValue
+from hpo.records import Params, ParamValue
 from hpo.training.initializers import Orthogonal
 from hpo.training.losses import CrossEntropy, Focal
 from hpo.training.models import Cnn, Custom, Mlp
 from hpo.training.optimizers import AdamW, Sgd
-from hpo.training.recipe import Recipe, flatten, kinds_of, signature, with_params
+from hpo.training.recipe import Recipe, flatten, kinds_of, raw_params, signature, with_params
 
 RECIPE = Recipe(model=Mlp(hidden=(32,)), optimizer=Sgd(lr=0.3, momentum=0.5, weight_decay=0.0))
 
@@ -171,3 +171,22 @@ def test_a_value_that_meant_something_else_to_the_old_kind_takes_its_default() -
     model = with_params(base, {"model.kind": "cnn"}).model
 
     assert model == Cnn(dropout=0.1, norm="none")
+
+
+def test_raw_params_are_what_effective_coordinates_come_to_under_the_searched_kind_and_batch_size() -> None:
+    params: Params = {
+        "optimizer.kind": "adamw",
+        "batch_size": 100,
+        "effective.lr": 1e-4,
+        "effective.decay_epochs": 5,
+    }
+
+    raw = raw_params(RECIPE, params, num_train=1000)
+    recipe = with_params(RECIPE, {**params, **raw})
+
+    assert raw == pytest.approx({"optimizer.lr": 1e-3, "optimizer.weight_decay": 1 / (1e-3 * 5 * 10)})
+    assert {path: flatten(recipe.as_tree())[path] for path in raw} == raw
+
+
+def test_raw_params_of_a_space_without_effective_coordinates_are_none() -> None:
+    assert raw_params(RECIPE, {"optimizer.lr": 0.1}, num_train=1000) == {}
