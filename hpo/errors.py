@@ -7,6 +7,7 @@ HpoError                 catch this to catch them all
 ├── StudyError           the search memory cannot be opened, or is owned by another driver
 ├── SweepNotFoundError   no sweep, or several, answer to an id
 ├── ResourceError        what was asked for is not to be had on these machines
+├── LrRangeError         a learning-rate range test that says nothing
 ├── TrialsFailedError    trial after trial failed with the same error
 ├── BundleError          a bundle that cannot be written or read
 └── PruneError           a network that cannot be pruned as asked
@@ -59,6 +60,10 @@ class SweepNotFoundError(HpoError):
 
 class ResourceError(HpoError):
     """The machines cannot give what the sweep asks for."""
+
+
+class LrRangeError(HpoError):
+    """A learning-rate range test from which no rate can be read."""
 
 
 class TrialsFailedError(HpoError):

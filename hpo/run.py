@@ -1,5 +1,6 @@
 """run_sweep(): one sweep, from its validated file to its best model."""
 
+import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -18,14 +19,19 @@ from hpo.export.trial import export_trial
 from hpo.paths import SweepPaths, written_beside
 from hpo.progress import Watch
 from hpo.records import EndKind, TrialRecord
+from hpo.results.lr_curve import write_lr_curve
 from hpo.results.table import leaderboard
 from hpo.search.study import Study
-from hpo.sweep import Sweep, check_data, dump_resolved
+from hpo.spaces import Space
+from hpo.sweep import Sweep, check_data, dump_resolved, find_lr_curve, with_lr_bounds
 from hpo.tracking.mlflow import MlflowTracker
 from hpo.tracking.tracker import NullTracker, SweepStatus, Tracker
 from hpo.training.data import Splits
+from hpo.training.lr_range import LrCurve
 from hpo.training.recipe import raw_params, with_params
 from hpo.training.workload import TorchWorkload
+
+logger = logging.getLogger(__name__)
 
 StartExecutor = Callable[[Sweep, TorchWorkload], Executor]
 
@@ -37,6 +43,8 @@ class SweepResult:
     paths: SweepPaths
     best: TrialRecord | None
     """None if no trial was ever measured."""
+    space: Space
+    """What was searched: with the bounds that a learning-rate range test has proposed, where there was one."""
     ends: Mapping[EndKind, int]
     num_epochs: int
     mean_lanes: float
@@ -82,14 +90,20 @@ def run_sweep(sweep: Sweep, *, watch: Watch = lambda _: None, start_executor: St
         start_executor: where to train.
 
     Raises:
-        HpoError: if the data do not fit the sweep, before any worker starts; or if trial after trial fails alike.
+        HpoError: if the data do not fit the sweep, or its learning-rate range test says nothing, before any worker
+            starts; or if trial after trial fails alike.
     """
     started = time.monotonic()
     splits = sweep.data.load(sweep.seed)
     check_data(sweep, splits)
+    sweep, curve = _tested(sweep, splits)
     paths = make_folder(sweep)
+    if curve is not None:
+        write_lr_curve(paths.lr_range, curve)
     tracker = _make_tracker(sweep, paths)
     tracker.log_artifact(paths.resolved)
+    if paths.lr_range.exists():
+        tracker.log_artifact(paths.lr_range)
     summary: dict[str, float | int | str] = {}
     status = SweepStatus.FAILED
     try:
@@ -134,6 +148,16 @@ def make_folder(sweep: Sweep) -> SweepPaths:
         return paths
 
 
+def _tested(sweep: Sweep, splits: Splits) -> tuple[Sweep, LrCurve | None]:
+    """The sweep with the bounds that its learning-rate range test proposes, and the curve; as it is without a test."""
+    if sweep.lr_range is None:
+        return sweep, None
+    curve = find_lr_curve(sweep, splits)
+    bounded = with_lr_bounds(sweep, curve.suggest())
+    logger.info("%s, so optimizer.lr is searched in %s.", curve.suggest(), bounded.space["optimizer.lr"])
+    return bounded, curve
+
+
 def _search(
     sweep: Sweep, splits: Splits, paths: SweepPaths, tracker: Tracker, watch: Watch, start_executor: StartExecutor
 ) -> SweepResult:
@@ -163,6 +187,7 @@ def _search(
     return SweepResult(
         paths=paths,
         best=progress.best,
+        space=sweep.space,
         ends=progress.ends,
         num_epochs=progress.num_epochs,
         mean_lanes=progress.mean_lanes,

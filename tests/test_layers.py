@@ -23,7 +23,7 @@ training.state
 training.program training.fused training.stacking training.evaluate training.checkpoint training.diagnostics \
     training.pruning
 training.solo training.lanes
-training.selfcheck training.probe
+training.selfcheck training.probe training.lr_range
 training.choice
 training.loop training.finetuning
 training.workload training.__init__
@@ -47,6 +47,7 @@ HEAVY = {
     "optuna": "search",
     "sqlalchemy": "search",
     "pandas": "results",
+    "matplotlib": "results",
     "mlflow": "tracking",
     "ray": "execution cluster",
     "onnx": "export",

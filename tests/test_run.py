@@ -189,6 +189,19 @@ def test_the_resolved_file_asks_for_the_same_sweep(finished: Finished) -> None:
     assert load_sweep(finished.result.paths.resolved) == finished.sweep
 
 
+def test_a_range_test_before_the_search_sets_the_bounds_of_the_rate_and_leaves_its_curve(tmp_path: Path) -> None:
+    found = finish(tmp_path, *TINY, "lr_range={}", "space={optimizer.lr: 'loguniform(1e-9, 1e-8)'}")
+
+    searched = load_sweep(found.result.paths.resolved).space["optimizer.lr"]
+    rows = pd.read_csv(found.result.paths.lr_range / "curve.csv")
+    low, high = (float(str(end)) for end in searched.ends())
+    assert searched == found.result.space["optimizer.lr"]
+    assert searched.contains(found.trials[0].params["optimizer.lr"])
+    assert 1e-5 < low < 0.01 < high < 1
+    assert high == pytest.approx(rows["rate"][rows["smoothed"].argmin()])
+    assert (found.result.paths.lr_range / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_effective_coordinates_train_show_and_export_what_they_come_to(tmp_path: Path) -> None:
     space = "{effective.lr: 'uniform(1e-3, 1e-2)', effective.decay_epochs: 'uniform(1, 9)'}"
     short = ("tracking=none", "epochs=1", "scheduler={kind: none}", "schedule={kind: constant}", "budget.trials=2")

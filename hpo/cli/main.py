@@ -58,6 +58,27 @@ def check(file: SweepFile, set_: Set = None, as_json: Json = False) -> None:
         show.plan(sweep, splits, make_plan(sweep, splits), as_json=as_json)
 
 
+@app.command(name="lr-range")
+def lr_range(
+    file: SweepFile,
+    set_: Set = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the curve here, not to NAME-lr-range.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train the base recipe while its learning rate rises, and say which rates are worth searching."""
+    from hpo.cli import show
+    from hpo.results.lr_curve import write_lr_curve
+    from hpo.sweep import check_data, find_lr_curve, load_sweep
+
+    with _errors_told():
+        _make_importable(file.parent)
+        sweep = load_sweep(file, set_ or [])
+        splits = sweep.data.load(sweep.seed)
+        check_data(sweep, splits)
+        curve = find_lr_curve(sweep, splits)
+        show.lr_curve(curve, write_lr_curve(out or Path(f"{sweep.name}-lr-range"), curve), as_json=as_json)
+
+
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of sweep files, for editors."""

@@ -26,6 +26,7 @@ from hpo.spaces.coordinates import to_effective
 from hpo.spaces.domain import shown
 from hpo.sweep import Sweep
 from hpo.training.data import Splits
+from hpo.training.lr_range import LrCurve
 from hpo.training.recipe import flatten
 
 NUM_PREDICTIONS = 10
@@ -69,6 +70,31 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, *, as_json: bool) -> None:
     console.print(cost)
 
 
+def lr_curve(curve: LrCurve, folder: Path, *, as_json: bool) -> None:
+    """A learning-rate range test, written to `folder`."""
+    suggestion = curve.suggest()
+    low, high = suggestion.bounds()
+    if as_json:
+        print_json(
+            {
+                "steepest": suggestion.steepest,
+                "largest_stable": suggestion.largest_stable,
+                "tenth_of_largest": suggestion.tenth_of_largest,
+                "bounds": [low, high],
+                "num_steps": len(curve.rates),
+                "folder": str(folder),
+            }
+        )
+        return
+    rows = grid()
+    steepest, stable, tenth = map(number, (suggestion.steepest, suggestion.largest_stable, suggestion.tenth_of_largest))
+    rows.add_row("steepest fall", f"at a rate of {steepest}")
+    rows.add_row("largest stable", f"{stable}; a tenth of it is {tenth}")
+    rows.add_row("to search", f"optimizer.lr: loguniform({low:.2g}, {high:.2g})")
+    rows.add_row("curve", f"{len(curve.rates)} steps, up to a rate of {number(curve.rates[-1])}, in {folder}")
+    make_console().print(rows)
+
+
 def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
     """A sweep that has ended."""
     sweep_id = done.paths.sweep_id
@@ -93,6 +119,9 @@ def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
     ends = ", ".join(f"{num} {kind}" for kind, num in done.ends.items()) or "none began"
     console.print(f"{sweep_id} {done.status} after {clock(done.elapsed_s)}; trials: {ends}", style="bold")
     rows = grid()
+    if sweep.lr_range is not None:
+        proposed = domain_text(done.space["optimizer.lr"])
+        rows.add_row("space", f"optimizer.lr: {proposed}, by the range test in {done.paths.lr_range}")
     if done.best is not None:
         rows.add_row("best", best_so_far(sweep, done.best))
         rows.add_row("params", _params(done.best.params))

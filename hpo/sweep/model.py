@@ -16,9 +16,10 @@ from hpo.spaces.domain import Value
 from hpo.spaces.space import Space
 from hpo.sweep.effective import coordinate_problems, rate_problems
 from hpo.sweep.inert import inert_problems
-from hpo.sweep.rules import asha_problems, point_problems, space_problems
+from hpo.sweep.rules import asha_problems, lr_range_problems, point_problems, space_problems
 from hpo.sweep.wording import NAME
 from hpo.training.data import Data
+from hpo.training.lr_range import LrRange
 from hpo.training.recipe import Recipe
 
 GOALS = {"val_accuracy": Goal.MAXIMIZE, "val_loss": Goal.MINIMIZE}
@@ -114,6 +115,11 @@ class Sweep(Recipe):
     """What is searched: dotted recipe path -> domain."""
     points: tuple[Mapping[str, Value], ...] = ()
     """Tried first: dotted path -> value; paths left out are sampled."""
+    lr_range: LrRange | None = None
+    """A learning-rate range test before the search, whose result replaces the bounds of `optimizer.lr`; none: no test.
+
+    They go from a tenth of the suggested rate to the largest stable one, and enclose the rates of `points`.
+    """
     sampler: Sampler = Tpe()
     """What proposes params."""
     scheduler: Scheduler = Asha()
@@ -161,6 +167,7 @@ class Sweep(Recipe):
         problems = [
             *(in_space or rate_problems(self.recipe, self.space)),
             *point_problems(self.space, self.points),
+            *lr_range_problems(self.lr_range, self.space),
             *asha_problems(self.scheduler, self.epochs),
             *inert_problems(self.recipe, self.beside, self.space, explicit),
         ]

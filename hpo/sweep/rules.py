@@ -8,9 +8,10 @@ from hpo.errors import Problem, SpaceError
 from hpo.records import Params, ParamValue
 from hpo.scheduling import Asha, Scheduler
 from hpo.spaces.coordinates import PREFIX
-from hpo.spaces.domain import Domain, shown
+from hpo.spaces.domain import Domain, LogUniform, shown
 from hpo.spaces.space import Space
 from hpo.sweep.wording import listed, requirement
+from hpo.training.lr_range import LrRange
 from hpo.training.recipe import Recipe, flatten, kinds_of, with_params
 
 RIVALS = (
@@ -49,6 +50,24 @@ def asha_problems(scheduler: Scheduler, epochs: int) -> list[Problem]:
         "Lower it, or use scheduler: {kind: none}."
     )
     return [Problem(key="scheduler.min_epochs", message=message)]
+
+
+def lr_range_problems(lr_range: LrRange | None, space: Space) -> list[Problem]:
+    """A range test must have bounds to propose, and one optimizer to propose them for."""
+    if lr_range is None:
+        return []
+    domain = space.get("optimizer.lr")
+    if not isinstance(domain, LogUniform):
+        got = "it is not searched" if domain is None else f"its domain is {domain.distribution}"
+        message = f"needs optimizer.lr: loguniform(...) in the space, to set its bounds, but {got}. Change one of them."
+        return [Problem(key="lr_range", message=message)]
+    if "optimizer.kind" in space:
+        message = (
+            "needs one optimizer, for each has bounds of its own, but optimizer.kind is searched. "
+            "Drop it from the space, or drop lr_range."
+        )
+        return [Problem(key="lr_range", message=message)]
+    return []
 
 
 def kind_variants(recipe: Recipe, space: Space, path: str) -> list[Recipe]:

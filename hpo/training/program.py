@@ -28,6 +28,8 @@ class Epoch:
     """Of the last step."""
     first_bad_step: int | None = None
     """The step, counted from the start of training, whose loss was not finite; what followed is void."""
+    losses: tuple[float, ...] = ()
+    """Of each step, up to the first that is not finite."""
 
 
 class Program(Protocol):
@@ -71,9 +73,10 @@ def summarize(losses: list[float], sizes: list[int], rate: float, first_step: in
     """An epoch by the losses of its steps, up to the first that is not finite."""
     for number, loss in enumerate(losses):
         if not math.isfinite(loss):
-            return Epoch(train_loss=math.nan, lr=rate, first_bad_step=first_step + number)
+            sound = tuple(losses[:number])
+            return Epoch(train_loss=math.nan, lr=rate, first_bad_step=first_step + number, losses=sound)
     mean = sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / sum(sizes)
-    return Epoch(train_loss=mean, lr=rate)
+    return Epoch(train_loss=mean, lr=rate, losses=tuple(losses))
 
 
 def average_into(averaged: Sequence[torch.Tensor], values: Sequence[torch.Tensor], kept: float | torch.Tensor) -> None:
