@@ -112,7 +112,7 @@ class Sweep(Recipe):
     metric: Metric
     """What trials are compared by."""
     space: Space
-    """What is searched: dotted recipe path -> domain."""
+    """What is searched: dotted recipe path, or effective coordinate, -> domain."""
     points: tuple[Mapping[str, Value], ...] = ()
     """Tried first: dotted path -> value; paths left out are sampled."""
     lr_range: LrRange | None = None
