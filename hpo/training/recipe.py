@@ -34,7 +34,7 @@ class Recipe(Config):
     schedule: Annotated[Schedule, OUTSIDE] = Cosine()
     """The learning rate over progress."""
     lr_factor: LrFactor = LrFactor()
-    """On the learning rate of biases, and of the last layer."""
+    """On the learning rate of biases, of the last layer, and of layers by their depth."""
     loss: Loss = CrossEntropy()
     """What is minimised in training."""
     regularizer: Regularizer = Regularizer()

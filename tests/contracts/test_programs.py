@@ -133,6 +133,7 @@ OPTIONS: dict[str, Sequence[Mapping[str, Config | float | str]]] = {
     ],
     "factors on rates": [{"lr_factor": LrFactor(bias=2.0 + k, head=0.5 + k)} for k in range(NUM_LANES)],
     "a factor on the head's rate": [{"lr_factor": LrFactor(head=0.5 + k)} for k in range(NUM_LANES)],
+    "rates that fall by layer": [{"lr_factor": LrFactor(layer_decay=0.9 - 0.2 * k)} for k in range(NUM_LANES)],
     "a running average": [{"ema_half_life": 0.5 + k} for k in range(NUM_LANES)],
     "an average from some epoch on": [{"swa_start": 0.3 + 0.2 * k} for k in range(NUM_LANES)],
     "mixup": [{"augmentation": Augment(mix="mixup", mix_alpha=0.4)}] * NUM_LANES,
@@ -236,6 +237,7 @@ def test_lanes_equal_solo_for_every_schedule(schedule: str) -> None:
         ("mlp with batch norm", "an average from some epoch on"),
         ("a user's own, with batch norm", "an average from some epoch on"),
         ("cnn with batch norm", "max norm"),
+        ("cnn with batch norm", "rates that fall by layer"),
         ("cnn with batch norm", "gradient noise after clipping"),
     ],
 )
@@ -246,7 +248,7 @@ def test_lanes_equal_solo_for_every_option(model: str, option: str) -> None:
     train_both(recipes, make_data(), tolerance=1e-9 if "norm" not in model else 1e-6)
 
 
-@pytest.mark.parametrize("option", ["factors on rates", "l1", "max norm"])
+@pytest.mark.parametrize("option", ["factors on rates", "rates that fall by layer", "l1", "max norm"])
 def test_lanes_equal_solo_for_options_of_an_optimizer_without_fused_kernel(option: str) -> None:
     plain = make_recipes(MODELS["mlp"], OPTIMIZERS["rmsprop"], SCHEDULES["cosine"])
     recipes = [recipe.model_copy(update=update) for recipe, update in zip(plain, OPTIONS[option], strict=True)]
