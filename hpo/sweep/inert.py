@@ -63,6 +63,7 @@ NEEDS: Mapping[str, tuple[Is | IsNot, ...]] = {
     "augmentation.mix_alpha": (IsNot("augmentation.mix", "none"),),
     "augmentation.mix_prob": (IsNot("augmentation.mix", "none"),),
     "export.fold_norms": (Is("model.norm", "batch"), Is("model.kind", "custom")),
+    "swa_lr": (IsNot("swa_start", 0),),
 }
 """A setting, and what it needs for an effect: one of these."""
 
@@ -71,6 +72,7 @@ HARMLESS: Mapping[str, Setting] = {
     "optimizer.decay_mode": "coupled",
     "model.ghost_batch": 0,
     "export.fold_norms": False,
+    "swa_lr": 0,
 }
 """Values that ask for nothing, and so may always be written down."""
 

@@ -157,7 +157,7 @@ class Sweep(Recipe):
     @model_validator(mode="after")
     def _check(self) -> Self:
         sections = {name: getattr(self, name) for name in (*self.beside, *Recipe.model_fields)}
-        explicit = {
+        explicit = self.model_fields_set | {
             f"{section}.{name}"
             for section, config in sections.items()
             if isinstance(config, Config)

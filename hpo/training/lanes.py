@@ -22,6 +22,7 @@ from hpo.training.program import (
     draw_batch,
     keeps_average,
     num_averaged,
+    rate_at,
     refuse_misfits,
     share_kept,
     summarize,
@@ -174,7 +175,7 @@ class Lanes:
         """Learning rates of an epoch [steps, L], by each lane's own schedule."""
         total = self._recipes[0].epochs * num_steps
         return [
-            [recipe.optimizer.lr * recipe.schedule(step / total) for recipe in self._recipes]
+            [rate_at(recipe, step / total) for recipe in self._recipes]
             for step in range(first_step, first_step + num_steps)
         ]
 

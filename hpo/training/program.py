@@ -79,6 +79,16 @@ def summarize(losses: list[float], sizes: list[int], rate: float, first_step: in
     return Epoch(train_loss=mean, lr=rate, losses=tuple(losses))
 
 
+def rate_at(recipe: Recipe, progress: float) -> float:
+    """The learning rate at `progress` in [0, 1): the schedule's, or what stays once weights are averaged.
+
+    The latter is `torch.optim.swa_utils.SWALR` without its annealing.
+    """
+    if recipe.swa_lr > 0 and recipe.swa_start > 0 and progress >= recipe.swa_start - 1e-9:
+        return recipe.optimizer.lr * recipe.swa_lr
+    return recipe.optimizer.lr * recipe.schedule(progress)
+
+
 def average_into(averaged: Sequence[torch.Tensor], values: Sequence[torch.Tensor], kept: float | torch.Tensor) -> None:
     """averaged = kept * averaged + (1 - kept) * value, in place; counters are copied.
 

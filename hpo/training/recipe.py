@@ -47,6 +47,8 @@ class Recipe(Config):
     """Epochs in which a weight's share in the running average of weights halves; 0: no average is kept."""
     swa_start: Annotated[float, PER_LANE_UNLESS_0, Field(ge=0, lt=1)] = 0.0
     """Share of training after which the weights at the ends of epochs are averaged (Izmailov et al. 2018); 0: never."""
+    swa_lr: Annotated[float, OUTSIDE, Field(ge=0)] = 0.0
+    """Factor on the peak learning rate that stays from `swa_start` on, in place of the schedule; 0: the schedule's."""
     precision: Precision = "float32"
     """Number format of products: bfloat16 by autocast; tf32 is for GPUs, and float32 elsewhere."""
     batch_size: Annotated[int, Field(ge=1)] = 64
@@ -106,9 +108,9 @@ def kinds_of(section: str) -> dict[str, type[Config]]:
 def signature(recipe: Recipe) -> str:
     """What trials must have in common to train as lanes of one program: every static field of what is inside one."""
     free = set(per_lane_paths(recipe))
-    outside = tuple(f"{name}." for name, field in Recipe.model_fields.items() if OUTSIDE in field.metadata)
+    free |= {name for name, field in Recipe.model_fields.items() if OUTSIDE in field.metadata}
     fields = flatten(recipe.as_tree()).items()
-    return repr(sorted((path, value) for path, value in fields if path not in free and not path.startswith(outside)))
+    return repr(sorted((path, value) for path, value in fields if not {path, path.partition(".")[0]} & free))
 
 
 def flatten(tree: Mapping[str, object], prefix: str = "") -> JsonTree:

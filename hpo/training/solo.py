@@ -18,6 +18,7 @@ from hpo.training.program import (
     draw_batch,
     keeps_average,
     num_averaged,
+    rate_at,
     refuse_misfits,
     share_kept,
     summarize,
@@ -72,7 +73,7 @@ class Solo:
             for seed, indices in zip(self._luck.step_seeds(epoch, len(batches)), batches, strict=True):
                 seed_layers(seed, data.train_x.device)
                 step = first_step + len(losses)
-                rate = recipe.optimizer.lr * recipe.schedule(step / num_steps)
+                rate = rate_at(recipe, step / num_steps)
                 x, targets = draw_batch(recipe, data, epoch, indices)
                 losses.append(self._step(x, targets, rate, step, seed))
                 if losses[-1].device.type == "cpu" and not math.isfinite(losses[-1].item()):

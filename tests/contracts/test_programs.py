@@ -136,6 +136,7 @@ OPTIONS: dict[str, Sequence[Mapping[str, Config | float | str]]] = {
     "rates that fall by layer": [{"lr_factor": LrFactor(layer_decay=0.9 - 0.2 * k)} for k in range(NUM_LANES)],
     "a running average": [{"ema_half_life": 0.5 + k} for k in range(NUM_LANES)],
     "an average from some epoch on": [{"swa_start": 0.3 + 0.2 * k} for k in range(NUM_LANES)],
+    "an average at a rate of its own": [{"swa_start": 0.3 + 0.2 * k, "swa_lr": 0.2 * k} for k in range(NUM_LANES)],
     "mixup": [{"augmentation": Augment(mix="mixup", mix_alpha=0.4)}] * NUM_LANES,
     "cutmix of weighted classes": [
         {

@@ -279,6 +279,8 @@ def test_a_wrong_file_is_explained(tmp_path: Path, text: str, message: str) -> N
             "space.model.norm_momentum",
             "model.norm is none or layer",
         ),
+        ("swa_lr: 0.1", "swa_lr", "swa_start is 0.0"),
+        ("  swa_lr: uniform(0.05, 0.5)", "space.swa_lr", "swa_start is 0.0"),
         (
             "optimizer: {kind: sgd, weight_decay: 0, decay_mode: decoupled}",
             "optimizer.decay_mode",

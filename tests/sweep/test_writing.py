@@ -53,6 +53,8 @@ def test_a_resolved_experiment_loads_again_to_an_equal_sweep(path: Path, tmp_pat
         "  optimizer.kind: choice(rmsprop, sgd)\noptimizer: {kind: rmsprop}",
         "  augmentation.mix: choice(none, mixup)",
         "swa_start: 0.75",
+        "swa_start: 0.75\nswa_lr: 0.1",
+        "  swa_lr: uniform(0, 0.5)\nswa_start: 0.75",
     ],
 )
 def test_a_resolved_sweep_loads_again_whatever_is_set(line: str, tmp_path: Path) -> None:
