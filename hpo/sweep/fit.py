@@ -16,8 +16,10 @@ from hpo.training.seeds import make_generator
 
 NETWORK = ("model.", "initializer.", "optimizer.kind", "lr_factor.")
 """Paths on which it depends whether there is a network to be trained."""
-TRAINING = ("augmentation.", "optimizer.kind", "batch_size", "grad_clip", "regularizer.")
+TRAINING = ("augmentation.", "optimizer.kind", "batch_size", "batch_growth.every", "grad_clip", "regularizer.")
 """Paths on which it depends whether it can be trained on the data."""
+BATCHES = ("batch_size", "batch_growth.")
+"""Paths on which it depends how large batches become."""
 
 PICKY = (Muon, Lbfgs)
 """Optimizers that not every network will do for; the others are not made, for torch's first one takes a second."""
@@ -38,7 +40,7 @@ def check_data(sweep: Sweep, splits: Splits) -> None:
     problems = [
         *_problems(sweep.space, corners, NETWORK, lambda recipe: _refuse_network(recipe, data)),
         *_problems(sweep.space, corners, TRAINING, lambda recipe: _refuse_training(recipe, data)),
-        *_batch_problems(sweep, len(splits.train)),
+        *_problems(sweep.space, corners, BATCHES, lambda recipe: _refuse_batches(recipe, len(splits.train))),
         *_export_problems(sweep, splits),
         *_decay_problems(sweep, len(splits.train)),
     ]
@@ -95,20 +97,32 @@ def _refuse_training(recipe: Recipe, data: TrainingData) -> Problem | None:
     return None
 
 
+def _refuse_batches(recipe: Recipe, num_train: int) -> Problem | None:
+    """Batches must not outgrow the training data, and those that shall grow must."""
+    growth, last = recipe.batch_growth, recipe.batch_size_at(recipe.epochs)
+    if recipe.batch_size > num_train:
+        message = f"must be at most the {num_train} training examples, but got {recipe.batch_size}. Lower it."
+        return Problem(key="batch_size", message=message)
+    if last > num_train and not isinstance(recipe.optimizer, Lbfgs):  # which `refuse_misfits` has said
+        message = (
+            f"batches must stay within the {num_train} training examples, but grow to {last}. Raise it, or set "
+            f"batch_growth.most to at most {num_train}."
+        )
+        return Problem(key="batch_growth.every", message=message)
+    if growth.every > 0 and last == recipe.batch_size:
+        message = (
+            f"must let batches grow, but they stay at {last} examples, for `every` is {growth.every} of "
+            f"{recipe.epochs} epochs, and `most` is {growth.most}. Change one of these, or delete batch_growth."
+        )
+        return Problem(key="batch_growth", message=message)
+    return None
+
+
 def _problem(recipe: Recipe, key: str, text: str) -> Problem:
     """At the path with which the message begins, where it begins with one."""
     path, _, message = text.partition(": ")
     is_path = path in recipe.as_tree() or path in flatten(recipe.as_tree())
     return Problem(key=path, message=message) if is_path else Problem(key=key, message=text)
-
-
-def _batch_problems(sweep: Sweep, num_train: int) -> Iterator[Problem]:
-    searched = sweep.space.get("batch_size")
-    key, sizes = ("space.batch_size", searched.ends()) if searched else ("batch_size", (sweep.batch_size,))
-    for size in sizes:
-        if isinstance(size, int) and size > num_train:
-            message = f"must be at most the {num_train} training examples, but got {size}. Lower it."
-            yield Problem(key=key, message=message)
 
 
 def _export_problems(sweep: Sweep, splits: Splits) -> Iterator[Problem]:

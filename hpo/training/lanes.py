@@ -20,6 +20,7 @@ from hpo.training.program import (
     Epoch,
     average_into,
     draw_batch,
+    first_steps,
     keeps_average,
     num_averaged,
     rate_at,
@@ -48,15 +49,16 @@ class Lanes:
         self._template = recipes[0].model.build(data.input_shape, data.num_classes).to(data.train_x)
         self._is_fused = can_fuse(self._template)
         self._class_weights = weights_of_classes(recipes[0].loss, data.train_y, data.train_x, data.num_classes)
+        self._first_steps = first_steps(recipes[0], len(data.train_y))
         self._begin(recipes, states)
 
     def train_epoch(self, epoch: int) -> list[Epoch]:
         """See `Program`; a lane whose loss was not finite goes on, void, to the end of the epoch."""
         data, recipe = self._data, self._recipes[0]
-        batches = self._luck.batches(epoch, data.train_y, recipe.batch_size, recipe.batches)
+        batches = self._luck.batches(epoch, data.train_y, recipe.batch_size_at(epoch), recipe.batches)
         seeds = self._luck.step_seeds(epoch, len(batches))
-        first_step = (epoch - 1) * len(batches)
-        rates, kept = self._rates(first_step, len(batches)), self._kept_by_step(len(batches))
+        first_step = self._first_steps[epoch - 1]
+        rates, kept = self._rates(epoch, len(batches)), self._kept_by_step(len(batches))
         rates_on_device = data.train_x.new_tensor(rates)
         self._template.train()
         steps: list[torch.Tensor] = []
@@ -171,13 +173,9 @@ class Lanes:
         for raw, averaged, is_wanted in zip(metrics, averages, wanted, strict=True):
             raw |= {f"{prefix}{name}": value for name, value in averaged.items() if is_wanted}
 
-    def _rates(self, first_step: int, num_steps: int) -> list[list[float]]:
+    def _rates(self, epoch: int, num_steps: int) -> list[list[float]]:
         """Learning rates of an epoch [steps, L], by each lane's own schedule."""
-        total = self._recipes[0].epochs * num_steps
-        return [
-            [rate_at(recipe, step / total) for recipe in self._recipes]
-            for step in range(first_step, first_step + num_steps)
-        ]
+        return [[rate_at(recipe, epoch, number, num_steps) for recipe in self._recipes] for number in range(num_steps)]
 
     def _kept_by_step(self, steps_per_epoch: int) -> torch.Tensor | None:
         """Share of each lane's running average that a step keeps [L]; none where no average runs."""

@@ -16,8 +16,8 @@ from hpo.records import Failure, Report, Segment, TrialSpec
 from hpo.training.checkpoint import read_checkpoint, write_checkpoint
 from hpo.training.choice import LaneChoice, make_program
 from hpo.training.examples import TrainingData
-from hpo.training.luck import Luck, batch_sizes
-from hpo.training.program import Program, initial_state
+from hpo.training.luck import Luck
+from hpo.training.program import Program, first_steps, initial_state
 from hpo.training.recipe import Recipe, signature
 from hpo.training.state import TrialState
 
@@ -111,7 +111,7 @@ def _train_epoch(program: Program, trials: Sequence[_Standing], epoch: int, data
         }
         first_bad_step = end.first_bad_step
         if first_bad_step is None and not all(map(math.isfinite, metrics.values())):
-            first_bad_step = epoch * len(batch_sizes(num_examples, trial.recipe.batch_size)) - 1
+            first_bad_step = first_steps(trial.recipe, num_examples)[epoch] - 1
         if first_bad_step is None:
             found |= {"train_loss": end.train_loss, **metrics}
         reports.append(Report(trial_id=trial.spec.trial_id, epoch=epoch, metrics=found, first_bad_step=first_bad_step))

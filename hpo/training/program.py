@@ -1,5 +1,6 @@
 """What trains a group of trials through epochs: one trial alone, or several as lanes. Both give the same results."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from torch.nn import functional
 from hpo.training.augmentations import Mixed
 from hpo.training.examples import TrainingData
 from hpo.training.initializers import start_at_class_shares
+from hpo.training.luck import batch_sizes
 from hpo.training.optimizers import Lbfgs
 from hpo.training.recipe import Recipe
 from hpo.training.seeds import make_generator
@@ -79,11 +81,25 @@ def summarize(losses: list[float], sizes: list[int], rate: float, first_step: in
     return Epoch(train_loss=mean, lr=rate, losses=tuple(losses))
 
 
-def rate_at(recipe: Recipe, progress: float) -> float:
-    """The learning rate at `progress` in [0, 1): the schedule's, or what stays once weights are averaged.
+def first_steps(recipe: Recipe, num_examples: int) -> list[int]:
+    """The number of the first step of each epoch, counted from the start of training, and of all steps together."""
+    sizes = (recipe.batch_size_at(epoch) for epoch in range(1, recipe.epochs + 1))
+    return list(itertools.accumulate((len(batch_sizes(num_examples, size)) for size in sizes), initial=0))
 
-    The latter is `torch.optim.swa_utils.SWALR` without its annealing.
+
+def rate_at(recipe: Recipe, epoch: int, number: int, num_steps: int) -> float:
+    """The learning rate of a step: the schedule's, or what stays once weights are averaged.
+
+    The latter is `torch.optim.swa_utils.SWALR` without its annealing. Progress goes by epochs, so that larger batches,
+    which make fewer steps, do not change the schedule.
+
+    Args:
+        recipe: of the trial.
+        epoch: from 1.
+        number: of the step in its epoch, from 0.
+        num_steps: of the epoch.
     """
+    progress = ((epoch - 1) * num_steps + number) / (recipe.epochs * num_steps)
     if recipe.swa_lr > 0 and recipe.swa_start > 0 and progress >= recipe.swa_start - 1e-9:
         return recipe.optimizer.lr * recipe.swa_lr
     return recipe.optimizer.lr * recipe.schedule(progress)
@@ -151,6 +167,11 @@ def refuse_misfits(recipe: Recipe, data: TrainingData) -> None:
         raise ValueError(
             f"batch_size: must be all {len(data.train_y)} training examples for optimizer.kind lbfgs, whose loss must "
             f"stay the same along a line, but got {recipe.batch_size}. Change it, or use another optimizer."
+        )
+    if recipe.batch_growth.every > 0:
+        raise ValueError(
+            "batch_growth.every: must be 0 for optimizer.kind lbfgs, whose batch holds all training examples from the "
+            f"start, but got {recipe.batch_growth.every}. Set it to 0, or use another optimizer."
         )
     changing = {
         "grad_clip": recipe.grad_clip,

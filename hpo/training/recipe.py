@@ -12,6 +12,7 @@ from hpo.records import Params, ParamValue
 from hpo.spaces.coordinates import COORDINATES, to_raw
 from hpo.spaces.spelling import did_you_mean
 from hpo.training.augmentations import Augment
+from hpo.training.batch_growth import BatchGrowth
 from hpo.training.data.batches import BatchOrder
 from hpo.training.initializers import Initializer, KaimingNormal
 from hpo.training.losses import CrossEntropy, Loss
@@ -52,7 +53,9 @@ class Recipe(Config):
     precision: Precision = "float32"
     """Number format of products: bfloat16 by autocast; tf32 is for GPUs, and float32 elsewhere."""
     batch_size: Annotated[int, Field(ge=1)] = 64
-    """Examples per step; the last batch of an epoch may be smaller."""
+    """Examples per step, at first; the last batch of an epoch may be smaller."""
+    batch_growth: BatchGrowth = BatchGrowth()
+    """Larger batches as training goes on, in place of a lower learning rate."""
     batches: BatchOrder = "shuffled"
     """How the examples of an epoch are chosen: each once, each class as often, or every class in every batch."""
     epochs: Annotated[int, Field(ge=1)] = 27
@@ -66,6 +69,10 @@ class Recipe(Config):
                 f"ema_half_life={self.ema_half_life} and swa_start={self.swa_start}. Set one of them to 0."
             )
         return self
+
+    def batch_size_at(self, epoch: int) -> int:
+        """Examples per step of an epoch, from 1."""
+        return self.batch_growth.size(self.batch_size, epoch, self.epochs)
 
 
 def with_params(recipe: Recipe, params: Params) -> Recipe:

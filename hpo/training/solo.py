@@ -16,6 +16,7 @@ from hpo.training.program import (
     Epoch,
     average_into,
     draw_batch,
+    first_steps,
     keeps_average,
     num_averaged,
     rate_at,
@@ -59,21 +60,21 @@ class Solo:
         self._averaged = {name: averaged[name].clone() for name in names}
         self._regularizer_numbers = stack_numbers([recipe.regularizer], data.train_x)
         self._class_weights = weights_of_classes(recipe.loss, data.train_y, data.train_x, data.num_classes)
+        self._first_steps = first_steps(recipe, len(data.train_y))
         self._epoch = state.epoch
 
     def train_epoch(self, epoch: int) -> list[Epoch]:
         """See `Program`; on a processor, which need not be waited for, ends at the first loss that is not finite."""
         data, recipe = self._data, self._recipe
-        batches = self._luck.batches(epoch, data.train_y, recipe.batch_size, recipe.batches)
-        first_step, num_steps = (epoch - 1) * len(batches), recipe.epochs * len(batches)
+        batches = self._luck.batches(epoch, data.train_y, recipe.batch_size_at(epoch), recipe.batches)
+        first_step = self._first_steps[epoch - 1]
         self._module.train()
         losses: list[torch.Tensor] = []
         rate = 0.0
         with matmul_precision(recipe.precision):
             for seed, indices in zip(self._luck.step_seeds(epoch, len(batches)), batches, strict=True):
                 seed_layers(seed, data.train_x.device)
-                step = first_step + len(losses)
-                rate = rate_at(recipe, step / num_steps)
+                rate, step = rate_at(recipe, epoch, len(losses), len(batches)), first_step + len(losses)
                 x, targets = draw_batch(recipe, data, epoch, indices)
                 losses.append(self._step(x, targets, rate, step, seed))
                 if losses[-1].device.type == "cpu" and not math.isfinite(losses[-1].item()):

@@ -10,6 +10,7 @@ from torch import nn
 
 from hpo.config import Config
 from hpo.training.augmentations import Augment
+from hpo.training.batch_growth import BatchGrowth
 from hpo.training.examples import TrainingData
 from hpo.training.lanes import Lanes
 from hpo.training.losses import CrossEntropy, Focal
@@ -137,6 +138,7 @@ OPTIONS: dict[str, Sequence[Mapping[str, Config | float | str]]] = {
     "a running average": [{"ema_half_life": 0.5 + k} for k in range(NUM_LANES)],
     "an average from some epoch on": [{"swa_start": 0.3 + 0.2 * k} for k in range(NUM_LANES)],
     "an average at a rate of its own": [{"swa_start": 0.3 + 0.2 * k, "swa_lr": 0.2 * k} for k in range(NUM_LANES)],
+    "batches that grow": [{"batch_growth": BatchGrowth(every=0.3), "ema_half_life": 0.5 + k} for k in range(NUM_LANES)],
     "mixup": [{"augmentation": Augment(mix="mixup", mix_alpha=0.4)}] * NUM_LANES,
     "cutmix of weighted classes": [
         {

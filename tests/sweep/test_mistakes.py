@@ -279,6 +279,8 @@ def test_a_wrong_file_is_explained(tmp_path: Path, text: str, message: str) -> N
             "space.model.norm_momentum",
             "model.norm is none or layer",
         ),
+        ("batch_growth: {factor: 3}", "batch_growth.factor", "batch_growth.every is 0.0"),
+        ("batch_growth: {most: 512}", "batch_growth.most", "batch_growth.every is 0.0"),
         ("swa_lr: 0.1", "swa_lr", "swa_start is 0.0"),
         ("  swa_lr: uniform(0.05, 0.5)", "space.swa_lr", "swa_start is 0.0"),
         (

@@ -149,6 +149,8 @@ def test_a_factor_that_is_left_out_at_1_separates_trials_with_and_without_it(pat
         {"optimizer.decay_mode": "decoupled"},
         {"augmentation.flip": "random"},
         {"batches": "stratified"},
+        {"batch_growth.every": 0.3},
+        {"batch_growth.factor": 3},
     ],
 )
 def test_what_is_no_number_in_the_arithmetic_separates_trials(params: dict[str, ParamValue]) -> None:
