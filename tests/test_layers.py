@@ -20,8 +20,8 @@ spaces scheduling training.models training.optimizers training.augmentations tra
     training.schedules training.regularizers training.losses training.precision training.batch_growth
 training.recipe training.examples training.luck
 training.state
-training.program training.fused training.stacking training.evaluate training.checkpoint training.diagnostics \
-    training.pruning
+training.program training.fused training.stacking training.evaluate training.checkpoint training.course \
+    training.diagnostics training.pruning
 training.solo training.lanes
 training.selfcheck training.probe training.lr_range
 training.choice

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from hpo.errors import Problem, SpaceError
 from hpo.records import Params, ParamValue
-from hpo.scheduling import Asha, Scheduler
+from hpo.scheduling import Asha, NoScheduler, Scheduler
 from hpo.spaces.coordinates import PREFIX
 from hpo.spaces.domain import Domain, LogUniform, shown
 from hpo.spaces.space import Space
@@ -70,12 +70,33 @@ def lr_range_problems(lr_range: LrRange | None, space: Space) -> list[Problem]:
     return []
 
 
+def course_problems(recipe: Recipe, space: Space, scheduler: Scheduler) -> list[Problem]:
+    """A trial whose losses decide how it trains on must train to its end: only so are values comparable."""
+    if isinstance(scheduler, NoScheduler):
+        return []
+    return [
+        Problem(
+            key=f"space.{path}" if path in space else path,
+            message=f"must not be {shown(value)} with scheduler.kind {scheduler.kind}, {reason}. "
+            "Use scheduler: {kind: none}, or another value.",
+        )
+        for path, value, reason in _courses(recipe, space)
+    ]
+
+
 def kind_variants(recipe: Recipe, space: Space, path: str) -> list[Recipe]:
     """The recipe under every kind that `path` will meet: as it is, where the kind of its section is not searched."""
     kind_path = f"{path.partition('.')[0]}.kind"
     if kind_path not in space or path == kind_path:
         return [recipe]
     return [with_params(recipe, {kind_path: kind}) for kind in space[kind_path].ends()]
+
+
+def _courses(recipe: Recipe, space: Space) -> Iterator[tuple[str, ParamValue, str]]:
+    """Path, value and reason of whatever makes the course of some trial depend on its losses."""
+    kinds = space["schedule.kind"].ends() if "schedule.kind" in space else (recipe.schedule.kind,)
+    if "plateau" in kinds:
+        yield "schedule.kind", "plateau", "which would stop trials by losses that their rates have followed"
 
 
 def _path_problem(recipe: Recipe, space: Space, path: str, domain: Domain) -> str | None:

@@ -1,5 +1,7 @@
 """Checkpoints: one safetensors file per trial and rung. Nothing is pickled."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -7,7 +9,8 @@ from safetensors.torch import save_file
 
 from hpo.errors import HpoError
 from hpo.paths import written_beside
-from hpo.training.state import Tensors, TrialState
+from hpo.training.schedules import PlateauMemory
+from hpo.training.state import Course, Tensors, TrialState
 
 MODULE, OPTIMIZER, AVERAGED = "module.", "optimizer.", "averaged."
 
@@ -17,8 +20,9 @@ def write_checkpoint(path: Path, state: TrialState) -> None:
     named = {MODULE + name: value for name, value in state.module.items()}
     named |= {OPTIMIZER + name: value for name, value in state.optimizer.items()}
     named |= {AVERAGED + name: value for name, value in state.averaged.items()}
+    metadata = {"epoch": str(state.epoch), "plateau": json.dumps(asdict(state.course.plateau))}
     with written_beside(path) as beside:
-        save_file({name: value.contiguous() for name, value in named.items()}, beside, {"epoch": str(state.epoch)})
+        save_file({name: value.contiguous() for name, value in named.items()}, beside, metadata)
 
 
 def read_checkpoint(path: Path) -> TrialState:
@@ -29,7 +33,8 @@ def read_checkpoint(path: Path) -> TrialState:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            epoch = int(file.metadata()["epoch"])
+            metadata = file.metadata()
+            epoch, plateau = int(metadata["epoch"]), PlateauMemory(**json.loads(metadata["plateau"]))
             named = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise HpoError(f"{path}: must be a checkpoint that a trial wrote, but {error}.") from error
@@ -38,6 +43,7 @@ def read_checkpoint(path: Path) -> TrialState:
         module=_under(MODULE, named),
         optimizer=_under(OPTIMIZER, named),
         averaged=_under(AVERAGED, named),
+        course=Course(plateau=plateau),
     )
 
 

@@ -15,11 +15,12 @@ from hpo.paths import SweepPaths
 from hpo.records import Failure, Report, Segment, TrialSpec
 from hpo.training.checkpoint import read_checkpoint, write_checkpoint
 from hpo.training.choice import LaneChoice, make_program
+from hpo.training.course import follow
 from hpo.training.examples import TrainingData
 from hpo.training.luck import Luck
 from hpo.training.program import Program, first_steps, initial_state
 from hpo.training.recipe import Recipe, signature
-from hpo.training.state import TrialState
+from hpo.training.state import Course, TrialState
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,9 @@ class _Standing:
     spec: TrialSpec
     recipe: Recipe
     state: TrialState
+    """At the beginning of the segment."""
+    course: Course
+    """As it stands now."""
 
 
 def train(segment: Segment, data: TrainingData, paths: SweepPaths, choice: LaneChoice) -> Iterator[Report | Failure]:
@@ -77,10 +81,11 @@ def _train_together(
     program = make_program([trial.recipe for trial in chunk], data, luck, [trial.state for trial in chunk])
     for epoch in range(segment.from_epoch + 1, segment.to_epoch + 1):
         reports = _train_epoch(program, alive, epoch, data)
+        alive = [_followed(trial, report) for trial, report in zip(alive, reports, strict=True)]
         for lane, report in enumerate(reports):
             if epoch == segment.to_epoch and report.first_bad_step is None:
                 path = paths.checkpoint(report.trial_id, epoch, segment.generation, segment.attempt)
-                write_checkpoint(path, program.state(lane, epoch))
+                write_checkpoint(path, replace(program.state(lane, epoch), course=alive[lane].course))
                 yield replace(report, checkpoint=str(path))
             else:
                 yield report
@@ -96,7 +101,7 @@ def _train_epoch(program: Program, trials: Sequence[_Standing], epoch: int, data
     """The reports of one epoch, without checkpoints; seconds are each trial's share."""
     num_examples = len(data.train_y)
     started = time.perf_counter()
-    trained = program.train_epoch(epoch)
+    trained = program.train_epoch(epoch, [trial.course.plateau.factor for trial in trials])
     training_s = (time.perf_counter() - started) / len(trials)
     is_over = all(end.first_bad_step is not None for end in trained)
     measured = [{} for _ in trials] if is_over else program.evaluate()
@@ -124,7 +129,14 @@ def _prepare(spec: TrialSpec, segment: Segment, data: TrainingData) -> _Standing
         state = initial_state(recipe, data, segment.seed, spec.trial_id)
     else:
         state = read_checkpoint(Path(segment.checkpoints[spec.trial_id]))
-    return _Standing(spec, recipe, state)
+    return _Standing(spec, recipe, state, state.course)
+
+
+def _followed(trial: _Standing, report: Report) -> _Standing:
+    """The trial after an epoch; one that has diverged is as it was."""
+    if report.first_bad_step is not None:
+        return trial
+    return replace(trial, course=follow(trial.recipe, trial.course, report.metrics))
 
 
 def _groups(trials: Sequence[_Standing]) -> list[list[_Standing]]:

@@ -37,8 +37,8 @@ class Epoch:
 class Program(Protocol):
     """Trials that train together; results are in the order of the trials, one each."""
 
-    def train_epoch(self, epoch: int) -> list[Epoch]:
-        """Train through epoch number `epoch`, from 1."""
+    def train_epoch(self, epoch: int, factors: Sequence[float] = ()) -> list[Epoch]:
+        """Train through epoch number `epoch`, from 1, with these factors on the schedules of the trials, if any."""
         ...
 
     def evaluate(self) -> list[dict[str, float]]:
@@ -87,7 +87,7 @@ def first_steps(recipe: Recipe, num_examples: int) -> list[int]:
     return list(itertools.accumulate((len(batch_sizes(num_examples, size)) for size in sizes), initial=0))
 
 
-def rate_at(recipe: Recipe, epoch: int, number: int, num_steps: int) -> float:
+def rate_at(recipe: Recipe, epoch: int, number: int, num_steps: int, factor: float = 1.0) -> float:
     """The learning rate of a step: the schedule's, or what stays once weights are averaged.
 
     The latter is `torch.optim.swa_utils.SWALR` without its annealing. Progress goes by epochs, so that larger batches,
@@ -98,11 +98,12 @@ def rate_at(recipe: Recipe, epoch: int, number: int, num_steps: int) -> float:
         epoch: from 1.
         number: of the step in its epoch, from 0.
         num_steps: of the epoch.
+        factor: on the schedule.
     """
     progress = ((epoch - 1) * num_steps + number) / (recipe.epochs * num_steps)
     if recipe.swa_lr > 0 and recipe.swa_start > 0 and progress >= recipe.swa_start - 1e-9:
         return recipe.optimizer.lr * recipe.swa_lr
-    return recipe.optimizer.lr * recipe.schedule(progress)
+    return recipe.optimizer.lr * recipe.schedule(progress) * factor
 
 
 def average_into(averaged: Sequence[torch.Tensor], values: Sequence[torch.Tensor], kept: float | torch.Tensor) -> None:

@@ -63,7 +63,7 @@ class Solo:
         self._first_steps = first_steps(recipe, len(data.train_y))
         self._epoch = state.epoch
 
-    def train_epoch(self, epoch: int) -> list[Epoch]:
+    def train_epoch(self, epoch: int, factors: Sequence[float] = ()) -> list[Epoch]:
         """See `Program`; on a processor, which need not be waited for, ends at the first loss that is not finite."""
         data, recipe = self._data, self._recipe
         batches = self._luck.batches(epoch, data.train_y, recipe.batch_size_at(epoch), recipe.batches)
@@ -74,7 +74,7 @@ class Solo:
         with matmul_precision(recipe.precision):
             for seed, indices in zip(self._luck.step_seeds(epoch, len(batches)), batches, strict=True):
                 seed_layers(seed, data.train_x.device)
-                rate, step = rate_at(recipe, epoch, len(losses), len(batches)), first_step + len(losses)
+                rate, step = rate_at(recipe, epoch, len(losses), len(batches), *factors), first_step + len(losses)
                 x, targets = draw_batch(recipe, data, epoch, indices)
                 losses.append(self._step(x, targets, rate, step, seed))
                 if losses[-1].device.type == "cpu" and not math.isfinite(losses[-1].item()):

@@ -4,7 +4,17 @@ from dataclasses import dataclass, field
 
 import torch
 
+from hpo.training.schedules import PlateauMemory
+
 Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """What the validation losses of a trial have led to so far."""
+
+    plateau: PlateauMemory = field(default_factory=PlateauMemory)
+    """Of a plateau schedule."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,3 +29,5 @@ class TrialState:
     """By `kind.parameter`, in `torch.optim`'s words: `momentum_buffer.0.weight`, `exp_avg.0.weight`."""
     averaged: Tensors = field(default_factory=dict)
     """The running average of `module`; empty where none is kept."""
+    course: Course = Course()
+    """What was measured before; whoever trains the trial brings it forward, not its program."""

@@ -227,6 +227,20 @@ def test_lanes_equal_solo_for_every_block(block: str) -> None:
     train_both(make_recipes(BLOCKS[block], OPTIMIZERS["sgd"], SCHEDULES["cosine"]), make_data(), tolerance=1e-6)
 
 
+def test_lanes_equal_solo_with_factors_on_their_rates() -> None:
+    data = make_data()
+    recipes = make_recipes(MODELS["mlp"], OPTIMIZERS["sgd"], SCHEDULES["cosine"])
+    states, factors = start(recipes, data), [1.0, 0.3, 0.0, 0.09]
+    lanes, solos = Lanes(recipes, data, LUCK, states), alone(recipes, data, states)
+
+    together = lanes.train_epoch(1, factors)
+    apart = [solo.train_epoch(1, [factor])[0] for solo, factor in zip(solos, factors, strict=True)]
+
+    assert [end.lr for end in together] == [end.lr for end in apart]
+    assert_equal(lanes, solos, tolerance=1e-9)
+    assert lanes.state(2, 1).module["1.weight"].equal(states[2].module["1.weight"])
+
+
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_lanes_equal_solo_for_every_schedule(schedule: str) -> None:
     train_both(make_recipes(MODELS["mlp"], OPTIMIZERS["sgd"], SCHEDULES[schedule]), make_data(), tolerance=1e-9)

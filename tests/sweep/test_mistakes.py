@@ -296,6 +296,24 @@ def test_a_setting_without_effect_is_refused(tmp_path: Path, settings: str, path
     assert mistakes == f"sweep.yaml:6: {path}: has no effect, because {reason}. Delete it, or change that."
 
 
+@pytest.mark.parametrize(
+    ("settings", "path"),
+    [
+        ("schedule: {kind: plateau}", "schedule.kind"),
+        ("  schedule.kind: choice(cosine, plateau)", "space.schedule.kind"),
+    ],
+)
+def test_a_rate_that_follows_the_losses_is_refused_where_trials_are_stopped_by_them(
+    tmp_path: Path, settings: str, path: str
+) -> None:
+    mistakes = find_mistakes(tmp_path, SWEEP + settings + "\n")
+
+    assert mistakes == (
+        f"sweep.yaml:6: {path}: must not be plateau with scheduler.kind asha, which would stop trials by losses that "
+        "their rates have followed. Use scheduler: {kind: none}, or another value."
+    )
+
+
 def test_a_value_off_the_steps_of_a_setting_is_refused(tmp_path: Path) -> None:
     mistakes = find_mistakes(tmp_path, replaced("mlp", "mlp, norm: batch, ghost_batch: 3"))
 

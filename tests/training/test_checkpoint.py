@@ -5,7 +5,8 @@ import torch
 
 from hpo.errors import HpoError
 from hpo.training.checkpoint import read_checkpoint, write_checkpoint
-from hpo.training.state import TrialState
+from hpo.training.schedules import PlateauMemory
+from hpo.training.state import Course, TrialState
 
 
 def make_state(epoch: int = 3) -> TrialState:
@@ -13,6 +14,7 @@ def make_state(epoch: int = 3) -> TrialState:
         epoch=epoch,
         module={"0.weight": torch.randn(3, 2), "1.num_batches_tracked": torch.tensor(7)},
         optimizer={"momentum_buffer.0.weight": torch.randn(3, 2)},
+        course=Course(plateau=PlateauMemory(factor=0.3, best=1.25, num_bad=2, num_cooling=1)),
     )
 
 
@@ -23,6 +25,7 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
     read = read_checkpoint(tmp_path / "trial" / "epoch.safetensors")
 
     assert read.epoch == 3
+    assert read.course == state.course
     for written, found in ((state.module, read.module), (state.optimizer, read.optimizer)):
         assert written.keys() == found.keys()
         assert all(found[name].equal(value) and found[name].dtype == value.dtype for name, value in written.items())

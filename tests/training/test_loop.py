@@ -9,11 +9,13 @@ import torch
 
 from hpo.paths import SweepPaths
 from hpo.records import Failure, Report, Segment, TrialSpec
+from hpo.training.batch_growth import BatchGrowth
 from hpo.training.checkpoint import read_checkpoint
 from hpo.training.data import Digits, Examples, Splits
 from hpo.training.models import Mlp, Model, Resnet
 from hpo.training.optimizers import AdamW, NAdam, Sgd
 from hpo.training.recipe import Recipe
+from hpo.training.schedules import Constant, Plateau
 from hpo.training.workload import TorchWorkload, Trainer
 
 METRICS = {"train_loss", "val_loss", "val_accuracy", "lr", "seconds", "samples_per_second"}
@@ -125,6 +127,16 @@ def test_a_trial_that_raises_becomes_a_failure_and_the_others_go_on(train: Train
     assert [message.epoch for message in messages if isinstance(message, Report)] == [2, 3]
 
 
+def test_a_plateau_lowers_the_rate_of_each_trial_by_its_own_losses(train: Trainer) -> None:
+    plateau = Plateau(factor=0.5, patience=0, threshold=0.9)  # no loss falls so far in an epoch
+    recipes = [GOOD.model_copy(update={"schedule": schedule}) for schedule in (plateau, Constant())]
+
+    reports = reports_of(train, segment(*recipes))
+
+    assert [report.metrics["lr"] for report in reports[0]] == pytest.approx([0.1, 0.1, 0.05])
+    assert [report.metrics["lr"] for report in reports[1]] == pytest.approx([0.1, 0.1, 0.1])
+
+
 def test_torchs_own_generator_is_left_as_it_was(train: Trainer) -> None:
     torch.manual_seed(7)
     before = torch.random.get_rng_state()
@@ -137,7 +149,14 @@ def test_torchs_own_generator_is_left_as_it_was(train: Trainer) -> None:
 @pytest.mark.parametrize("lanes", [1, 4])
 @pytest.mark.parametrize(
     "fields",
-    [{"ema_half_life": 0.5}, {"swa_start": 0.3}, {"optimizer": AdamW(amsgrad=True)}, {"optimizer": NAdam()}],
+    [
+        {"ema_half_life": 0.5},
+        {"swa_start": 0.3},
+        {"batch_growth": BatchGrowth(every=0.25, most=64)},
+        {"schedule": Plateau(patience=0, threshold=0.5, cooldown=1)},
+        {"optimizer": AdamW(amsgrad=True)},
+        {"optimizer": NAdam()},
+    ],
     ids=lambda fields: next(iter(fields)),
 )
 @pytest.mark.parametrize(
