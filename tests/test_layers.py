@@ -17,7 +17,8 @@ ROWS = """
 errors config records paths progress
 training.seeds
 spaces scheduling training.models training.optimizers training.augmentations training.data training.initializers \
-    training.schedules training.regularizers training.losses training.precision training.batch_growth
+    training.schedules training.regularizers training.losses training.precision training.batch_growth \
+    training.early_stopping
 training.recipe training.examples training.luck
 training.state
 training.program training.fused training.stacking training.evaluate training.checkpoint training.course \

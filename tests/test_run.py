@@ -168,6 +168,23 @@ def test_mlflow_holds_every_metric_of_every_epoch(finished: Finished) -> None:
         assert {point.step: point.value for point in history["val_accuracy"]} == trial.values
 
 
+def test_what_is_exported_of_a_trial_that_stopped_early_is_what_was_measured(tmp_path: Path) -> None:
+    early = ("budget.trials=3", "epochs=12", "scheduler={kind: none}", "early_stopping={patience: 1}")
+    fast = ("space={optimizer.lr: 'uniform(0.9, 1)'}", "schedule={kind: constant}", "batch_size=16")
+
+    done = finish(tmp_path, *early, *fast)
+
+    assert done.result.bundle is not None
+    card, end = json.loads((done.result.bundle / "card.json").read_text()), done.best.end
+    assert end is not None
+    assert end.reason == {"early_stopped": end.epoch, "best_epoch": end.epoch - 1}
+    assert card["epoch"] == end.epoch - 1
+    assert card["metrics"]["val_accuracy"] == end.value == done.best.values[end.epoch - 1]
+    run = done.children[done.best.trial_id].data
+    assert run.tags["hpo.early_stopped"] == str(end.epoch)
+    assert run.metrics["final_val_accuracy"] == end.value
+
+
 def test_mlflow_keeps_the_resolved_file_the_leaderboard_and_the_best_model(finished: Finished) -> None:
     run_id = finished.parent.info.run_id
 

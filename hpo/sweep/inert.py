@@ -64,6 +64,7 @@ NEEDS: Mapping[str, tuple[Is | IsNot, ...]] = {
     "augmentation.mix_prob": (IsNot("augmentation.mix", "none"),),
     "export.fold_norms": (Is("model.norm", "batch"), Is("model.kind", "custom")),
     "swa_lr": (IsNot("swa_start", 0),),
+    "early_stopping.min_delta": (IsNot("early_stopping.patience", 0),),
     "batch_growth.factor": (IsNot("batch_growth.every", 0),),
     "batch_growth.most": (IsNot("batch_growth.every", 0),),
 }
@@ -75,6 +76,7 @@ HARMLESS: Mapping[str, Setting] = {
     "model.ghost_batch": 0,
     "export.fold_norms": False,
     "swa_lr": 0,
+    "early_stopping.min_delta": 0,
     "batch_growth.most": 0,
 }
 """Values that ask for nothing, and so may always be written down."""

@@ -77,8 +77,7 @@ def course_problems(recipe: Recipe, space: Space, scheduler: Scheduler) -> list[
     return [
         Problem(
             key=f"space.{path}" if path in space else path,
-            message=f"must not be {shown(value)} with scheduler.kind {scheduler.kind}, {reason}. "
-            "Use scheduler: {kind: none}, or another value.",
+            message=f"must not be {shown(value)} with scheduler.kind {scheduler.kind}, {reason}",
         )
         for path, value, reason in _courses(recipe, space)
     ]
@@ -96,7 +95,14 @@ def _courses(recipe: Recipe, space: Space) -> Iterator[tuple[str, ParamValue, st
     """Path, value and reason of whatever makes the course of some trial depend on its losses."""
     kinds = space["schedule.kind"].ends() if "schedule.kind" in space else (recipe.schedule.kind,)
     if "plateau" in kinds:
-        yield "schedule.kind", "plateau", "which would stop trials by losses that their rates have followed"
+        reason = "which would stop trials by the losses that their rates have followed."
+        yield "schedule.kind", "plateau", f"{reason} Use scheduler: {{kind: none}}, or another schedule."
+    path = "early_stopping.patience"
+    patiences = space[path].ends() if path in space else (recipe.early_stopping.patience,)
+    patience = next((value for value in patiences if isinstance(value, int) and value > 0), None)
+    if patience is not None:
+        reason = "which judges trials by how they stand at its rungs, not by their best epoch."
+        yield path, patience, f"{reason} Use scheduler: {{kind: none}}, or patience 0."
 
 
 def _path_problem(recipe: Recipe, space: Space, path: str, domain: Domain) -> str | None:

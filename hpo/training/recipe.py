@@ -14,6 +14,7 @@ from hpo.spaces.spelling import did_you_mean
 from hpo.training.augmentations import Augment
 from hpo.training.batch_growth import BatchGrowth
 from hpo.training.data.batches import BatchOrder
+from hpo.training.early_stopping import EarlyStopping
 from hpo.training.initializers import Initializer, KaimingNormal
 from hpo.training.losses import CrossEntropy, Loss
 from hpo.training.models import Model
@@ -60,6 +61,8 @@ class Recipe(Config):
     """How the examples of an epoch are chosen: each once, each class as often, or every class in every batch."""
     epochs: Annotated[int, Field(ge=1)] = 27
     """Full length, for which the schedule is planned."""
+    early_stopping: Annotated[EarlyStopping, OUTSIDE] = EarlyStopping()
+    """Whether a trial may end before, at its best epoch."""
 
     @model_validator(mode="after")
     def _keep_one_average(self) -> Self:

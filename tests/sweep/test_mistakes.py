@@ -281,6 +281,7 @@ def test_a_wrong_file_is_explained(tmp_path: Path, text: str, message: str) -> N
         ),
         ("batch_growth: {factor: 3}", "batch_growth.factor", "batch_growth.every is 0.0"),
         ("batch_growth: {most: 512}", "batch_growth.most", "batch_growth.every is 0.0"),
+        ("early_stopping: {min_delta: 0.01}", "early_stopping.min_delta", "early_stopping.patience is 0"),
         ("swa_lr: 0.1", "swa_lr", "swa_start is 0.0"),
         ("  swa_lr: uniform(0.05, 0.5)", "space.swa_lr", "swa_start is 0.0"),
         (
@@ -297,21 +298,44 @@ def test_a_setting_without_effect_is_refused(tmp_path: Path, settings: str, path
 
 
 @pytest.mark.parametrize(
-    ("settings", "path"),
+    ("settings", "message"),
     [
-        ("schedule: {kind: plateau}", "schedule.kind"),
-        ("  schedule.kind: choice(cosine, plateau)", "space.schedule.kind"),
+        (
+            "schedule: {kind: plateau}",
+            (
+                "schedule.kind: must not be plateau with scheduler.kind asha, which would stop trials by the losses "
+                "that their rates have followed. Use scheduler: {kind: none}, or another schedule."
+            ),
+        ),
+        (
+            "  schedule.kind: choice(cosine, plateau)",
+            (
+                "space.schedule.kind: must not be plateau with scheduler.kind asha, which would stop trials by the "
+                "losses that their rates have followed. Use scheduler: {kind: none}, or another schedule."
+            ),
+        ),
+        (
+            "early_stopping: {patience: 5}",
+            (
+                "early_stopping.patience: must not be 5 with scheduler.kind asha, which judges trials by how they "
+                "stand at its rungs, not by their best epoch. Use scheduler: {kind: none}, or patience 0."
+            ),
+        ),
+        (
+            "  early_stopping.patience: choice(0, 3)",
+            (
+                "space.early_stopping.patience: must not be 3 with scheduler.kind asha, which judges trials by how "
+                "they stand at its rungs, not by their best epoch. Use scheduler: {kind: none}, or patience 0."
+            ),
+        ),
     ],
 )
-def test_a_rate_that_follows_the_losses_is_refused_where_trials_are_stopped_by_them(
-    tmp_path: Path, settings: str, path: str
+def test_what_follows_the_losses_of_a_trial_is_refused_where_trials_are_stopped_by_them(
+    tmp_path: Path, settings: str, message: str
 ) -> None:
     mistakes = find_mistakes(tmp_path, SWEEP + settings + "\n")
 
-    assert mistakes == (
-        f"sweep.yaml:6: {path}: must not be plateau with scheduler.kind asha, which would stop trials by losses that "
-        "their rates have followed. Use scheduler: {kind: none}, or another value."
-    )
+    assert mistakes == f"sweep.yaml:6: {message}"
 
 
 def test_a_value_off_the_steps_of_a_setting_is_refused(tmp_path: Path) -> None:

@@ -106,7 +106,13 @@ def test_trials_that_differ_in_per_lane_numbers_share_a_signature() -> None:
 
 @pytest.mark.parametrize(
     "params",
-    [{"initializer.kind": "orthogonal"}, {"initializer.kind": "constant"}, {"schedule.floor": 0.1}, {"swa_lr": 0.1}],
+    [
+        {"initializer.kind": "orthogonal"},
+        {"initializer.kind": "constant"},
+        {"schedule.floor": 0.1},
+        {"swa_lr": 0.1},
+        {"early_stopping.patience": 3},
+    ],
 )
 def test_how_training_begins_and_numbers_of_the_schedule_separate_nobody(params: dict[str, ParamValue]) -> None:
     assert signature(with_params(RECIPE, params)) == signature(RECIPE)
