@@ -32,9 +32,9 @@ def follow(recipe: Recipe, course: Course, report: Report, state: Callable[[], T
 
 
 def concluded(recipe: Recipe, course: Course, report: Report) -> Report:
-    """`report`, which speaks of the best epoch instead where early stopping ends the trial here."""
+    """`report`, which speaks of the best epoch instead where early stopping ends a trial that has not diverged."""
     best = course.best
-    if best is None or report.epoch < min(recipe.epochs, best.epoch + recipe.early_stopping.patience):
+    if best is None or report.is_last or report.epoch < min(recipe.epochs, best.epoch + recipe.early_stopping.patience):
         return report
     of_the_way = {name: value for name, value in report.metrics.items() if name in OF_THE_WAY}
     return replace(report, metrics={**of_the_way, **best.metrics}, best_epoch=best.epoch)

@@ -12,12 +12,14 @@ from hpo.paths import SweepPaths
 from hpo.records import Failure, Report, Segment, TrialSpec
 from hpo.training.batch_growth import BatchGrowth
 from hpo.training.checkpoint import read_checkpoint
+from hpo.training.course import concluded
 from hpo.training.data import Digits, Examples, Splits
 from hpo.training.early_stopping import EarlyStopping
 from hpo.training.models import Mlp, Model, Resnet
 from hpo.training.optimizers import AdamW, NAdam, Sgd
 from hpo.training.recipe import Recipe
 from hpo.training.schedules import Constant, Plateau
+from hpo.training.state import Best, Course
 from hpo.training.workload import TorchWorkload, Trainer
 
 METRICS = {"train_loss", "val_loss", "val_accuracy", "lr", "seconds", "samples_per_second"}
@@ -243,6 +245,14 @@ def test_the_last_checkpoint_of_a_trial_that_stops_early_holds_what_was_measured
     assert state.epoch == report.best_epoch
     assert found == pytest.approx({name: report.metrics[name] for name in found}, rel=1e-5)
     assert state.optimizer == {}
+
+
+def test_a_trial_that_diverges_does_not_go_back() -> None:
+    course = Course(best=Best(epoch=1, metrics={"val_loss": 0.5}, module={}))
+    diverged = Report(trial_id=0, epoch=2, metrics={"lr": 0.1}, first_bad_step=77)
+
+    assert concluded(with_patience(1), course, diverged) == diverged
+    assert concluded(with_patience(1), course, replace(diverged, first_bad_step=None)).best_epoch == 1
 
 
 @pytest.mark.parametrize("patience", [1, 8])
