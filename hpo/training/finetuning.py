@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from hpo.errors import PruneError
+from hpo.training.batch_growth import BatchGrowth
 from hpo.training.data.splits import Splits
 from hpo.training.examples import TrainingData, as_tensors
 from hpo.training.luck import Luck
@@ -80,10 +81,17 @@ def prune(
 
 
 def _gentle(recipe: Recipe, last_epoch: int) -> Recipe:
-    """The recipe at a small constant rate, without averages of weights: what is pruned is what is exported."""
-    optimizer = recipe.optimizer.model_copy(update={"lr": RATE * recipe.optimizer.lr})
-    averages = {"ema_half_life": 0.0, "swa_start": 0.0}
-    return recipe.model_copy(update={"optimizer": optimizer, "schedule": Constant(), "epochs": last_epoch, **averages})
+    """The recipe as it ended, at a small constant rate, without averages: what is pruned is what is exported."""
+    changes = {
+        "optimizer": recipe.optimizer.model_copy(update={"lr": RATE * recipe.optimizer.lr}),
+        "schedule": Constant(),
+        "epochs": last_epoch,
+        "batch_size": recipe.batch_size_at(recipe.epochs),
+        "batch_growth": BatchGrowth(),
+        "ema_half_life": 0.0,
+        "swa_start": 0.0,
+    }
+    return recipe.model_copy(update=changes)
 
 
 def _counted(recipe: Recipe, data: TrainingData, state: TrialState, metrics: dict[str, float]) -> Pruned:

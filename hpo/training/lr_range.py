@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from hpo.config import Config
 from hpo.errors import LrRangeError
+from hpo.training.batch_growth import BatchGrowth
 from hpo.training.data.splits import Examples, Splits
 from hpo.training.examples import TrainingData, as_tensors
 from hpo.training.luck import Luck, batch_sizes
@@ -157,8 +158,14 @@ def _train(recipe: Recipe, data: TrainingData, test: LrRange, seed: int) -> LrCu
     steps_per_epoch = len(batch_sizes(len(data.train_y), recipe.batch_size))
     num_epochs = math.ceil(test.steps / steps_per_epoch)
     ramp = Ramp(ratio=test.max / test.min)
-    optimizer = recipe.optimizer.model_copy(update={"lr": test.min})
-    rising = recipe.model_copy(update={"optimizer": optimizer, "schedule": ramp, "epochs": num_epochs})
+    changes = {
+        "optimizer": recipe.optimizer.model_copy(update={"lr": test.min}),
+        "schedule": ramp,
+        "epochs": num_epochs,
+        "batch_growth": BatchGrowth(),
+        "swa_start": 0.0,
+    }
+    rising = recipe.model_copy(update=changes)
     solo = Solo(rising, data, Luck(seed, 0), initial_state(rising, data, seed, 0))
     losses: list[float] = []
     for epoch in range(1, num_epochs + 1):

@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from hpo.errors import PruneError
+from hpo.training.batch_growth import BatchGrowth
 from hpo.training.examples import TrainingData
 from hpo.training.finetuning import prune
 from hpo.training.luck import Luck
@@ -76,3 +77,14 @@ def test_fine_tuning_that_diverges_is_refused(data: TrainingData) -> None:
 
     with pytest.raises(PruneError, match="every loss of fine-tuning must be finite, but at amount 0.5 one was not"):
         prune(recipe, data, LUCK, state, mode="global_l1", amount=0.5, num_epochs=3)
+
+
+def test_batches_that_have_grown_stay_as_they_are_while_fine_tuning(data: TrainingData) -> None:
+    recipe, state, _ = make_trial(data, lr=0.1)
+    grown = recipe.model_copy(update={"batch_growth": BatchGrowth(every=0.5, factor=3)})
+    as_it_ended = recipe.model_copy(update={"batch_size": 60})
+
+    done = prune(grown, data, LUCK, state, mode="global_l1", amount=0.0, num_epochs=2)
+
+    expected = prune(as_it_ended, data, LUCK, state, mode="global_l1", amount=0.0, num_epochs=2)
+    assert done.metrics == expected.metrics

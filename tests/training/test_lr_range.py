@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from hpo.errors import LrRangeError
+from hpo.training.batch_growth import BatchGrowth
 from hpo.training.data import Digits, Splits
 from hpo.training.examples import as_tensors
 from hpo.training.lr_range import LrCurve, LrRange, num_sound, run_range_test, smooth
@@ -118,6 +119,14 @@ def test_the_test_repeats_and_leaves_torch_as_it_was(digits: Splits, curve: LrCu
     assert run_range_test(RECIPE, digits, LrRange(steps=50), seed=1).losses[0] != curve.losses[0]
     assert torch.equal(torch.random.get_rng_state(), before)
     assert torch.get_num_threads() == num_threads
+
+
+def test_what_a_recipe_does_later_in_training_plays_no_part(digits: Splits) -> None:
+    later = {"swa_start": 0.1, "swa_lr": 1.0, "batch_growth": BatchGrowth(every=0.1)}
+
+    tested = run_range_test(RECIPE.model_copy(update=later), digits, LrRange(steps=50), seed=0)
+
+    assert tested == run_range_test(RECIPE, digits, LrRange(steps=50), seed=0)
 
 
 def test_no_more_steps_are_trained_than_were_asked_for_where_the_data_suffice(digits: Splits) -> None:
