@@ -202,6 +202,7 @@ def _open_study(sweep: Sweep, paths: SweepPaths, num_train: int) -> Study:
         space=sweep.space,
         metric=sweep.metric.name,
         goal=sweep.metric.goal,
+        max_epochs=sweep.epochs,
         sampler=sweep.sampler,
         seed=sweep.seed,
         points=sweep.points,

@@ -98,6 +98,7 @@ class Bench:
             space=sweep.space,
             metric=sweep.metric.name,
             goal=sweep.metric.goal,
+            max_epochs=sweep.epochs,
             sampler=sweep.sampler,
             seed=sweep.seed,
             points=sweep.points,

@@ -4,23 +4,18 @@ from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
-from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.search.distributions import coordinates
+from hpo.search.risk import Risk, learn_risk
 
 MOST_RISK = 0.2
 """The chance of divergence above which a proposal is drawn again."""
 MOST_DRAWS = 16
 """Proposals to choose from; if all are too risky, the least risky is taken."""
-RIDGE = 0.01
-"""Penalty on squared weights: small, for the edge of divergence is sharp."""
-MOST_NEWTON_STEPS = 12
-
-_Vector = NDArray[np.float64]
 
 
 @final
@@ -42,17 +37,17 @@ class Cautious(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         proposal = self._sampler.sample_relative(study, trial, search_space)
-        risk_model = _fit(_told(study, search_space), search_space) if proposal else None
-        if risk_model is None:
+        risk = _learn(_told(study, search_space), search_space) if proposal else Risk(None)
+        if not risk.is_known:
             return proposal
-        safest, least_risk = proposal, _risk(risk_model, proposal, search_space)
+        safest, least_risk = proposal, _risk_of(risk, proposal, search_space)
         for _ in range(MOST_DRAWS - 1):
             if least_risk <= MOST_RISK:
                 break
             proposal = self._sampler.sample_relative(study, trial, search_space)
-            risk = _risk(risk_model, proposal, search_space)
-            if risk < least_risk:
-                safest, least_risk = proposal, risk
+            risk_here = _risk_of(risk, proposal, search_space)
+            if risk_here < least_risk:
+                safest, least_risk = proposal, risk_here
         return safest
 
     def sample_independent(
@@ -67,30 +62,10 @@ def _told(study: Study, search_space: dict[str, BaseDistribution]) -> list[Froze
     return [trial for trial in trials if search_space.keys() <= trial.params.keys()]
 
 
-def _fit(trials: Sequence[FrozenTrial], search_space: dict[str, BaseDistribution]) -> _Vector | None:
-    """Weights of a ridge logistic regression, by Newton's method; none until some diverged and some did not."""
-    diverged = np.array([any(value > 0 for value in trial.constraints.values()) for trial in trials], dtype=float)
-    if not 0 < diverged.sum() < len(trials):
-        return None
-    features = np.array([_features(trial.params, search_space) for trial in trials])
-    weights = np.zeros(features.shape[1])
-    for _ in range(MOST_NEWTON_STEPS):
-        risks = _sigmoid(features @ weights)
-        gradient = features.T @ (risks - diverged) + RIDGE * weights
-        curvature = (features.T * (risks * (1 - risks))) @ features + RIDGE * np.eye(len(weights))
-        weights -= np.linalg.solve(curvature, gradient)
-    return weights
+def _learn(trials: Sequence[FrozenTrial], search_space: dict[str, BaseDistribution]) -> Risk:
+    diverged = np.array([any(value > 0 for value in trial.constraints.values()) for trial in trials], dtype=bool)
+    return learn_risk(np.array([coordinates(trial.params, search_space) for trial in trials]), diverged)
 
 
-def _risk(weights: _Vector, params: dict[str, Any], search_space: dict[str, BaseDistribution]) -> float:
-    return float(_sigmoid(_features(params, search_space) @ weights))
-
-
-def _features(params: dict[str, Any], search_space: dict[str, BaseDistribution]) -> _Vector:
-    """Coordinates, their squares (an edge may have two sides) and a constant."""
-    point = np.array(coordinates(params, search_space))
-    return np.concatenate([[1.0], point, point**2])
-
-
-def _sigmoid(logits: _Vector) -> _Vector:
-    return 0.5 * (1 + np.tanh(0.5 * logits))
+def _risk_of(risk: Risk, params: dict[str, Any], search_space: dict[str, BaseDistribution]) -> float:
+    return float(risk(np.array([coordinates(params, search_space)]))[0])

@@ -1,18 +1,17 @@
-"""What the sampler sees: the trials of a study in memory, where a proposal costs no commit."""
+"""A search by one of Optuna's samplers: the trials of a study in memory, where a proposal costs no commit."""
 
-import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import final
 
 import optuna
-from optuna.distributions import BaseDistribution
-from optuna.study import StudyDirection
+from optuna.samplers import BaseSampler
 from optuna.trial import Trial, TrialState, create_trial
 
 from hpo.records import End, EndKind
 from hpo.search.distributions import Stored
-from hpo.search.samplers import Sampler
+from hpo.search.proposer import Problem
+from hpo.search.seeds import derive_seed
 
 
 @final
@@ -23,32 +22,35 @@ class Mirror:
     but the trials themselves.
     """
 
-    def __init__(
-        self, distributions: dict[str, BaseDistribution], direction: StudyDirection, sampler: Sampler, seed: int
-    ) -> None:
-        self._distributions = distributions
-        self._sampler = sampler
-        self._seed = seed
-        self._study = optuna.create_study(direction=direction)
+    def __init__(self, problem: Problem, make_sampler: Callable[[int], BaseSampler]) -> None:
+        """A search without trials; `make_sampler` is given a seed, for one proposal."""
+        self._distributions = dict(problem.distributions)
+        self._make_sampler = make_sampler
+        self._seed = problem.seed
+        self._study = optuna.create_study(direction=problem.direction)
         self._num_trials = 0
 
-    def propose(self, point: Mapping[str, Stored]) -> dict[str, Stored]:
-        """The params of the next trial, which runs from now on; those of `point` are given, the others proposed."""
-        self._study.sampler = self._sampler.make(_derive_seed(self._seed, self._num_trials))
+    def propose(self, point: Mapping[str, Stored], waiting: Collection[int] = ()) -> dict[str, Stored]:
+        """See `Proposer`; to Optuna, a trial that waits is one that runs."""
+        self._study.sampler = self._make_sampler(derive_seed(self._seed, self._num_trials))
         self._num_trials += 1
         if point:
             self._study.enqueue_trial(dict(point))
         return self._study.ask(self._distributions).params
 
-    def add(self, params: dict[str, Stored]) -> None:
+    def add(self, params: Mapping[str, Stored]) -> None:
         """A trial that runs."""
         self._num_trials += 1
-        self._study.add_trial(create_trial(state=TrialState.RUNNING, params=params, distributions=self._distributions))
+        running = create_trial(state=TrialState.RUNNING, params=dict(params), distributions=self._distributions)
+        self._study.add_trial(running)
 
     def skip(self) -> None:
         """A trial that never was, but has used up its number."""
         self._num_trials += 1
         self._study.add_trial(create_trial(state=TrialState.FAIL))
+
+    def report(self, trial_id: int, epoch: int, value: float) -> None:
+        """See `Proposer`; Optuna's samplers are shown a trial's values when it has ended."""
 
     def end(self, trial_id: int, values: Mapping[int, float], end: End) -> None:
         """Show the sampler how a trial ended.
@@ -70,9 +72,3 @@ class Mirror:
                 self._study.tell(trial, state=TrialState.PRUNED)
             case _:
                 self._study.tell(trial, state=TrialState.FAIL)
-
-
-def _derive_seed(seed: int, number: int) -> int:
-    """In [0, 2**32), the same on any machine."""
-    digest = hashlib.blake2b(f"proposal/{seed}/{number}".encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "big")

@@ -1,4 +1,4 @@
-"""What proposes params: configs that make Optuna's samplers."""
+"""What proposes params: configs that begin a search, most of them with one of Optuna's samplers."""
 
 from typing import Annotated, Literal
 
@@ -7,6 +7,9 @@ from pydantic import Field
 
 from hpo.config import Config
 from hpo.search.caution import Cautious
+from hpo.search.curves import CurveSearch
+from hpo.search.mirror import Mirror
+from hpo.search.proposer import Problem, Proposer
 
 
 class Random(Config):
@@ -14,9 +17,9 @@ class Random(Config):
 
     kind: Literal["random"] = "random"
 
-    def make(self, seed: int) -> optuna.samplers.BaseSampler:
-        """Optuna's sampler, fresh, for one proposal."""
-        return optuna.samplers.RandomSampler(seed=seed)
+    def begin(self, problem: Problem) -> Proposer:
+        """A search without trials."""
+        return Mirror(problem, lambda seed: optuna.samplers.RandomSampler(seed=seed))
 
 
 class Tpe(Config):
@@ -26,9 +29,23 @@ class Tpe(Config):
     num_startup: Annotated[int, Field(ge=0)] = 10
     """Trials drawn at random before the first that is modelled."""
 
-    def make(self, seed: int) -> optuna.samplers.BaseSampler:
-        """Optuna's sampler, fresh, for one proposal."""
-        return Cautious(optuna.samplers.TPESampler(seed=seed, n_startup_trials=self.num_startup))
+    def begin(self, problem: Problem) -> Proposer:
+        """A search without trials."""
+        return Mirror(
+            problem, lambda seed: Cautious(optuna.samplers.TPESampler(seed=seed, n_startup_trials=self.num_startup))
+        )
 
 
-Sampler = Annotated[Random | Tpe, Field(discriminator="kind")]
+class Curves(Config):
+    """Expected improvement at full length, by a Gaussian process over the curves of all trials, stopped ones too."""
+
+    kind: Literal["curves"] = "curves"
+    num_startup: Annotated[int, Field(ge=1)] = 6
+    """Trials spread evenly over the space before the first that is modelled."""
+
+    def begin(self, problem: Problem) -> Proposer:
+        """A search without trials."""
+        return CurveSearch(problem, num_startup=self.num_startup)
+
+
+Sampler = Annotated[Random | Tpe | Curves, Field(discriminator="kind")]

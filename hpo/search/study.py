@@ -17,7 +17,7 @@ from hpo.errors import SpaceError, StudyError
 from hpo.paths import SweepPaths
 from hpo.records import End, EndKind, Goal, Params, Report, TrialRecord
 from hpo.search.distributions import decode_all, distribution_of, encode
-from hpo.search.mirror import Mirror
+from hpo.search.proposer import Problem, Proposer
 from hpo.search.samplers import Sampler
 from hpo.search.storage import STUDY_NAME, opened, owned, read_only
 from hpo.spaces.domain import Domain
@@ -39,7 +39,7 @@ class Study:
     """Proposes trials and remembers them; what a method has returned from survives the end of the process.
 
     The truth is an Optuna study in SQLite, written once per event and read only when it is opened. Proposals come from
-    a mirror of it in memory. Use as a context manager, or call `close`.
+    a search in memory that is shown the same. Use as a context manager, or call `close`.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Study:
         metric: str,
         points: Sequence[Params],
         storage: RDBStorage,
-        mirror: Mirror,
+        proposer: Proposer,
         resources: ExitStack,
         derive: Callable[[Params], Params],
     ) -> None:
@@ -57,7 +57,7 @@ class Study:
         self._points = points
         self._derive = derive
         self._storage = storage
-        self._mirror = mirror
+        self._proposer = proposer
         self._resources = resources
         self._distributions = _distributions(space)
         self._study_id = storage.get_study_id_from_name(STUDY_NAME)
@@ -73,6 +73,7 @@ class Study:
         space: Mapping[str, Domain],
         metric: str,
         goal: Goal,
+        max_epochs: int,
         sampler: Sampler,
         seed: int,
         points: Sequence[Params] = (),
@@ -85,6 +86,7 @@ class Study:
             space: dotted recipe path -> domain.
             metric: the name under which reports hold the objective.
             goal: which way it is better.
+            max_epochs: at which a trial is complete.
             sampler: proposes params.
             seed: of all proposals.
             points: tried first; what a point leaves open is proposed.
@@ -105,8 +107,10 @@ class Study:
         with ExitStack() as resources:
             resources.enter_context(owned(SweepPaths(storage.parent).lock))
             database = resources.enter_context(opened(storage, direction, origin))
-            mirror = Mirror(_distributions(space), direction, sampler, seed)
-            study = cls(space, metric, points, database, mirror, resources.pop_all(), derive)
+            problem = Problem(
+                distributions=_distributions(space), direction=direction, max_epochs=max_epochs, seed=seed
+            )
+            study = cls(space, metric, points, database, sampler.begin(problem), resources.pop_all(), derive)
         study._restore_all()
         return study
 
@@ -174,7 +178,7 @@ class Study:
     def _ask_one(self) -> TrialRecord:
         num_asked = len(self._records)
         point = self._points[num_asked] if num_asked < len(self._points) else {}
-        params = self._mirror.propose({path: encode(self._space[path], value) for path, value in point.items()})
+        params = self._proposer.propose({path: encode(self._space[path], value) for path, value in point.items()})
         derived = self._derive(decode_all(params, self._space))
         trial = create_trial(
             state=TrialState.RUNNING,
@@ -193,6 +197,7 @@ class Study:
     def _with_value(self, record: TrialRecord, epoch: int, value: float) -> TrialRecord:
         if epoch not in record.values:
             self._storage.set_trial_intermediate_value(self._rows[record.trial_id], epoch, value)
+            self._proposer.report(record.trial_id, epoch, value)
             record = replace(record, values={**record.values, epoch: value})
             self._records[record.trial_id] = record
         return record
@@ -214,7 +219,7 @@ class Study:
         self._show_end(record, end)
 
     def _show_end(self, record: TrialRecord, end: End) -> None:
-        self._mirror.end(record.trial_id, record.values, end)
+        self._proposer.end(record.trial_id, record.values, end)
         self._records[record.trial_id] = replace(record, end=end)
 
     def _record_of(self, trial_id: int) -> TrialRecord:
@@ -230,15 +235,17 @@ class Study:
             if frozen.params.keys() == self._distributions.keys():
                 self._restore(frozen)
                 continue
-            self._mirror.skip()
+            self._proposer.skip()
             if not frozen.state.is_finished():  # its process died inside `ask`
                 self._storage.set_trial_state_values(frozen._trial_id, TrialState.FAIL)
 
     def _restore(self, frozen: FrozenTrial) -> None:
-        self._mirror.add(frozen.params)
+        self._proposer.add(frozen.params)
         record = self._remember(frozen.number, frozen._trial_id, frozen)
         checkpoint = frozen.user_attrs.get(_CHECKPOINT, {"epoch": 0, "file": None})
         self._checkpoint_epochs[frozen.number] = checkpoint["epoch"]
+        for epoch, value in frozen.intermediate_values.items():
+            self._proposer.report(frozen.number, epoch, value)
         record = replace(record, values=dict(frozen.intermediate_values), checkpoint=checkpoint["file"])
         self._records[frozen.number] = record
         if _END in frozen.user_attrs:

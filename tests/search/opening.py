@@ -28,6 +28,7 @@ def open_study(
     goal: Goal = Goal.MAXIMIZE,
     sampler: Sampler | None = None,
     seed: int = 0,
+    max_epochs: int = 27,
     points: Sequence[Params] = (),
     derive: Callable[[Params], Params] = lambda _: {},
 ) -> Study:
@@ -36,6 +37,7 @@ def open_study(
         space=space,
         metric=metric,
         goal=goal,
+        max_epochs=max_epochs,
         sampler=sampler or Tpe(),
         seed=seed,
         points=points,

@@ -1,0 +1,124 @@
+"""The search space as a unit cube: where candidates are drawn, and what a model sees of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from hpo.search.distributions import Stored
+
+Points = NDArray[np.float64]
+"""[n, D], each row a point of the cube: one coordinate for every param, in the order of their names."""
+
+
+@final
+class Cube:
+    """Params as points of [0, 1]^D and back.
+
+    Integers, steps and choices are cells of equal width. Choices that are numbers in rising order count as steps.
+    """
+
+    def __init__(self, distributions: Mapping[str, BaseDistribution]) -> None:
+        self._axes = {name: _axis(distribution) for name, distribution in sorted(distributions.items())}
+
+    @property
+    def num_axes(self) -> int:
+        """D."""
+        return len(self._axes)
+
+    def point(self, params: Mapping[str, Stored]) -> NDArray[np.float64]:
+        """The middle of the cell in which `params` lie [D]."""
+        return np.array([axis.place(params[name]) for name, axis in self._axes.items()])
+
+    def params(self, point: NDArray[np.float64]) -> dict[str, Stored]:
+        """What a point [D] stands for."""
+        return {name: axis.value(float(place)) for (name, axis), place in zip(self._axes.items(), point, strict=True)}
+
+    def features(self, points: Points) -> NDArray[np.float64]:
+        """[n, d]: numbers from 0 to 1; of a choice without order one column for each, 1 / sqrt(2) where it is taken."""
+        columns = [axis.features(points[:, number]) for number, axis in enumerate(self._axes.values())]
+        return np.column_stack(columns)
+
+
+class _Axis:
+    """A param that is a number: any, or one of `num_cells` in rising order."""
+
+    def __init__(self, distribution: FloatDistribution | IntDistribution) -> None:
+        self._distribution = distribution
+        self._low, self._high = float(distribution.low), float(distribution.high)
+        step = distribution.step
+        self._num_cells = None if step is None else round((self._high - self._low) / step) + 1
+        self._is_log = distribution.log
+        if self._is_log and self._num_cells is not None:  # cells would not be of equal width
+            self._low, self._high, self._num_cells = self._low - 0.5, self._high + 0.5, None
+
+    def place(self, value: Stored) -> float:
+        number = float(value)
+        if self._num_cells is not None:
+            assert self._distribution.step is not None
+            return (round((number - self._low) / self._distribution.step) + 0.5) / self._num_cells
+        low, high = self._scale(self._low), self._scale(self._high)
+        return float((self._scale(number) - low) / (high - low))
+
+    def value(self, place: float) -> Stored:
+        distribution = self._distribution
+        if self._num_cells is not None:
+            assert distribution.step is not None
+            number = self._low + distribution.step * _cell(place, self._num_cells)
+        else:
+            low, high = self._scale(self._low), self._scale(self._high)
+            scaled = low + place * (high - low)
+            number = float(np.exp(scaled)) if self._is_log else float(scaled)
+        if isinstance(distribution, IntDistribution):
+            return min(max(round(number), distribution.low), distribution.high)
+        return min(max(number, distribution.low), distribution.high)
+
+    def features(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self._num_cells is None:
+            return places
+        return _cells(places, self._num_cells) / max(1, self._num_cells - 1)
+
+    def _scale(self, number: float) -> float:
+        return float(np.log(number)) if self._is_log else number
+
+
+class _Choices:
+    """A param that is one of several; numbers in rising order count as steps."""
+
+    def __init__(self, choices: Sequence[Stored]) -> None:
+        self._choices = choices
+        numbers = [choice for choice in choices if isinstance(choice, int | float) and not isinstance(choice, bool)]
+        self._is_ordered = len(numbers) == len(choices) and all(np.diff(numbers) > 0)
+
+    def place(self, value: Stored) -> float:
+        return (self._choices.index(value) + 0.5) / len(self._choices)
+
+    def value(self, place: float) -> Stored:
+        return self._choices[_cell(place, len(self._choices))]
+
+    def features(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
+        cells = _cells(places, len(self._choices))
+        if self._is_ordered:
+            return cells / max(1, len(self._choices) - 1)
+        of_choice: NDArray[np.float64] = (cells[:, None] == np.arange(len(self._choices))) / np.sqrt(2.0)
+        return of_choice
+
+
+def _axis(distribution: BaseDistribution) -> _Axis | _Choices:
+    match distribution:
+        case CategoricalDistribution():
+            return _Choices(list(distribution.choices))  # type: ignore[arg-type]
+        case FloatDistribution() | IntDistribution():
+            return _Axis(distribution)
+        case _:
+            raise AssertionError(f"{type(distribution).__name__} is no distribution that a domain has")
+
+
+def _cell(place: float, num_cells: int) -> int:
+    return min(int(place * num_cells), num_cells - 1)
+
+
+def _cells(places: NDArray[np.float64], num_cells: int) -> NDArray[np.float64]:
+    return np.minimum(np.floor(places * num_cells), num_cells - 1)

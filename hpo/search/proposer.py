@@ -1,0 +1,57 @@
+"""What proposes: the seam between a study, which remembers, and a search, which learns."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from optuna.distributions import BaseDistribution
+from optuna.study import StudyDirection
+
+from hpo.records import End
+from hpo.search.distributions import Stored
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """What is searched, as a search needs to know it."""
+
+    distributions: Mapping[str, BaseDistribution]
+    """Of the params, sorted by name."""
+    direction: StudyDirection
+    """Which way values are better."""
+    max_epochs: int
+    """At which a trial is complete."""
+    seed: int
+    """Of all proposals."""
+
+
+class Proposer(Protocol):
+    """Is shown the same trials as the database, in the same order; the number of a trial is its place in that order.
+
+    A proposal is a function of the trials and the seed, so that a study loaded again proposes what it would have.
+    """
+
+    def propose(self, point: Mapping[str, Stored], waiting: Collection[int] = ()) -> dict[str, Stored]:
+        """The params of the next trial, which runs from now on; those of `point` are given, the others proposed.
+
+        Args:
+            point: by name; may be empty.
+            waiting: trials that have not ended and do not train now.
+        """
+        ...
+
+    def add(self, params: Mapping[str, Stored]) -> None:
+        """A trial that runs."""
+        ...
+
+    def skip(self) -> None:
+        """A trial that nothing is known of."""
+        ...
+
+    def report(self, trial_id: int, epoch: int, value: float) -> None:
+        """A trial measured this."""
+        ...
+
+    def end(self, trial_id: int, values: Mapping[int, float], end: End) -> None:
+        """A trial has ended, with these values by epoch."""
+        ...
