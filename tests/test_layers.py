@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 # A room imports from the rows above its own, and from itself. Only in the first row may siblings meet.
 ROWS = """
 errors config records paths progress
-training.seeds
+training.seeds training.bundles training.depth
 spaces scheduling training.models training.optimizers training.augmentations training.data training.initializers \
     training.schedules training.regularizers training.losses training.precision
 training.recipe training.examples training.luck

@@ -17,7 +17,8 @@ from torch import nn
 from hpo.config import JsonTree
 from hpo.errors import BundleError, DataError
 from hpo.export import load_bundle, write_bundle
-from hpo.export.card import CARD, MODEL
+from hpo.training.bundles import read_weights
+from hpo.training.bundles.card import CARD, MODEL
 from hpo.training.data.normalization import Normalization
 from hpo.training.data.options import DataOptions
 from hpo.training.data.splits import Examples, split
@@ -208,11 +209,62 @@ def test_a_module_that_cannot_be_reproduced_is_refused_and_the_old_bundle_stays(
     assert list(bundle.parent.iterdir()) == [bundle]
 
 
+def sign(folder: Path) -> None:
+    """Make the card say what is in the archive now."""
+    content = (folder / MODEL).read_bytes()
+    model = {"file": MODEL, "num_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (folder / CARD).write_text(json.dumps(read_json(folder / CARD) | {"model": model}))
+
+
+def add_example_inputs(model: Path) -> None:
+    program = torch.export.load(model)
+    program.example_inputs = ((torch.zeros(2, *INPUT_SHAPE),), {})
+    torch.export.save(program, model)
+
+
+def call_a_weight_a_pickle(model: Path) -> None:
+    with zipfile.ZipFile(model) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(model, "w") as archive:
+        for name, content in entries.items():
+            is_config = name.endswith("weights_config.json")
+            archive.writestr(name, content.replace(b"false", b"true") if is_config else content)
+
+
+@pytest.mark.parametrize(
+    ("change", "pickled"),
+    [(add_example_inputs, "model/data/sample_inputs/model.pt"), (call_a_weight_a_pickle, "module.1.weight, .*")],
+)
+def test_an_archive_with_a_pickle_in_it_is_refused(change: Callable[[Path], None], pickled: str, bundle: Path) -> None:
+    change(bundle / MODEL)
+    sign(bundle)
+
+    with pytest.raises(BundleError, match=rf"must hold nothing but numbers and text, .* but holds {pickled}\. Export"):
+        load_bundle(bundle)
+
+
+def test_the_weights_of_a_bundle_are_those_of_its_network_and_are_read_once(bundle: Path) -> None:
+    module = make_module(Mlp(hidden=(8,), dropout=0.5))
+
+    weights = read_weights(bundle)
+
+    assert weights.keys() == module.state_dict().keys()
+    assert all(weights[name].equal(value) for name, value in module.state_dict().items())
+    assert read_weights(bundle) is weights
+
+
+def test_the_weights_of_a_bundle_that_was_replaced_are_read_again(bundle: Path) -> None:
+    read_weights(bundle)
+    module = make_module(Mlp(hidden=(4,)))
+
+    write(bundle, module)
+
+    assert read_weights(bundle)["1.weight"].equal(module.state_dict()["1.weight"])
+
+
 def test_a_file_that_torch_cannot_read_is_refused_with_the_version_that_wrote_it(bundle: Path) -> None:
     (bundle / MODEL).write_bytes(b"no archive")
-    sha256 = hashlib.sha256(b"no archive").hexdigest()
-    model = {"file": MODEL, "num_bytes": len(b"no archive"), "sha256": sha256}
-    (bundle / CARD).write_text(json.dumps(read_json(bundle / CARD) | {"model": model}))
+    sign(bundle)
 
     with pytest.raises(BundleError, match=r"must be readable by torch.export, but torch .* It was written by torch 2"):
         load_bundle(bundle)
