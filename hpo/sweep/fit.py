@@ -2,18 +2,19 @@
 
 from collections.abc import Callable, Iterator
 
-from hpo.errors import Problem, SweepError
+from hpo.errors import BundleError, Problem, SweepError
+from hpo.records import Params
 from hpo.spaces.space import Space
 from hpo.sweep.model import Sweep
-from hpo.sweep.rules import kind_variants
 from hpo.training.data import Splits
+from hpo.training.depth import batch_norms, freeze
 from hpo.training.examples import TrainingData, as_tensors
 from hpo.training.optimizers import Lbfgs, Muon
 from hpo.training.program import initial_module, refuse_misfits
 from hpo.training.recipe import Recipe, flatten, with_params
 from hpo.training.seeds import make_generator
 
-NETWORK = ("model.", "initializer.", "optimizer.kind", "lr_factor.")
+NETWORK = ("model.", "initializer.", "frozen_layers", "frozen_norms", "optimizer.kind", "lr_factor.")
 """Paths on which it depends whether there is a network to be trained."""
 TRAINING = ("augmentation.", "optimizer.kind", "batch_size", "grad_clip", "regularizer.")
 """Paths on which it depends whether it can be trained on the data."""
@@ -33,7 +34,7 @@ def check_data(sweep: Sweep, splits: Splits) -> None:
     cpu = make_generator().device
     data = as_tensors(splits.train, splits.validation, splits.num_classes, cpu)
     problems = [
-        *_problems(sweep, NETWORK, lambda recipe: _refuse_network(recipe, data)),
+        *_problems(sweep, NETWORK, lambda recipe: _refuse_network(recipe, data, _most_frozen(sweep))),
         *_problems(sweep, TRAINING, lambda recipe: _refuse_training(recipe, data)),
         *_batch_problems(sweep, len(splits.train)),
     ]
@@ -44,38 +45,51 @@ def check_data(sweep: Sweep, splits: Splits) -> None:
 def _problems(sweep: Sweep, paths: tuple[str, ...], refuse: Refuse) -> Iterator[Problem]:
     """What is refused at two opposite corners of the space, and where one searched path of these is changed."""
     corners = [{path: domain.ends()[side] for path, domain in sweep.space.items()} for side in (0, -1)]
-    found = [
-        problem
-        for corner in corners
-        for problem in _problems_around(with_params(sweep.recipe, corner), sweep.space, paths, refuse)
-    ]
+    found = [problem for corner in corners for problem in _problems_around(corner, sweep, paths, refuse)]
     yield from {problem.key: problem for problem in reversed(found)}.values()
 
 
-def _problems_around(corner: Recipe, space: Space, paths: tuple[str, ...], refuse: Refuse) -> Iterator[Problem]:
+def _problems_around(corner: Params, sweep: Sweep, paths: tuple[str, ...], refuse: Refuse) -> Iterator[Problem]:
     """A path is to blame if some of its values are refused and others are not; where none is, the recipe itself is."""
     is_blamed = False
-    for path, domain in space.items():
-        for variant in kind_variants(corner, space, path) if path.startswith(paths) else ():
-            found = [refuse(with_params(variant, {path: value})) for value in domain.ends()]
+    for path, domain in sweep.space.items():
+        for variant in _variants(corner, sweep.space, path) if path.startswith(paths) else ():
+            found = [refuse(with_params(sweep.recipe, {**variant, path: value})) for value in domain.ends()]
             refused = [problem for problem in found if problem]
             if refused and len(refused) < len(found):
                 is_blamed = True
                 yield Problem(key=f"space.{path}", message=refused[0].message)
-    base = refuse(corner)
+    base = refuse(with_params(sweep.recipe, corner))
     if base and not is_blamed:
-        yield Problem(key=f"space.{base.key}" if base.key in space else base.key, message=base.message)
+        yield Problem(key=f"space.{base.key}" if base.key in sweep.space else base.key, message=base.message)
 
 
-def _refuse_network(recipe: Recipe, data: TrainingData) -> Problem | None:
+def _variants(corner: Params, space: Space, path: str) -> list[Params]:
+    """The corner under every kind that `path` will meet: as it is, where the kind of its section is not searched."""
+    kind_path = f"{path.partition('.')[0]}.kind"
+    is_free = kind_path in space and path != kind_path
+    return [{**corner, kind_path: kind} for kind in space[kind_path].ends()] if is_free else [corner]
+
+
+def _most_frozen(sweep: Sweep) -> int:
+    numbers = sweep.space["frozen_layers"].ends() if "frozen_layers" in sweep.space else (sweep.frozen_layers,)
+    return max(with_params(sweep.recipe, {"frozen_layers": number}).frozen_layers for number in numbers)
+
+
+def _refuse_network(recipe: Recipe, data: TrainingData, most_frozen: int) -> Problem | None:
     key = "model"
     try:
         recipe.model.build(data.input_shape, data.num_classes)
         key = "initializer"
         module = initial_module(recipe, data, seed=0, trial_id=0)
+        freeze(module, recipe.frozen_layers)
+        if recipe.frozen_norms and not batch_norms(module, most_frozen):
+            return Problem(key="frozen_norms", message="has no effect: no frozen layer has a batch norm. Delete it.")
         key = "optimizer"
         if isinstance(recipe.optimizer, PICKY):
             recipe.optimizer.make(module, recipe.lr_factor)
+    except BundleError as error:
+        return Problem(key="initializer.bundle", message=str(error))
     except (ValueError, RuntimeError) as error:  # torch raises the latter where shapes do not fit
         return _problem(recipe, key, str(error))
     return None

@@ -49,6 +49,7 @@ NEEDS: Mapping[str, tuple[Is | IsNot, ...]] = {
     "model.norm_momentum": (Is("model.norm", "batch"),),
     "model.ghost_batch": (Is("model.norm", "batch"),),
     "model.group_size": (Is("model.norm", "group"),),
+    "frozen_norms": (IsNot("frozen_layers", 0),),
     "optimizer.nesterov": (IsNot("optimizer.momentum", 0),),
     "optimizer.decay_mode": (IsNot("optimizer.weight_decay", 0),),
     "augmentation.padding": (
@@ -66,6 +67,7 @@ NEEDS: Mapping[str, tuple[Is | IsNot, ...]] = {
 """A setting, and what it needs for an effect: one of these."""
 
 HARMLESS: Mapping[str, Setting] = {
+    "frozen_norms": False,
     "optimizer.nesterov": False,
     "optimizer.decay_mode": "coupled",
     "model.ghost_batch": 0,

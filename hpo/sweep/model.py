@@ -144,7 +144,7 @@ class Sweep(Recipe):
             for section, config in sections.items()
             if isinstance(config, Config)
             for name in config.model_fields_set
-        }
+        } | self.model_fields_set
         problems = [
             *space_problems(self.recipe, self.space),
             *point_problems(self.space, self.points),

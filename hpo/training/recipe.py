@@ -28,6 +28,10 @@ class Recipe(Config):
     """The network."""
     initializer: Annotated[Initializer, OUTSIDE] = KaimingNormal()
     """Of the network's weights."""
+    frozen_layers: Annotated[int, Field(ge=0)] = 0
+    """Layers with weights, counted from the inputs, that keep their initial weights; norms after one belong to it."""
+    frozen_norms: bool = False
+    """Whether batch norms among the frozen layers keep their running statistics, and normalise by them, too."""
     optimizer: Optimizer = Sgd()
     """What turns gradients into steps."""
     schedule: Annotated[Schedule, OUTSIDE] = Cosine()

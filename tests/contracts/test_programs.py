@@ -146,6 +146,13 @@ OPTIONS: dict[str, Sequence[Mapping[str, Config | float | str]]] = {
     "focal of mixed examples": [
         {"augmentation": Augment(mix="mixup"), "loss": Focal(gamma=0.5 * k)} for k in range(NUM_LANES)
     ],
+    "frozen layers": [
+        {"frozen_layers": 1, "grad_clip": 0.2 + 0.3 * k, "regularizer": Regularizer(l1=0.001 * k + 1e-4, max_norm=1.0)}
+        for k in range(NUM_LANES)
+    ],
+    "frozen layers and norms": [
+        {"frozen_layers": 1, "frozen_norms": True, "swa_start": 0.3 + 0.2 * k} for k in range(NUM_LANES)
+    ],
     "stratified batches": [{"batches": "stratified"}] * NUM_LANES,
 }
 SCHEDULES: dict[str, Sequence[Schedule]] = {
@@ -235,6 +242,9 @@ def test_lanes_equal_solo_for_every_schedule(schedule: str) -> None:
         ("mlp with batch norm", "a running average"),
         ("mlp with batch norm", "an average from some epoch on"),
         ("a user's own, with batch norm", "an average from some epoch on"),
+        ("mlp with batch norm", "frozen layers and norms"),
+        ("a user's own, with batch norm", "frozen layers"),
+        ("a user's own, with batch norm", "frozen layers and norms"),
         ("cnn with batch norm", "max norm"),
         ("cnn with batch norm", "gradient noise after clipping"),
     ],

@@ -95,7 +95,7 @@ class FusedOptimizer(Protocol):
 
 
 def parts(module: nn.Module, lr_factor: LrFactor) -> list[Part]:
-    """The parameters of `module` in as few parts as can be: those that decay first.
+    """The parameters of `module` that want gradients, in as few parts as can be: those that decay first.
 
     Weights decay; biases, and the scales and shifts of norms, do not.
     """
@@ -103,7 +103,8 @@ def parts(module: nn.Module, lr_factor: LrFactor) -> list[Part]:
     names: dict[tuple[bool, bool, bool], list[str]] = defaultdict(list)
     for name, parameter in module.named_parameters():
         is_bias = lr_factor.bias != 1 and name.rpartition(".")[2] == "bias"
-        names[parameter.ndim <= 1, is_bias, lr_factor.head != 1 and name in head].append(name)
+        if parameter.requires_grad:
+            names[parameter.ndim <= 1, is_bias, lr_factor.head != 1 and name in head].append(name)
     return [
         Part(tuple(found), not is_spared, is_bias, is_head)
         for (is_spared, is_bias, is_head), found in sorted(names.items())
