@@ -20,6 +20,9 @@ RIVALS = (
 )
 """Of which a recipe may have only one, the other being 0 or none."""
 
+FILES = ("initializer.bundle", "loss.teacher")
+"""Paths of the recipe that are read from disk."""
+
 
 def space_problems(recipe: Recipe, space: Space) -> list[Problem]:
     """Every path must exist in the recipe, under every kind that is searched, and every value must fit its field."""
@@ -57,6 +60,8 @@ def kind_variants(recipe: Recipe, space: Space, path: str) -> list[Recipe]:
 def _path_problem(recipe: Recipe, space: Space, path: str, domain: Domain) -> str | None:
     if path == "epochs":
         return "must not be searched, for epochs are what the scheduler spends. Drop it, and set epochs in the recipe."
+    if path in FILES:
+        return f"must not be searched, for it is a folder. Drop it, and set {path} in the recipe."
     try:
         variants = kind_variants(recipe, space, path)
     except (SpaceError, ValidationError):
