@@ -23,6 +23,7 @@ from hpo.tracking.mlflow import MlflowTracker
 from hpo.tracking.tracker import NullTracker, SweepStatus, Tracker
 from hpo.training.data import Splits
 from hpo.training.recipe import with_params
+from hpo.training.teacher import teacher_log_probs
 from hpo.training.workload import TorchWorkload
 
 StartExecutor = Callable[[Sweep, TorchWorkload], Executor]
@@ -133,6 +134,7 @@ def _search(
         train=splits.train,
         validation=splits.validation,
         num_classes=splits.num_classes,
+        teacher=teacher_log_probs(sweep.loss, splits.train.x, splits.normalization),
         paths=paths,
         lanes=sweep.resources.lanes,
     )

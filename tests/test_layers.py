@@ -18,7 +18,7 @@ errors config records paths progress
 training.seeds training.bundles training.depth
 spaces scheduling training.models training.optimizers training.augmentations training.data training.initializers \
     training.schedules training.regularizers training.losses training.precision
-training.recipe training.examples training.luck
+training.recipe training.examples training.luck training.teacher
 training.state
 training.program training.fused training.stacking training.evaluate training.checkpoint training.diagnostics
 training.solo training.lanes

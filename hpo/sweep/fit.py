@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from hpo.errors import BundleError, Problem, SweepError
+from hpo.errors import BundleError, DataError, Problem, SweepError
 from hpo.records import Params
 from hpo.spaces.space import Space
 from hpo.sweep.model import Sweep
@@ -13,6 +13,7 @@ from hpo.training.optimizers import Lbfgs, Muon
 from hpo.training.program import initial_module, refuse_misfits
 from hpo.training.recipe import Recipe, flatten, with_params
 from hpo.training.seeds import make_generator
+from hpo.training.teacher import refuse_teacher
 
 NETWORK = ("model.", "initializer.", "frozen_layers", "frozen_norms", "optimizer.kind", "lr_factor.")
 """Paths on which it depends whether there is a network to be trained."""
@@ -37,6 +38,7 @@ def check_data(sweep: Sweep, splits: Splits) -> None:
         *_problems(sweep, NETWORK, lambda recipe: _refuse_network(recipe, data, _most_frozen(sweep))),
         *_problems(sweep, TRAINING, lambda recipe: _refuse_training(recipe, data)),
         *_batch_problems(sweep, len(splits.train)),
+        *_teacher_problems(sweep, splits),
     ]
     if problems:
         raise SweepError(f"sweep {sweep.name}", problems)
@@ -108,6 +110,13 @@ def _problem(recipe: Recipe, key: str, text: str) -> Problem:
     path, _, message = text.partition(": ")
     is_path = path in recipe.as_tree() or path in flatten(recipe.as_tree())
     return Problem(key=path, message=message) if is_path else Problem(key=key, message=text)
+
+
+def _teacher_problems(sweep: Sweep, splits: Splits) -> Iterator[Problem]:
+    try:
+        refuse_teacher(sweep.loss, splits)
+    except (BundleError, DataError) as error:
+        yield Problem(key="loss.teacher", message=str(error))
 
 
 def _batch_problems(sweep: Sweep, num_train: int) -> Iterator[Problem]:

@@ -52,6 +52,9 @@ NEEDS: Mapping[str, tuple[Is | IsNot, ...]] = {
     "frozen_norms": (IsNot("frozen_layers", 0),),
     "optimizer.nesterov": (IsNot("optimizer.momentum", 0),),
     "optimizer.decay_mode": (IsNot("optimizer.weight_decay", 0),),
+    "loss.teacher": (IsNot("loss.alpha", 0),),
+    "loss.temperature": (IsNot("loss.alpha", 0),),
+    "loss.label_smoothing": (IsNot("loss.alpha", 1),),
     "augmentation.padding": (
         IsNot("augmentation.translate", 0),
         IsNot("augmentation.scale_min", 1),
@@ -71,6 +74,7 @@ HARMLESS: Mapping[str, Setting] = {
     "optimizer.nesterov": False,
     "optimizer.decay_mode": "coupled",
     "model.ghost_batch": 0,
+    "loss.label_smoothing": 0,
 }
 """Values that ask for nothing, and so may always be written down."""
 

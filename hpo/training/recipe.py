@@ -13,7 +13,7 @@ from hpo.spaces.spelling import did_you_mean
 from hpo.training.augmentations import Augment
 from hpo.training.data.batches import BatchOrder
 from hpo.training.initializers import Initializer, KaimingNormal
-from hpo.training.losses import CrossEntropy, Loss
+from hpo.training.losses import CrossEntropy, Distillation, Loss
 from hpo.training.models import Model
 from hpo.training.optimizers import LrFactor, Optimizer, Sgd
 from hpo.training.precision import Precision
@@ -65,6 +65,15 @@ class Recipe(Config):
             raise ValueError(
                 "only one average of weights can be kept, but got "
                 f"ema_half_life={self.ema_half_life} and swa_start={self.swa_start}. Set one of them to 0."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _teach_whole_examples(self) -> Self:
+        if isinstance(self.loss, Distillation) and self.augmentation.mix != "none":
+            raise ValueError(
+                "loss.kind distillation needs augmentation.mix: none, for its teacher says nothing of mixed examples, "
+                f"but got mix: {self.augmentation.mix}. Change one of them."
             )
         return self
 

@@ -3,6 +3,7 @@
 import sys
 import types
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from hpo.config import Config
 from hpo.training.augmentations import Augment
 from hpo.training.examples import TrainingData
 from hpo.training.lanes import Lanes
-from hpo.training.losses import CrossEntropy, Focal
+from hpo.training.losses import CrossEntropy, Distillation, Focal
 from hpo.training.luck import Luck
 from hpo.training.models import Cnn, Custom, Mlp, Model, Resnet, Resnet9
 from hpo.training.optimizers import Adadelta, Adagrad, Adam, AdamW, LrFactor, Optimizer, RAdam, RmsProp, Sgd
@@ -125,6 +126,16 @@ OPTIONS: dict[str, Sequence[Mapping[str, Config | float | str]]] = {
         for k in range(NUM_LANES)
     ],
     "focal": [{"loss": Focal(gamma=0.5 * k, class_weights="inverse_frequency")} for k in range(NUM_LANES)],
+    "distillation": [
+        {"loss": Distillation(teacher=Path("teacher"), alpha=0.3 * k, temperature=0.5 + k)} for k in range(NUM_LANES)
+    ],
+    "distillation of augmented examples": [
+        {
+            "loss": Distillation(teacher=Path("teacher"), alpha=0.2 * (k + 1), label_smoothing=0.1 * (k + 1)),
+            "augmentation": Augment(flip="random", translate=1),
+        }
+        for k in range(NUM_LANES)
+    ],
     "l1": [{"regularizer": Regularizer(l1=0.001 * (k + 1))} for k in range(NUM_LANES)],
     "max norm": [{"regularizer": Regularizer(max_norm=0.3 + 0.2 * k)} for k in range(NUM_LANES)],
     "gradient noise after clipping": [
@@ -172,6 +183,7 @@ def make_data(num_train: int = 50, dtype: torch.dtype = torch.float64) -> Traini
         validation_x=x[num_train:],
         validation_y=y[num_train:],
         num_classes=4,
+        teacher=torch.randn(num_train, 4, generator=generator, dtype=dtype).log_softmax(1),
     )
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hpo.errors import SweepError
@@ -18,6 +19,7 @@ metric: {name: val_accuracy, goal: maximize}
 space:
   optimizer.lr: loguniform(1e-4, 1)
 """
+DISTILLED = "loss: {kind: distillation, teacher: bundles/digits}\n"
 PRETRAINED = "initializer: {kind: pretrained, bundle: bundles/digits}\n"
 
 
@@ -25,6 +27,7 @@ PRETRAINED = "initializer: {kind: pretrained, bundle: bundles/digits}\n"
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of a sweep file, with a bundle beside it."""
     folder = tmp_path_factory.mktemp("sweeps")
+    np.savez(folder / "other.npz", x=np.eye(4).repeat(50, 0), y=np.arange(200) % 2)
     splits = load_digits(folder)
     module = Mlp(hidden=(16, 8)).build(splits.input_shape, 10)
     write_bundle(
@@ -127,6 +130,51 @@ def test_a_bundle_is_found_beside_the_sweep_file_and_resolved_to_an_absolute_pat
             SWEEP + "frozen_norms: true\nfrozen_layers: 1\n",
             "sweep sweep: frozen_norms: has no effect: no frozen layer has a batch norm. Delete it.",
         ),
+        (
+            SWEEP + DISTILLED.replace("bundles/digits", "nowhere"),
+            "sweep sweep: loss.teacher: nowhere: no such folder. `hpo export` writes one.",
+        ),
+        (
+            SWEEP.replace("digits", "npz, path: other.npz") + DISTILLED,
+            (
+                "sweep sweep: loss.teacher: bundles/digits: must take inputs [4] and know 2 classes, as the data "
+                "have, but takes [1, 8, 8] and knows 10. Use a teacher that was trained on such data."
+            ),
+        ),
+        (
+            SWEEP.replace("digits", "digits, whiten: pca, pca_dim: 20") + DISTILLED,
+            (
+                "sweep sweep: loss.teacher: inputs as they came cannot be had back from 20 of 64 components. "
+                "Set data.pca_dim: 0, or data.whiten: none."
+            ),
+        ),
+        (
+            SWEEP + DISTILLED.replace("}", ", alpha: 0}"),
+            "sweep.yaml:6: loss.teacher: has no effect, because loss.alpha is 0.0. Delete it, or change that.",
+        ),
+        (
+            SWEEP + DISTILLED.replace("}", ", alpha: 1, label_smoothing: 0.1}"),
+            "sweep.yaml:6: loss.label_smoothing: has no effect, because loss.alpha is 1.0. Delete it, or change that.",
+        ),
+        (
+            SWEEP + "loss: {kind: distillation}\n",
+            "sweep.yaml:6: loss.teacher: is required, but is missing. Add it.",
+        ),
+        (
+            SWEEP + "  loss.kind: choice(cross_entropy, distillation)\n",
+            (
+                "sweep.yaml:6: space.loss.kind: every kind must do without more settings, but distillation needs "
+                "teacher. Drop it here."
+            ),
+        ),
+        (
+            SWEEP + "  augmentation.mix: choice(none, mixup)\n" + DISTILLED,
+            (
+                "sweep.yaml:6: space.augmentation.mix: every value must fit the rest of the recipe, but with mixup: "
+                "loss.kind distillation needs augmentation.mix: none, for its teacher says nothing of mixed examples, "
+                "but got mix: mixup. Change one of them."
+            ),
+        ),
     ],
 )
 def test_what_cannot_be_begun_from_is_refused(text: str, message: str, folder: Path) -> None:
@@ -141,6 +189,10 @@ def test_what_cannot_be_begun_from_is_refused(text: str, message: str, folder: P
         "  initializer.kind: choice(kaiming_normal, pretrained)\n" + PRETRAINED,
         "  model.dropout: choice(0.0, 0.5)\n" + PRETRAINED,
         "frozen_norms: false\n",
+        DISTILLED,
+        DISTILLED.replace("}", ", alpha: 1, label_smoothing: 0}"),
+        "  loss.alpha: uniform(0, 1)\n  loss.temperature: loguniform(1, 8)\n" + DISTILLED,
+        "  loss.kind: choice(cross_entropy, distillation)\n" + DISTILLED,
     ],
 )
 def test_what_may_be_frozen_and_begun_from_loads_again(lines: str, folder: Path) -> None:

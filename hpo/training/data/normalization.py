@@ -27,6 +27,21 @@ class Whitening:
         whitened = (x - self.centre).reshape(len(x), -1) @ self.matrix
         return np.ascontiguousarray(whitened.reshape(len(x), *self.shape), dtype=np.float32)
 
+    def undone(self, x: Inputs) -> Inputs:
+        """x [n, *shape] -> [n, *centre.shape], as it was before.
+
+        Raises:
+            DataError: if components were left out.
+        """
+        num_features, num_components = self.matrix.shape
+        if num_components < num_features:
+            raise DataError(
+                f"inputs as they came cannot be had back from {num_components} of {num_features} components. "
+                "Set data.pca_dim: 0, or data.whiten: none."
+            )
+        flat = np.linalg.solve(self.matrix.T.astype(np.float64), x.reshape(len(x), -1).T.astype(np.float64)).T
+        return (flat.reshape(len(x), *self.centre.shape) + self.centre).astype(np.float32)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Normalization:
@@ -42,6 +57,15 @@ class Normalization:
         """x [n, channels, ...] -> the same shape, unless whitening gives another."""
         scaled = np.ascontiguousarray((x - self.mean) / self.std, dtype=np.float32)
         return scaled if self.whitening is None else self.whitening(scaled)
+
+    def undone(self, x: Inputs) -> Inputs:
+        """What this made [n, ...] -> what it was made of, to float32's precision.
+
+        Raises:
+            DataError: if whitening left components out.
+        """
+        scaled = x if self.whitening is None else self.whitening.undone(x)
+        return np.ascontiguousarray(scaled * self.std + self.mean, dtype=np.float32)
 
 
 def fit(x: Inputs, options: DataOptions) -> Normalization:
