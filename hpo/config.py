@@ -39,7 +39,7 @@ class PerLane:
 PER_LANE = PerLane()
 PER_LANE_UNLESS_0 = PerLane(absent=0.0)
 OUTSIDE = "outside"
-"""Marks a section that stays outside the program: what it decides comes in as each lane's own tensors or numbers."""
+"""Marks what stays outside the program: what it decides comes in as each lane's own tensors or numbers."""
 
 
 def per_lane_paths(config: Config, prefix: str = "") -> Iterator[str]:

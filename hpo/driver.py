@@ -72,6 +72,7 @@ class Driver:
         self._num_asked = len(study.trials())
         self._num_epochs = 0
         self._num_program_epochs = 0.0  # an epoch of several lanes counts once
+        self._num_spared = 0  # epochs, by early stopping
         self._num_segments = 0
         self._best: float | None = None  # of the trials that are complete
         self._errors_alike: Counter[str] = Counter()
@@ -91,9 +92,9 @@ class Driver:
         return Idle.DONE
 
     def on_report(self, report: Report) -> None:
-        """Record what a trial measured; a trial that has diverged ends here."""
+        """Record what a trial measured; a trial that has diverged, or stops early, ends here."""
         trial = self._trials.get(report.trial_id)
-        if trial is None or report.epoch <= trial.epoch:
+        if trial is None or (report.epoch <= trial.epoch and not report.is_last):
             return  # told before: the segment was lost and has run again
         self._study.record(report)
         self._tracker.log(report)
@@ -109,6 +110,9 @@ class Driver:
             outdated, trial.kept = trial.checkpoint, report
             if outdated is not None:
                 Path(outdated).unlink(missing_ok=True)
+        if report.best_epoch is not None:
+            self._num_spared += self._rungs[-1] - report.epoch
+            self._on_rung(self._rungs[-1], [trial])
         if self._clock() - self._watched >= WATCH_S:
             self._watched = self._clock()
             self._watch(self.progress())
@@ -117,7 +121,8 @@ class Driver:
         """Decide on every trial of the segment: it goes on, ends here, or has to train this segment again."""
         segment = self._running.pop(end.segment.segment_id)
         for failure in end.failures:
-            self._on_failure(segment, failure)
+            if failure.trial_id in self._trials:
+                self._on_failure(segment, failure)
         failed = {failure.trial_id for failure in end.failures}
         going = self._trials.keys() - failed
         alive = [self._trials[spec.trial_id] for spec in segment.cohort if spec.trial_id in going]
@@ -142,7 +147,7 @@ class Driver:
         records = self._study.trials()
         elapsed_s = self._clock() - self._started
         planned = self._sweep.scheduler.planned_epochs(self._sweep.budget.trials, self._sweep.epochs)
-        left = max(0.0, planned - self._num_epochs)
+        left = max(0.0, planned - self._num_spared - self._num_epochs)
         return Progress(
             num_trials=len(records),
             num_planned=self._sweep.budget.trials,
@@ -217,7 +222,7 @@ class Driver:
         for trial in arrived:
             verdict = self._sweep.scheduler.decide(costs[trial.spec.trial_id], list(costs.values()))
             if rung == self._rungs[-1]:
-                self._end(trial, self._ended(trial, EndKind.COMPLETE, {}))
+                self._end(trial, self._ended(trial, EndKind.COMPLETE, self._restored(trial)))
             elif verdict.continues:
                 self._ready.append(Standing(trial_id=trial.spec.trial_id, epoch=rung, signature=trial.signature))
             else:
@@ -271,6 +276,13 @@ class Driver:
     def _reason(self, rung: int, verdict: Verdict) -> dict[str, float | int | str]:
         cutoff = self._sweep.metric.goal.as_cost(verdict.cutoff)  # its own inverse
         return {"rung": rung, "cutoff": cutoff, "rank": verdict.rank, "num_seen": verdict.num_seen}
+
+    def _restored(self, trial: _Trial) -> dict[str, float | int | str]:
+        """Where early stopping took the trial back to, if it did."""
+        if trial.last is None or trial.last.best_epoch is None:
+            return {}
+        early: dict[str, float | int | str] = {"early_stopped": trial.epoch} if trial.epoch < self._rungs[-1] else {}
+        return early | {"best_epoch": trial.last.best_epoch}
 
     def _end(self, trial: _Trial, end: End) -> None:
         self._study.tell(trial.spec.trial_id, end)

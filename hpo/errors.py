@@ -7,8 +7,10 @@ HpoError                 catch this to catch them all
 ├── StudyError           the search memory cannot be opened, or is owned by another driver
 ├── SweepNotFoundError   no sweep, or several, answer to an id
 ├── ResourceError        what was asked for is not to be had on these machines
+├── LrRangeError         a learning-rate range test that says nothing
 ├── TrialsFailedError    trial after trial failed with the same error
-└── BundleError          a bundle that cannot be written or read
+├── BundleError          a bundle that cannot be written or read
+└── PruneError           a network that cannot be pruned as asked
 """
 
 from dataclasses import dataclass
@@ -60,12 +62,20 @@ class ResourceError(HpoError):
     """The machines cannot give what the sweep asks for."""
 
 
+class LrRangeError(HpoError):
+    """A learning-rate range test from which no rate can be read."""
+
+
 class TrialsFailedError(HpoError):
     """Trial after trial failed with the same error: the sweep itself is at fault."""
 
 
 class BundleError(HpoError):
     """A bundle that cannot be written or read."""
+
+
+class PruneError(HpoError):
+    """A network that cannot be pruned as asked."""
 
 
 def _describe(source: Path | str, problem: Problem) -> str:

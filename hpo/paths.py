@@ -52,6 +52,11 @@ class SweepPaths:
         return self.root / "leaderboard.csv"
 
     @property
+    def lr_range(self) -> Path:
+        """The curve of the learning-rate range test, where there was one."""
+        return self.root / "lr_range"
+
+    @property
     def bundle(self) -> Path:
         """The exported best model."""
         return self.root / "best"

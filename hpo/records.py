@@ -6,7 +6,7 @@ from enum import Enum, StrEnum
 
 ParamValue = bool | int | float | str | tuple[int, ...]
 Params = Mapping[str, ParamValue]
-"""The searched values of one trial, by dotted recipe path."""
+"""The searched values of one trial, by dotted recipe path, and the raw ones that effective coordinates come to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,13 @@ class Report:
     """The file that holds the state at this epoch; set on a segment's last report, after the file was written."""
     first_bad_step: int | None = None
     """The step, from 0 over all of training, whose loss was not finite: the trial has diverged and trains no more."""
+    best_epoch: int | None = None
+    """Set where early stopping ends the trial: the checkpoint and what was measured are those of this epoch."""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the trial trains no more, whatever its segment says."""
+        return self.first_bad_step is not None or self.best_epoch is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,11 +113,12 @@ class End:
     epoch: int
     """Epochs trained."""
     value: float | None = None
-    """The objective at `epoch`, where there is one."""
+    """The objective at `epoch`, where there is one; at its best epoch, if the trial went back there."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """The last report's."""
     reason: Mapping[str, float | int | str] = field(default_factory=dict)
-    """stopped: rung, cutoff, rank, num_seen, or sweep_ended; diverged: first_bad_step; failed: error, traceback;
+    """complete, with early stopping: best_epoch, and early_stopped, the epoch, where that is not the last;
+    stopped: rung, cutoff, rank, num_seen, or sweep_ended; diverged: first_bad_step; failed: error, traceback;
     timed_out: limit_s."""
 
 

@@ -1,30 +1,38 @@
 """run_sweep(): one sweep, from its validated file to its best model."""
 
+import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module, metadata
 from pathlib import Path
 
 from hpo.driver import Driver
 from hpo.execution.executor import Executor
 from hpo.execution.local import LocalExecutor
+from hpo.export.inference import Inference
 from hpo.export.trial import export_trial
 from hpo.paths import SweepPaths, written_beside
 from hpo.progress import Watch
 from hpo.records import EndKind, TrialRecord
+from hpo.results.lr_curve import write_lr_curve
 from hpo.results.table import leaderboard
 from hpo.search.study import Study
-from hpo.sweep import Sweep, check_data, dump_resolved
+from hpo.spaces import Space
+from hpo.sweep import Sweep, check_data, dump_resolved, find_lr_curve, with_lr_bounds
 from hpo.tracking.mlflow import MlflowTracker
 from hpo.tracking.tracker import NullTracker, SweepStatus, Tracker
 from hpo.training.data import Splits
-from hpo.training.recipe import with_params
+from hpo.training.lr_range import LrCurve
+from hpo.training.recipe import raw_params, with_params
 from hpo.training.teacher import teacher_log_probs
 from hpo.training.workload import TorchWorkload
+
+logger = logging.getLogger(__name__)
 
 StartExecutor = Callable[[Sweep, TorchWorkload], Executor]
 
@@ -36,6 +44,8 @@ class SweepResult:
     paths: SweepPaths
     best: TrialRecord | None
     """None if no trial was ever measured."""
+    space: Space
+    """What was searched: with the bounds that a learning-rate range test has proposed, where there was one."""
     ends: Mapping[EndKind, int]
     num_epochs: int
     mean_lanes: float
@@ -81,14 +91,20 @@ def run_sweep(sweep: Sweep, *, watch: Watch = lambda _: None, start_executor: St
         start_executor: where to train.
 
     Raises:
-        HpoError: if the data do not fit the sweep, before any worker starts; or if trial after trial fails alike.
+        HpoError: if the data do not fit the sweep, or its learning-rate range test says nothing, before any worker
+            starts; or if trial after trial fails alike.
     """
     started = time.monotonic()
     splits = sweep.data.load(sweep.seed)
     check_data(sweep, splits)
+    sweep, curve = _tested(sweep, splits)
     paths = make_folder(sweep)
+    if curve is not None:
+        write_lr_curve(paths.lr_range, curve)
     tracker = _make_tracker(sweep, paths)
     tracker.log_artifact(paths.resolved)
+    if paths.lr_range.exists():
+        tracker.log_artifact(paths.lr_range)
     summary: dict[str, float | int | str] = {}
     status = SweepStatus.FAILED
     try:
@@ -106,11 +122,18 @@ def run_sweep(sweep: Sweep, *, watch: Watch = lambda _: None, start_executor: St
 
 
 def export(
-    folder: Path, sweep: Sweep, paths: SweepPaths, splits: Splits, trial: TrialRecord, run_id: str | None = None
+    folder: Path,
+    sweep: Sweep,
+    paths: SweepPaths,
+    splits: Splits,
+    trial: TrialRecord,
+    run_id: str | None = None,
+    inference: Inference | None = None,
 ) -> Path:
-    """Write the model of one trial of a sweep as a bundle; see `export_trial`."""
+    """Write the model of one trial of a sweep as a bundle, to predict as `inference` or else the sweep says."""
     origin = {"sweep": paths.sweep_id, "mlflow_run": run_id, "metric": sweep.metric.name}
-    return export_trial(folder, trial, with_params(sweep.recipe, trial.params), splits, origin)
+    recipe = with_params(sweep.recipe, trial.params)
+    return export_trial(folder, trial, recipe, splits, origin, inference or sweep.export.inference)
 
 
 def make_folder(sweep: Sweep) -> SweepPaths:
@@ -124,6 +147,16 @@ def make_folder(sweep: Sweep) -> SweepPaths:
         with written_beside(paths.resolved) as beside:
             beside.write_text(dump_resolved(sweep), encoding="utf-8")
         return paths
+
+
+def _tested(sweep: Sweep, splits: Splits) -> tuple[Sweep, LrCurve | None]:
+    """The sweep with the bounds that its learning-rate range test proposes, and the curve; as it is without a test."""
+    if sweep.lr_range is None:
+        return sweep, None
+    curve = find_lr_curve(sweep, splits)
+    bounded = with_lr_bounds(sweep, curve.suggest())
+    logger.info("%s, so optimizer.lr is searched in %s.", curve.suggest(), bounded.space["optimizer.lr"])
+    return bounded, curve
 
 
 def _search(
@@ -140,7 +173,7 @@ def _search(
     )
     with ExitStack() as resources:
         with ThreadPoolExecutor(1) as pool:
-            opening = pool.submit(lambda: resources.enter_context(_open_study(sweep, paths)))
+            opening = pool.submit(lambda: resources.enter_context(_open_study(sweep, paths, len(splits.train))))
             executor = start_executor(sweep, workload)  # in the main thread, with which Ray's processes end
         study = opening.result()
         driver = Driver(sweep, study, tracker, watch, num_slots=executor.num_slots, clock=time.monotonic)
@@ -156,6 +189,7 @@ def _search(
     return SweepResult(
         paths=paths,
         best=progress.best,
+        space=sweep.space,
         ends=progress.ends,
         num_epochs=progress.num_epochs,
         mean_lanes=progress.mean_lanes,
@@ -164,7 +198,7 @@ def _search(
     )
 
 
-def _open_study(sweep: Sweep, paths: SweepPaths) -> Study:
+def _open_study(sweep: Sweep, paths: SweepPaths, num_train: int) -> Study:
     return Study.open(
         paths.study,
         space=sweep.space,
@@ -173,6 +207,7 @@ def _open_study(sweep: Sweep, paths: SweepPaths) -> Study:
         sampler=sweep.sampler,
         seed=sweep.seed,
         points=sweep.points,
+        derive=partial(raw_params, sweep.recipe, num_train=num_train),
     )
 
 

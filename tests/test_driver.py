@@ -1,8 +1,9 @@
 """The driver, against workers that do what a test tells them: no torch, no Ray, a real study."""
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -236,6 +237,71 @@ def test_a_trial_that_diverged_after_good_epochs_is_never_the_best(bench: Bench)
 
     assert bench.progress[-1].best is None
     assert bench.progress[-1].ends == {EndKind.DIVERGED: 1}
+
+
+def stopping_early(trial_id: int, *, at: int, best: int, value: float) -> Behave:
+    def behave(segment: Segment) -> Iterator[Message]:
+        for trial in segment.cohort:
+            for report in reports(segment, trial):
+                if trial.trial_id == trial_id and report.epoch == at:
+                    metrics = {**report.metrics, "val_accuracy": value}
+                    yield replace(report, metrics=metrics, checkpoint=f"epoch {best}", best_epoch=best)
+                    break
+                yield report
+
+    return behave
+
+
+def test_a_trial_that_stops_early_is_complete_at_once_with_its_best_while_its_cohort_goes_on(bench: Bench) -> None:
+    sweep = make_sweep(num_trials=2, scheduler=NoScheduler())
+    workers = Workers(stopping_early(0, at=4, best=2, value=0.95))
+
+    trials = bench.drive(sweep, workers)
+
+    assert end_of(trials, 0) == End(
+        kind=EndKind.COMPLETE,
+        epoch=4,
+        value=0.95,
+        metrics={"val_accuracy": 0.95, "seconds": 1.0},
+        reason={"early_stopped": 4, "best_epoch": 2},
+    )
+    assert trials[0].checkpoint == "epoch 2"
+    assert (end_of(trials, 1).kind, end_of(trials, 1).epoch) == (EndKind.COMPLETE, 9)
+    assert bench.progress[-1].best == trials[0]
+    assert bench.progress[-1].remaining_s == 0
+    assert len(workers.segments) == 1
+
+
+def test_a_trial_that_goes_back_at_its_last_epoch_says_to_which(bench: Bench) -> None:
+    workers = Workers(stopping_early(0, at=9, best=7, value=0.95))
+
+    trials = bench.drive(make_sweep(num_trials=1, scheduler=NoScheduler()), workers)
+
+    assert (end_of(trials, 0).epoch, end_of(trials, 0).value) == (9, 0.95)
+    assert end_of(trials, 0).reason == {"best_epoch": 7}
+
+
+def test_a_trial_that_stops_earlier_when_its_segment_runs_again_has_ended(bench: Bench) -> None:
+    def behave(segment: Segment) -> Iterator[Message]:
+        if segment.attempt > 0:
+            yield from stopping_early(0, at=4, best=2, value=0.95)(segment)
+            return
+        yield from itertools.islice(reports(segment, segment.cohort[0]), 6)
+        raise WorkerLostError("gone")
+
+    trials = bench.drive(make_sweep(num_trials=1, scheduler=NoScheduler()), Workers(behave))
+
+    assert end_of(trials, 0).reason == {"early_stopped": 4, "best_epoch": 2}
+
+
+def test_a_failure_of_a_trial_that_has_ended_is_of_no_account(bench: Bench) -> None:
+    def behave(segment: Segment) -> Iterator[Message]:
+        yield from stopping_early(0, at=4, best=2, value=0.95)(segment)
+        yield Failure(trial_id=0, error="OSError: no space left", traceback="")
+
+    trials = bench.drive(make_sweep(num_trials=1, scheduler=NoScheduler()), Workers(behave))
+
+    assert kinds(trials) == {EndKind.COMPLETE: 1}
 
 
 def test_a_trial_that_raises_is_tried_again_and_may_succeed(bench: Bench) -> None:

@@ -17,20 +17,22 @@ ROWS = """
 errors config records paths progress
 training.seeds training.bundles training.depth
 spaces scheduling training.models training.optimizers training.augmentations training.data training.initializers \
-    training.schedules training.regularizers training.losses training.precision
+    training.schedules training.regularizers training.losses training.precision training.batch_growth \
+    training.early_stopping
 training.recipe training.examples training.luck training.teacher
 training.state
-training.program training.fused training.stacking training.evaluate training.checkpoint training.diagnostics
+training.program training.fused training.stacking training.evaluate training.checkpoint training.course \
+    training.diagnostics training.pruning
 training.solo training.lanes
-training.selfcheck training.probe
+training.selfcheck training.probe training.lr_range
 training.choice
-training.loop
+training.loop training.finetuning
 training.workload training.__init__
 search ensembles results tracking
 execution export cluster
 sweep
 plan driver
-run
+run prune
 cli __init__ __main__
 """
 
@@ -46,6 +48,7 @@ HEAVY = {
     "optuna": "search",
     "sqlalchemy": "search",
     "pandas": "results",
+    "matplotlib": "results",
     "mlflow": "tracking",
     "ray": "execution cluster",
     "onnx": "export",

@@ -175,6 +175,23 @@ def test_mlflow_holds_every_metric_of_every_epoch(finished: Finished) -> None:
         assert {point.step: point.value for point in history["val_accuracy"]} == trial.values
 
 
+def test_what_is_exported_of_a_trial_that_stopped_early_is_what_was_measured(tmp_path: Path) -> None:
+    early = ("budget.trials=3", "epochs=12", "scheduler={kind: none}", "early_stopping={patience: 1}")
+    fast = ("space={optimizer.lr: 'uniform(0.9, 1)'}", "schedule={kind: constant}", "batch_size=16")
+
+    done = finish(tmp_path, *early, *fast)
+
+    assert done.result.bundle is not None
+    card, end = json.loads((done.result.bundle / "card.json").read_text()), done.best.end
+    assert end is not None
+    assert end.reason == {"early_stopped": end.epoch, "best_epoch": end.epoch - 1}
+    assert card["epoch"] == end.epoch - 1
+    assert card["metrics"]["val_accuracy"] == end.value == done.best.values[end.epoch - 1]
+    run = done.children[done.best.trial_id].data
+    assert run.tags["hpo.early_stopped"] == str(end.epoch)
+    assert run.metrics["final_val_accuracy"] == end.value
+
+
 def test_mlflow_keeps_the_resolved_file_the_leaderboard_and_the_best_model(finished: Finished) -> None:
     run_id = finished.parent.info.run_id
 
@@ -194,6 +211,38 @@ def test_the_leaderboard_lists_every_trial_best_first(finished: Finished) -> Non
 
 def test_the_resolved_file_asks_for_the_same_sweep(finished: Finished) -> None:
     assert load_sweep(finished.result.paths.resolved) == finished.sweep
+
+
+def test_a_range_test_before_the_search_sets_the_bounds_of_the_rate_and_leaves_its_curve(tmp_path: Path) -> None:
+    found = finish(tmp_path, *TINY, "lr_range={}", "space={optimizer.lr: 'loguniform(1e-9, 1e-8)'}")
+
+    searched = load_sweep(found.result.paths.resolved).space["optimizer.lr"]
+    rows = pd.read_csv(found.result.paths.lr_range / "curve.csv")
+    low, high = (float(str(end)) for end in searched.ends())
+    assert searched == found.result.space["optimizer.lr"]
+    assert searched.contains(found.trials[0].params["optimizer.lr"])
+    assert 1e-5 < low < 0.01 < high < 1
+    assert high == pytest.approx(rows["rate"][rows["smoothed"].argmin()])
+    assert (found.result.paths.lr_range / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_effective_coordinates_train_show_and_export_what_they_come_to(tmp_path: Path) -> None:
+    space = "{effective.lr: 'uniform(1e-3, 1e-2)', effective.decay_epochs: 'uniform(1, 9)'}"
+    short = ("tracking=none", "epochs=1", "scheduler={kind: none}", "schedule={kind: constant}", "budget.trials=2")
+    finished = finish(tmp_path, f"space={space}", "points=[{effective.lr: 0.005}]", *short)
+
+    for trial in finished.trials:
+        assert trial.end is not None
+        assert trial.end.metrics["lr"] == trial.params["optimizer.lr"]
+        assert trial.params["optimizer.lr"] == pytest.approx(float(str(trial.params["effective.lr"])) * 64 * 0.1)
+    card = json.loads((finished.result.paths.bundle / "card.json").read_text())
+    trained = card["recipe"]["optimizer"]
+    decay_epochs = finished.best.params["effective.decay_epochs"]
+    num_train = len(finished.sweep.data.load(finished.sweep.seed).train)
+    assert finished.trials[0].params["effective.lr"] == 0.005
+    assert trained["weight_decay"] == pytest.approx(
+        0.1 / (trained["lr"] * float(str(decay_epochs)) * num_train / card["recipe"]["batch_size"])
+    )
 
 
 def test_the_exported_model_gives_the_recorded_accuracy_without_hpo(finished: Finished, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -26,6 +26,8 @@ SweepId = Annotated[str, typer.Argument(metavar="ID", help="A sweep's id, or how
 Set = Annotated[list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Set a key of the file.")]
 Runs = Annotated[Path, typer.Option("--runs", help="The folder that holds the sweeps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Tta = Literal["none", "flip", "flip_translate"]
+PruneMode = Literal["global_l1", "structured"]
 
 NO_RESULT = 3
 """Exit code of a sweep that ended without a result."""
@@ -54,6 +56,27 @@ def check(file: SweepFile, set_: Set = None, as_json: Json = False) -> None:
         splits = sweep.data.load(sweep.seed)
         check_data(sweep, splits)
         show.plan(sweep, splits, make_plan(sweep, splits), as_json=as_json)
+
+
+@app.command(name="lr-range")
+def lr_range(
+    file: SweepFile,
+    set_: Set = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the curve here, not to NAME-lr-range.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train the base recipe while its learning rate rises, and say which rates are worth searching."""
+    from hpo.cli import show
+    from hpo.results.lr_curve import write_lr_curve
+    from hpo.sweep import check_data, find_lr_curve, load_sweep
+
+    with _errors_told():
+        _make_importable(file.parent)
+        sweep = load_sweep(file, set_ or [])
+        splits = sweep.data.load(sweep.seed)
+        check_data(sweep, splits)
+        curve = find_lr_curve(sweep, splits)
+        show.lr_curve(curve, write_lr_curve(out or Path(f"{sweep.name}-lr-range"), curve), as_json=as_json)
 
 
 @app.command()
@@ -125,6 +148,12 @@ def best(sweep_id: SweepId, as_json: Json = False, runs: Runs = RUNS) -> None:
 def export_(
     which: Annotated[str, typer.Argument(metavar="ID[/TRIAL]", help="A sweep, for its best trial, or one trial.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The bundle: new, empty, or a bundle to replace.")],
+    tta: Annotated[
+        Tta | None, typer.Option("--tta", help="Average over views of an image; else as in the file.")
+    ] = None,
+    fold_norms: Annotated[
+        bool | None, typer.Option(help="Fold batch norms into the layers before them; else as in the file.")
+    ] = None,
     runs: Runs = RUNS,
 ) -> None:
     """Write a trial's model as a bundle: model.pt2 and card.json."""
@@ -132,8 +161,34 @@ def export_(
 
     with _errors_told():
         _make_importable(Path())
-        trial_id = export_sweep(runs, which, folder)
+        trial_id = export_sweep(runs, which, folder, tta=tta, fold_norms=fold_norms)
     print(f"{folder}: the model of trial {trial_id}")
+
+
+@app.command()
+def prune(
+    which: Annotated[str, typer.Argument(metavar="ID[/TRIAL]", help="A sweep, for its best trial, or one trial.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="For the curve and a bundle per amount: new or empty.")],
+    mode: Annotated[
+        PruneMode, typer.Option(help="Zero the smallest of all weights, or remove the weakest units of every layer.")
+    ] = "global_l1",
+    amounts: Annotated[
+        str, typer.Option(help="Shares to prune, each from the weights as trained; 0: the trial itself.")
+    ] = "0,0.5,0.8,0.9,0.95",
+    finetune_epochs: Annotated[int, typer.Option(min=0, help="Epochs at a tenth of the trial's learning rate.")] = 5,
+    as_json: Json = False,
+    runs: Runs = RUNS,
+) -> None:
+    """Prune a trial by several amounts: what each costs, and a bundle of each."""
+    from hpo.cli import show
+    from hpo.cli.sweeps import prune_sweep
+
+    shares = _numbers(amounts)
+    with _errors_told():
+        _make_importable(Path())
+        show.curve(
+            prune_sweep(runs, which, folder, mode=mode, amounts=shares, num_epochs=finetune_epochs), as_json=as_json
+        )
 
 
 @app.command()
@@ -172,6 +227,14 @@ def _show_trial(which: str, runs: Path, *, as_json: bool) -> None:
     with _errors_told():
         record, records, sweep, paths = open_trial(runs, which)
         show.trial(record, records, sweep, paths, as_json=as_json)
+
+
+def _numbers(text: str) -> list[float]:
+    """Of `0.5,0.9`."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter(f"must be numbers with commas between, such as 0.5,0.9, but got {text}") from error
 
 
 def _make_importable(folder: Path) -> None:

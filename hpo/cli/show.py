@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from math import ceil
 from pathlib import Path
 
@@ -11,18 +12,21 @@ from rich.bar import Bar
 from rich.table import Table
 
 from hpo.cli.live import best_so_far
-from hpo.cli.text import clock, domain_text, end_text, grid, make_console, objective, why
+from hpo.cli.text import clock, domain_text, end_text, grid, make_console, number, objective, why
 from hpo.cli.trials_table import trials_table
 from hpo.config import JsonTree
 from hpo.export import Predictions
 from hpo.paths import SweepPaths, written_beside
 from hpo.plan import Plan
+from hpo.prune import Point
 from hpo.records import TrialRecord
 from hpo.results.table import leaderboard, to_json
 from hpo.run import SweepResult
+from hpo.spaces.coordinates import to_effective
 from hpo.spaces.domain import shown
 from hpo.sweep import Sweep
 from hpo.training.data import Splits
+from hpo.training.lr_range import LrCurve
 from hpo.training.recipe import flatten
 
 NUM_PREDICTIONS = 10
@@ -52,6 +56,7 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, *, as_json: bool) -> None:
     console = make_console()
     console.print(f"{sweep.name} is valid", style="bold green")
     base = flatten(sweep.recipe.as_tree())
+    base |= {path: number(value) for path, value in to_effective(base, len(splits.train)).items()}
     space = Table("search", "in", "base value", box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
     for path, domain in sweep.space.items():
         space.add_row(path, domain_text(domain), shown(base.get(path, "")))
@@ -63,6 +68,31 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, *, as_json: bool) -> None:
     cost.add_row("time", f"{planned.num_epochs:.0f} epochs, about {planned.training_s:.0f} s on one core like this")
     cost.add_row("disk", f"about {planned.disk_bytes / 1e6:.0f} MB of checkpoints under {sweep.storage.checkpoints}")
     console.print(cost)
+
+
+def lr_curve(curve: LrCurve, folder: Path, *, as_json: bool) -> None:
+    """A learning-rate range test, written to `folder`."""
+    suggestion = curve.suggest()
+    low, high = suggestion.bounds()
+    if as_json:
+        print_json(
+            {
+                "steepest": suggestion.steepest,
+                "largest_stable": suggestion.largest_stable,
+                "tenth_of_largest": suggestion.tenth_of_largest,
+                "bounds": [low, high],
+                "num_steps": len(curve.rates),
+                "folder": str(folder),
+            }
+        )
+        return
+    rows = grid()
+    steepest, stable, tenth = map(number, (suggestion.steepest, suggestion.largest_stable, suggestion.tenth_of_largest))
+    rows.add_row("steepest fall", f"at a rate of {steepest}")
+    rows.add_row("largest stable", f"{stable}; a tenth of it is {tenth}")
+    rows.add_row("to search", f"optimizer.lr: loguniform({low:.2g}, {high:.2g})")
+    rows.add_row("curve", f"{len(curve.rates)} steps, up to a rate of {number(curve.rates[-1])}, in {folder}")
+    make_console().print(rows)
 
 
 def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
@@ -89,6 +119,9 @@ def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
     ends = ", ".join(f"{num} {kind}" for kind, num in done.ends.items()) or "none began"
     console.print(f"{sweep_id} {done.status} after {clock(done.elapsed_s)}; trials: {ends}", style="bold")
     rows = grid()
+    if sweep.lr_range is not None:
+        proposed = domain_text(done.space["optimizer.lr"])
+        rows.add_row("space", f"optimizer.lr: {proposed}, by the range test in {done.paths.lr_range}")
     if done.best is not None:
         rows.add_row("best", best_so_far(sweep, done.best))
         rows.add_row("params", _params(done.best.params))
@@ -167,6 +200,21 @@ def predictions(predicted: Predictions, out: Path | None, *, as_json: bool) -> N
         console.print(f"{name} {value:.6f}")
     if out is not None:
         console.print(f"log-probabilities: {out}")
+
+
+def curve(points: Sequence[Point], *, as_json: bool) -> None:
+    """What pruning cost, by amount."""
+    if as_json:
+        print_json([asdict(point) for point in points])
+        return
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
+    for name in ("pruned", "val_accuracy", "val_loss", "non-zero", "parameters", "bytes", "bundle"):
+        table.add_column(name, justify="left" if name == "bundle" else "right", overflow="fold")
+    for point in points:
+        measured = (objective(point.val_accuracy), objective(point.val_loss))
+        sizes = (point.num_nonzero, point.num_parameters, point.num_bytes)
+        table.add_row(f"{point.amount:.4g}", *measured, *(f"{size:,}" for size in sizes), point.bundle)
+    make_console().print(table)
 
 
 def print_json(value: JsonTree | list[JsonTree]) -> None:

@@ -1,14 +1,18 @@
 """Sweeps on disk, as the commands read them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from hpo.errors import HpoError
+from hpo.export.inference import Tta
 from hpo.paths import SweepPaths, find_sweep
+from hpo.prune import Point, prune_trial
 from hpo.records import TrialRecord
 from hpo.results.table import best
 from hpo.search.study import read_trials
 from hpo.sweep import Sweep, load_sweep
 from hpo.tracking import ui
+from hpo.training.pruning import Mode
 
 
 def open_sweep(runs: Path, sweep_id: str) -> tuple[Sweep, SweepPaths, list[TrialRecord]]:
@@ -26,13 +30,28 @@ def open_trial(runs: Path, which: str) -> tuple[TrialRecord, list[TrialRecord], 
     return trial, records, sweep, paths
 
 
-def export_sweep(runs: Path, which: str, folder: Path) -> int:
-    """Write the bundle of `ID/TRIAL`, or of the best trial of `ID`; returns the trial's id."""
+def export_sweep(runs: Path, which: str, folder: Path, *, tta: Tta | None, fold_norms: bool | None) -> int:
+    """Write the bundle of `ID/TRIAL`, or of the best trial of `ID`, as asked or else as the sweep's file says.
+
+    Returns:
+        The trial's id.
+    """
     from hpo.run import export
 
     trial, _, sweep, paths = open_trial(runs, which)
-    export(folder, sweep, paths, sweep.data.load(sweep.seed), trial)
+    asked = {"tta": tta, "fold_norms": fold_norms}
+    inference = sweep.export.inference.model_copy(update={name: to for name, to in asked.items() if to is not None})
+    export(folder, sweep, paths, sweep.data.load(sweep.seed), trial, inference=inference)
     return trial.trial_id
+
+
+def prune_sweep(
+    runs: Path, which: str, folder: Path, *, mode: Mode, amounts: Sequence[float], num_epochs: int
+) -> list[Point]:
+    """Prune the trial `ID/TRIAL`, or the best one of `ID`."""
+    trial, _, sweep, paths = open_trial(runs, which)
+    splits = sweep.data.load(sweep.seed)
+    return prune_trial(folder, sweep, paths, splits, trial, mode=mode, amounts=amounts, num_epochs=num_epochs)
 
 
 def serve(runs: Path, sweep_id: str | None, uri: str | None, port: int) -> None:

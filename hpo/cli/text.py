@@ -80,7 +80,7 @@ def why(row: JsonTree) -> str:
     reason = row["reason"]
     match row["end"], reason:
         case "complete", _:
-            return "It reached the last epoch."
+            return _why_complete(reason)
         case "stopped", {"rung": rung, "rank": rank, "num_seen": num_seen, "cutoff": cutoff}:
             return (
                 f"At epoch {rung} it was number {rank} of the {num_seen} that had come so far; "
@@ -94,6 +94,16 @@ def why(row: JsonTree) -> str:
             return str(error)
         case _:
             return "It has not ended."
+
+
+def _why_complete(reason: JsonTree) -> str:
+    match reason:
+        case {"early_stopped": _, "best_epoch": best}:
+            return f"Its validation loss was no longer falling, and it went back to epoch {best}, its best."
+        case {"best_epoch": best}:
+            return f"It reached the last epoch, and went back to epoch {best}, its best."
+        case _:
+            return "It reached the last epoch."
 
 
 def errors_text(error: HpoError) -> Text:

@@ -1,6 +1,5 @@
 """Writing bundles; see hpo.training.bundles."""
 
-import copy
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +9,14 @@ from pydantic import JsonValue
 from torch import nn
 
 from hpo.errors import BundleError
+from hpo.export.inference import Inference
 from hpo.training.bundles.card import CARD, MODEL, write_card
 from hpo.training.bundles.reading import first_line
 from hpo.training.data.normalization import Normalization, Whitening
+
+AS_TRAINED = Inference()
+RANDOM = "Does the module draw random numbers in eval mode?"
+SINGLE_LAYERS = "Does it use the layers of an nn.Sequential one by one? Export it without fold_norms."
 
 
 def write_bundle(
@@ -23,6 +27,7 @@ def write_bundle(
     input_shape: tuple[int, ...],
     num_classes: int,
     card: Mapping[str, JsonValue],
+    inference: Inference = AS_TRAINED,
 ) -> Path:
     """Export `module` with its normalization, check that the file predicts the same, then put it at `folder`.
 
@@ -35,41 +40,44 @@ def write_bundle(
         input_shape: of one example as it came.
         num_classes: C.
         card: what else to remember (trial, params, metrics, ...), beside the fields that every card has.
+        inference: how the exported model predicts.
 
     Raises:
         BundleError: if `folder` holds something else, or the module cannot be exported or does not predict the same.
     """
     _check_replaceable(folder)
-    predictor = _Predictor(module, normalization)
+    predictor = _Predictor(module, normalization, inference)
+    unfolded = _Predictor(module, normalization, inference.model_copy(update={"fold_norms": False}))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
         fresh = Path(beside) / "fresh"
         fresh.mkdir()
         _export(predictor, input_shape, fresh / MODEL)
-        _verify(predictor, fresh / MODEL, input_shape, num_classes)
+        suspicion = SINGLE_LAYERS if inference.fold_norms else RANDOM
+        _verify(unfolded, fresh / MODEL, input_shape, num_classes, suspicion)
         write_card(fresh, input_shape=input_shape, num_classes=num_classes, origin=card)
         _replace(folder, fresh, Path(beside) / "replaced")
     return folder
 
 
 class _Predictor(nn.Module):
-    """Raw inputs in, log-probabilities out: a copy of a module in eval mode, behind its normalization."""
+    """Raw inputs in, log-probabilities out: a module, prepared for inference, behind its normalization."""
 
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, module: nn.Module, normalization: Normalization) -> None:
+    def __init__(self, module: nn.Module, normalization: Normalization, inference: Inference) -> None:
         super().__init__()
         self.register_buffer("mean", torch.from_numpy(normalization.mean))
         self.register_buffer("std", torch.from_numpy(normalization.std))
         self.whitening = nn.Identity() if normalization.whitening is None else _Whiten(normalization.whitening)
-        self.module = copy.deepcopy(module).cpu()
-        self.eval().requires_grad_(False)
+        self.module = inference.prepare(module)
+        self._inference = inference
+        self.eval()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x [B, *input_shape] -> [B, C]."""
-        logits: torch.Tensor = self.module(self.whitening((x - self.mean) / self.std))
-        return torch.log_softmax(logits, dim=1)
+        return self._inference.log_probs(self.module, self.whitening((x - self.mean) / self.std))
 
 
 class _Whiten(nn.Module):
@@ -105,8 +113,14 @@ def _export(predictor: _Predictor, input_shape: tuple[int, ...], path: Path) -> 
     torch.export.save(program, path)
 
 
-def _verify(predictor: _Predictor, path: Path, input_shape: tuple[int, ...], num_classes: int) -> None:
-    """Compare file and module on inputs like those they are made for, at several batch sizes."""
+def _verify(predictor: _Predictor, path: Path, input_shape: tuple[int, ...], num_classes: int, suspicion: str) -> None:
+    """Compare file and module, its norms in their places, on inputs like those they are made for, in several batches.
+
+    They may differ by 1e-5 of the largest number, or of 1.
+
+    Raises:
+        BundleError: if they differ by more; with `suspicion`, what the reason may be.
+    """
     reloaded = torch.export.load(path).module()
     generator = torch.Generator().manual_seed(0)
     for num_examples in (1, 3, 16):
@@ -119,10 +133,10 @@ def _verify(predictor: _Predictor, path: Path, input_shape: tuple[int, ...], num
         if not expected.isfinite().all():
             raise BundleError("the module must give finite log-probabilities, but did not. Has its training diverged?")
         gap = (reloaded(x) - expected).abs().max().item()
-        if not gap <= 1e-5:  # true of NaN, too
+        if not gap <= 1e-5 * max(1.0, expected.abs().max().item()):  # true of NaN, too
             raise BundleError(
                 f"the exported model must predict as the module does, but differs by {gap:g} at batch {num_examples}. "
-                "Does the module draw random numbers in eval mode?"
+                f"{suspicion}"
             )
 
 

@@ -3,55 +3,126 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from pydantic import JsonValue
+from torch import nn
 
 from hpo.errors import BundleError
-from hpo.export.bundle import write_bundle
+from hpo.export.bundle import AS_TRAINED, write_bundle
+from hpo.export.folding import num_norms
+from hpo.export.inference import Inference
 from hpo.records import TrialRecord
 from hpo.training.checkpoint import read_checkpoint
 from hpo.training.data.splits import Splits
+from hpo.training.evaluate import evaluate
 from hpo.training.recipe import Recipe
+from hpo.training.state import TrialState
+
+NUM_AT_ONCE = 256
+"""Examples whose views are measured together."""
 
 
 def export_trial(
-    folder: Path, trial: TrialRecord, recipe: Recipe, splits: Splits, origin: Mapping[str, JsonValue]
+    folder: Path,
+    trial: TrialRecord,
+    recipe: Recipe,
+    splits: Splits,
+    origin: Mapping[str, JsonValue],
+    inference: Inference = AS_TRAINED,
 ) -> Path:
-    """Write the model of `trial`, as it stood at its last checkpoint, as a bundle.
-
-    Args:
-        folder: new, empty, or a bundle to replace.
-        trial: one with a checkpoint.
-        recipe: the trial's own.
-        splits: what it was trained on.
-        origin: where the trial comes from: sweep, MLflow run.
+    """Write the model of `trial`, as it stood at its last checkpoint, as a bundle; see `export_state`.
 
     Raises:
         BundleError: if the trial has no checkpoint, or the model cannot be exported.
+    """
+    return export_state(folder, last_state(trial), trial, recipe, splits, origin, inference)
+
+
+def last_state(trial: TrialRecord) -> TrialState:
+    """What a trial left at its last checkpoint.
+
+    Raises:
+        BundleError: if it has none.
     """
     if trial.checkpoint is None:
         raise BundleError(
             f"trial {trial.trial_id} must have a checkpoint, but it ended before its first. Export another trial."
         )
-    state = read_checkpoint(Path(trial.checkpoint))
+    return read_checkpoint(Path(trial.checkpoint))
+
+
+def export_state(
+    folder: Path,
+    state: TrialState,
+    trial: TrialRecord,
+    recipe: Recipe,
+    splits: Splits,
+    origin: Mapping[str, JsonValue],
+    inference: Inference = AS_TRAINED,
+) -> Path:
+    """Write a network as a bundle whose card says where it came from and, if it is changed for it, what that changes.
+
+    Args:
+        folder: new, empty, or a bundle to replace.
+        state: of the network.
+        trial: from which it came.
+        recipe: whose model the state is of.
+        splits: what it was trained on.
+        origin: where the trial comes from: sweep, MLflow run; and what else the card should hold, or hold instead.
+        inference: how the exported model predicts.
+
+    Raises:
+        BundleError: if the data do not suit `inference`, or the model cannot be exported.
+    """
+    try:
+        inference.check(splits.input_shape)
+    except ValueError as error:
+        raise BundleError(f"tta: {error}") from error
     module = recipe.model.build(splits.input_shape, splits.num_classes)
     module.load_state_dict(state.module)
-    metrics: dict[str, JsonValue] = dict(trial.end.metrics) if trial.end is not None else {}
     params: dict[str, JsonValue] = {
         path: list(value) if isinstance(value, tuple) else value for path, value in trial.params.items()
     }
+    card: dict[str, JsonValue] = {
+        "trial": trial.trial_id,
+        "epoch": state.epoch,
+        "params": params,
+        "recipe": recipe.as_tree(),
+        "metrics": dict(trial.end.metrics) if trial.end is not None else {},
+        "data_digest": splits.digest,
+        **origin,
+    }
+    if inference != AS_TRAINED:
+        card["inference"] = _described(inference, module, splits)
     return write_bundle(
         folder,
         module=module,
         normalization=splits.normalization,
         input_shape=splits.raw_shape,
         num_classes=splits.num_classes,
-        card={
-            **origin,
-            "trial": trial.trial_id,
-            "epoch": state.epoch,
-            "params": params,
-            "recipe": recipe.as_tree(),
-            "metrics": metrics,
-            "data_digest": splits.digest,
-        },
+        card=card,
+        inference=inference,
     )
+
+
+def _described(inference: Inference, module: nn.Module, splits: Splits) -> dict[str, JsonValue]:
+    """What is done to the network, and how it does on the validation split with that and without."""
+    ready = inference.prepare(module)
+    without = AS_TRAINED.prepare(module)
+    return {
+        "tta": inference.tta,
+        "num_folded_norms": num_norms(without) - num_norms(ready),
+        **_measured(inference, ready, splits),
+        "without": {**_measured(AS_TRAINED, without, splits)},
+    }
+
+
+def _measured(inference: Inference, network: nn.Module, splits: Splits) -> dict[str, float]:
+    """val_loss and val_accuracy."""
+    x, y = torch.from_numpy(splits.validation.x), torch.from_numpy(splits.validation.y)
+
+    def forward(inputs: torch.Tensor) -> torch.Tensor:
+        parts = [inference.log_probs(network, part) for part in inputs.split(NUM_AT_ONCE)]
+        return torch.cat(parts).unsqueeze(0)
+
+    return evaluate(forward, x, y)[0]

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from decimal import Decimal
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -49,6 +50,11 @@ def decode(domain: Domain, stored: Stored) -> ParamValue:
             return int(stored)
         case Choice():
             return domain.values[[encode(domain, value) for value in domain.values].index(stored)]
+
+
+def decode_all(params: Mapping[str, Stored], space: Mapping[str, Domain]) -> dict[str, ParamValue]:
+    """The values of one trial, by path."""
+    return {path: decode(domain, params[path]) for path, domain in space.items()}
 
 
 def coordinates(params: dict[str, Stored], distributions: dict[str, BaseDistribution]) -> list[float]:

@@ -1,7 +1,7 @@
 """The search memory of one sweep."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hpo.errors import SpaceError, StudyError
 from hpo.paths import SweepPaths
 from hpo.records import End, EndKind, Goal, Params, Report, TrialRecord
-from hpo.search.distributions import Stored, decode, distribution_of, encode
+from hpo.search.distributions import decode_all, distribution_of, encode
 from hpo.search.mirror import Mirror
 from hpo.search.samplers import Sampler
 from hpo.search.storage import STUDY_NAME, opened, owned, read_only
@@ -24,6 +24,7 @@ from hpo.spaces.domain import Domain
 
 _END = "end"
 _CHECKPOINT = "checkpoint"
+_DERIVED = "derived"
 _STATES = {
     EndKind.COMPLETE: TrialState.COMPLETE,
     EndKind.STOPPED: TrialState.PRUNED,
@@ -49,10 +50,12 @@ class Study:
         storage: RDBStorage,
         mirror: Mirror,
         resources: ExitStack,
+        derive: Callable[[Params], Params],
     ) -> None:
         self._space = space
         self._metric = metric
         self._points = points
+        self._derive = derive
         self._storage = storage
         self._mirror = mirror
         self._resources = resources
@@ -73,6 +76,7 @@ class Study:
         sampler: Sampler,
         seed: int,
         points: Sequence[Params] = (),
+        derive: Callable[[Params], Params] = lambda _: {},
     ) -> Self:
         """Create the study, or load it as it was left: trials without an end are listed, and can be trained on.
 
@@ -84,6 +88,7 @@ class Study:
             sampler: proposes params.
             seed: of all proposals.
             points: tried first; what a point leaves open is proposed.
+            derive: what else follows from the proposed values: kept with a trial's params, but nothing to learn from.
 
         Raises:
             StudyError: if the file is not a study, was made for another space, metric or goal, or has another driver.
@@ -101,7 +106,7 @@ class Study:
             resources.enter_context(owned(SweepPaths(storage.parent).lock))
             database = resources.enter_context(opened(storage, direction, origin))
             mirror = Mirror(_distributions(space), direction, sampler, seed)
-            study = cls(space, metric, points, database, mirror, resources.pop_all())
+            study = cls(space, metric, points, database, mirror, resources.pop_all(), derive)
         study._restore_all()
         return study
 
@@ -170,15 +175,19 @@ class Study:
         num_asked = len(self._records)
         point = self._points[num_asked] if num_asked < len(self._points) else {}
         params = self._mirror.propose({path: encode(self._space[path], value) for path, value in point.items()})
-        trial = create_trial(state=TrialState.RUNNING, params=params, distributions=self._distributions)
+        derived = self._derive(decode_all(params, self._space))
+        trial = create_trial(
+            state=TrialState.RUNNING,
+            params=params,
+            distributions=self._distributions,
+            user_attrs={_DERIVED: derived} if derived else {},
+        )
         row = self._storage.create_new_trial(self._study_id, template_trial=trial)
-        number = self._storage.get_trial_number_from_id(row)
-        return self._remember(number, row, params)
+        return self._remember(self._storage.get_trial_number_from_id(row), row, trial)
 
-    def _remember(self, number: int, row: int, params: dict[str, Stored]) -> TrialRecord:
-        decoded = {path: decode(domain, params[path]) for path, domain in self._space.items()}
+    def _remember(self, number: int, row: int, trial: FrozenTrial) -> TrialRecord:
         self._rows[number] = row
-        self._records[number] = TrialRecord(trial_id=number, params=decoded)
+        self._records[number] = TrialRecord(trial_id=number, params=_params(trial, self._space))
         return self._records[number]
 
     def _with_value(self, record: TrialRecord, epoch: int, value: float) -> TrialRecord:
@@ -227,7 +236,7 @@ class Study:
 
     def _restore(self, frozen: FrozenTrial) -> None:
         self._mirror.add(frozen.params)
-        record = self._remember(frozen.number, frozen._trial_id, frozen.params)
+        record = self._remember(frozen.number, frozen._trial_id, frozen)
         checkpoint = frozen.user_attrs.get(_CHECKPOINT, {"epoch": 0, "file": None})
         self._checkpoint_epochs[frozen.number] = checkpoint["epoch"]
         record = replace(record, values=dict(frozen.intermediate_values), checkpoint=checkpoint["file"])
@@ -253,11 +262,16 @@ def _as_record(frozen: FrozenTrial, space: Mapping[str, Domain]) -> TrialRecord:
     end = frozen.user_attrs.get(_END)
     return TrialRecord(
         trial_id=frozen.number,
-        params={path: decode(domain, frozen.params[path]) for path, domain in space.items()},
+        params=_params(frozen, space),
         values=dict(frozen.intermediate_values),
         end=None if end is None else _as_end(end),
         checkpoint=frozen.user_attrs.get(_CHECKPOINT, {"file": None})["file"],
     )
+
+
+def _params(trial: FrozenTrial, space: Mapping[str, Domain]) -> Params:
+    """What was proposed, and what was derived from it."""
+    return {**decode_all(trial.params, space), **trial.user_attrs.get(_DERIVED, {})}
 
 
 def _distributions(space: Mapping[str, Domain]) -> dict[str, optuna.distributions.BaseDistribution]:

@@ -9,7 +9,7 @@ from hpo.config import JsonTree
 from hpo.spaces.domain import Domain
 
 Space = Mapping[str, Domain]
-"""Dotted recipe path -> domain."""
+"""Dotted recipe path, or effective coordinate, -> domain."""
 
 _ADAPTER: TypeAdapter[Space] = TypeAdapter(Space)
 

@@ -2,6 +2,7 @@
 
 from hpo.sweep.fit import check_data
 from hpo.sweep.loading import load_sweep
+from hpo.sweep.lr_bounds import find_lr_curve, with_lr_bounds
 from hpo.sweep.model import Export, Metric, Resources, Retries, Storage, Sweep, Tracking
 from hpo.sweep.writing import dump_resolved, sweep_schema
 
@@ -15,6 +16,8 @@ __all__ = [
     "Tracking",
     "check_data",
     "dump_resolved",
+    "find_lr_curve",
     "load_sweep",
     "sweep_schema",
+    "with_lr_bounds",
 ]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from hpo.errors import BundleError, DataError, Problem, SweepError
 from hpo.records import Params
+from hpo.spaces.coordinates import PREFIX
 from hpo.spaces.space import Space
 from hpo.sweep.model import Sweep
 from hpo.training.data import Splits
@@ -11,14 +12,16 @@ from hpo.training.depth import batch_norms, freeze
 from hpo.training.examples import TrainingData, as_tensors
 from hpo.training.optimizers import Lbfgs, Muon
 from hpo.training.program import initial_module, refuse_misfits
-from hpo.training.recipe import Recipe, flatten, with_params
+from hpo.training.recipe import Recipe, flatten, raw_params, with_params
 from hpo.training.seeds import make_generator
 from hpo.training.teacher import refuse_teacher
 
 NETWORK = ("model.", "initializer.", "frozen_layers", "frozen_norms", "optimizer.kind", "lr_factor.")
 """Paths on which it depends whether there is a network to be trained."""
-TRAINING = ("augmentation.", "optimizer.kind", "batch_size", "grad_clip", "regularizer.")
+TRAINING = ("augmentation.", "optimizer.kind", "batch_size", "batch_growth.every", "grad_clip", "regularizer.")
 """Paths on which it depends whether it can be trained on the data."""
+BATCHES = ("batch_size", "batch_growth.")
+"""Paths on which it depends how large batches become."""
 
 PICKY = (Muon, Lbfgs)
 """Optimizers that not every network will do for; the others are not made, for torch's first one takes a second."""
@@ -30,23 +33,32 @@ def check_data(sweep: Sweep, splits: Splits) -> None:
     """Make the network and the optimizer of the base and of every choice in the space, and hold both against the data.
 
     Raises:
-        SweepError: if a recipe does not go with the data, or a batch is larger than the training split.
+        SweepError: if a recipe does not go with the data, a batch is larger than the training split, or what is
+            done at export does not suit the data.
     """
     cpu = make_generator().device
     data = as_tensors(splits.train, splits.validation, splits.num_classes, cpu)
+    corners = _corners(sweep, len(splits.train))
     problems = [
-        *_problems(sweep, NETWORK, lambda recipe: _refuse_network(recipe, data, _most_frozen(sweep))),
-        *_problems(sweep, TRAINING, lambda recipe: _refuse_training(recipe, data)),
-        *_batch_problems(sweep, len(splits.train)),
+        *_problems(sweep, corners, NETWORK, lambda recipe: _refuse_network(recipe, data, _most_frozen(sweep))),
+        *_problems(sweep, corners, TRAINING, lambda recipe: _refuse_training(recipe, data)),
+        *_problems(sweep, corners, BATCHES, lambda recipe: _refuse_batches(recipe, len(splits.train))),
+        *_export_problems(sweep, splits),
+        *_decay_problems(sweep, len(splits.train)),
         *_teacher_problems(sweep, splits),
     ]
     if problems:
         raise SweepError(f"sweep {sweep.name}", problems)
 
 
-def _problems(sweep: Sweep, paths: tuple[str, ...], refuse: Refuse) -> Iterator[Problem]:
-    """What is refused at two opposite corners of the space, and where one searched path of these is changed."""
-    corners = [{path: domain.ends()[side] for path, domain in sweep.space.items()} for side in (0, -1)]
+def _corners(sweep: Sweep, num_train: int) -> list[Params]:
+    """Two opposite corners of the space."""
+    ends = [{path: domain.ends()[side] for path, domain in sweep.space.items()} for side in (0, -1)]
+    return [{**params, **raw_params(sweep.recipe, params, num_train)} for params in ends]
+
+
+def _problems(sweep: Sweep, corners: list[Params], paths: tuple[str, ...], refuse: Refuse) -> Iterator[Problem]:
+    """What is refused at the corners of the space, and where one searched path of these is changed."""
     found = [problem for corner in corners for problem in _problems_around(corner, sweep, paths, refuse)]
     yield from {problem.key: problem for problem in reversed(found)}.values()
 
@@ -105,6 +117,27 @@ def _refuse_training(recipe: Recipe, data: TrainingData) -> Problem | None:
     return None
 
 
+def _refuse_batches(recipe: Recipe, num_train: int) -> Problem | None:
+    """Batches must not outgrow the training data, and those that shall grow must."""
+    growth, last = recipe.batch_growth, recipe.batch_size_at(recipe.epochs)
+    if recipe.batch_size > num_train:
+        message = f"must be at most the {num_train} training examples, but got {recipe.batch_size}. Lower it."
+        return Problem(key="batch_size", message=message)
+    if last > num_train and not isinstance(recipe.optimizer, Lbfgs):  # which `refuse_misfits` has said
+        message = (
+            f"batches must stay within the {num_train} training examples, but grow to {last}. Raise it, or set "
+            f"batch_growth.most to at most {num_train}."
+        )
+        return Problem(key="batch_growth.every", message=message)
+    if growth.every > 0 and last == recipe.batch_size:
+        message = (
+            f"must let batches grow, but they stay at {last} examples, for `every` is {growth.every} of "
+            f"{recipe.epochs} epochs, and `most` is {growth.most}. Change one of these, or delete batch_growth."
+        )
+        return Problem(key="batch_growth", message=message)
+    return None
+
+
 def _problem(recipe: Recipe, key: str, text: str) -> Problem:
     """At the path with which the message begins, where it begins with one."""
     path, _, message = text.partition(": ")
@@ -119,10 +152,24 @@ def _teacher_problems(sweep: Sweep, splits: Splits) -> Iterator[Problem]:
         yield Problem(key="loss.teacher", message=str(error))
 
 
-def _batch_problems(sweep: Sweep, num_train: int) -> Iterator[Problem]:
-    searched = sweep.space.get("batch_size")
-    key, sizes = ("space.batch_size", searched.ends()) if searched else ("batch_size", (sweep.batch_size,))
-    for size in sizes:
-        if isinstance(size, int) and size > num_train:
-            message = f"must be at most the {num_train} training examples, but got {size}. Lower it."
-            yield Problem(key=key, message=message)
+def _export_problems(sweep: Sweep, splits: Splits) -> Iterator[Problem]:
+    try:
+        sweep.export.check(splits.input_shape)
+    except ValueError as error:
+        yield Problem(key="export.tta", message=str(error))
+
+
+def _decay_problems(sweep: Sweep, num_train: int) -> Iterator[Problem]:
+    """A shorter time than a step would take more than the whole weight away."""
+    path = f"{PREFIX}decay_epochs"
+    if path not in sweep.space:
+        return
+    sizes = sweep.space["batch_size"].ends() if "batch_size" in sweep.space else (sweep.batch_size,)
+    largest = max(size for size in sizes if isinstance(size, int))
+    least = min(value for value in sweep.space[path].ends() if isinstance(value, int | float))
+    if least * num_train < largest:
+        message = (
+            f"must last at least one step of {largest:g} examples, which is {largest / num_train:.3g} epochs, "
+            f"but got {least:g}. Raise it."
+        )
+        yield Problem(key=f"space.{path}", message=message)

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from hpo.config import JsonTree
+from hpo.config import Config, JsonTree
 from hpo.errors import Problem, SpaceError
 from hpo.records import ParamValue
+from hpo.spaces.coordinates import COORDINATES
 from hpo.spaces.domain import shown
 from hpo.spaces.space import Space
 from hpo.sweep.rules import kind_variants
-from hpo.training.data import Data
 from hpo.training.recipe import Recipe, flatten
 
 Setting = ParamValue | None
@@ -66,6 +66,11 @@ NEEDS: Mapping[str, tuple[Is | IsNot, ...]] = {
     "augmentation.hide_and_seek_grid": (IsNot("augmentation.hide_and_seek", 0),),
     "augmentation.mix_alpha": (IsNot("augmentation.mix", "none"),),
     "augmentation.mix_prob": (IsNot("augmentation.mix", "none"),),
+    "export.fold_norms": (Is("model.norm", "batch"), Is("model.kind", "custom")),
+    "swa_lr": (IsNot("swa_start", 0),),
+    "early_stopping.min_delta": (IsNot("early_stopping.patience", 0),),
+    "batch_growth.factor": (IsNot("batch_growth.every", 0),),
+    "batch_growth.most": (IsNot("batch_growth.every", 0),),
 }
 """A setting, and what it needs for an effect: one of these."""
 
@@ -75,21 +80,27 @@ HARMLESS: Mapping[str, Setting] = {
     "optimizer.decay_mode": "coupled",
     "model.ghost_batch": 0,
     "loss.label_smoothing": 0,
+    "export.fold_norms": False,
+    "swa_lr": 0,
+    "early_stopping.min_delta": 0,
+    "batch_growth.most": 0,
 }
 """Values that ask for nothing, and so may always be written down."""
 
 
-def inert_problems(recipe: Recipe, data: Data, space: Space, explicit: Iterable[str]) -> list[Problem]:
+def inert_problems(
+    recipe: Recipe, beside: Mapping[str, Config], space: Space, explicit: Iterable[str]
+) -> list[Problem]:
     """No setting that was written down or is searched may be without effect.
 
     Args:
         recipe: the sweep's.
-        data: the sweep's.
+        beside: the sweep's sections beside the recipe, by name.
         space: the sweep's.
         explicit: paths that the sweep file itself sets.
     """
-    values = _values(recipe, data)
-    keys = {path: f"space.{path}" if path in space else path for path in inert_paths(recipe, data, space)}
+    values = _values(recipe, beside)
+    keys = {path: f"space.{path}" if path in space else path for path in inert_paths(recipe, beside, space)}
     return [
         Problem(key=key, message=_message(path, values, space))
         for path, key in keys.items()
@@ -97,24 +108,29 @@ def inert_problems(recipe: Recipe, data: Data, space: Space, explicit: Iterable[
     ]
 
 
-def inert_paths(recipe: Recipe, data: Data, space: Space) -> list[str]:
+def inert_paths(recipe: Recipe, beside: Mapping[str, Config], space: Space) -> list[str]:
     """Paths that ask for something and yet make no difference to any trial."""
-    return [path for path in NEEDS if _is_inert(path, recipe, data, space)]
+    return [path for path in NEEDS if _is_inert(path, recipe, beside, space)]
 
 
-def _is_inert(path: str, recipe: Recipe, data: Data, space: Space) -> bool:
-    """Whether some kind that `path` will meet has it, and none of these lets it have an effect."""
+def _is_inert(path: str, recipe: Recipe, beside: Mapping[str, Config], space: Space) -> bool:
+    """Whether some kinds that `path` and what it needs will meet have it, and none of these lets it have an effect."""
     try:
-        variants = kind_variants(recipe, space, path)
+        variants = [
+            variant
+            for own in kind_variants(recipe, space, path)
+            for need in NEEDS[path]
+            for variant in kind_variants(own, space, need.path)
+        ]
     except (SpaceError, ValidationError):
         return False  # the searched kind itself is wrong, and is reported at its own path
-    trees = [_values(variant, data) for variant in variants]
+    trees = [_values(variant, beside) for variant in variants]
     trees = [values for values in trees if path in values and _asks(path, values, space)]
     return bool(trees) and not any(_has_effect(path, values, space) for values in trees)
 
 
-def _values(recipe: Recipe, data: Data) -> JsonTree:
-    return flatten(recipe.as_tree() | {"data": data.as_tree()})
+def _values(recipe: Recipe, beside: Mapping[str, Config]) -> JsonTree:
+    return flatten(recipe.as_tree() | {name: config.as_tree() for name, config in beside.items()})
 
 
 def _asks(path: str, values: JsonTree, space: Space) -> bool:
@@ -126,8 +142,13 @@ def _has_effect(path: str, values: JsonTree, space: Space) -> bool:
 
 
 def _possible(path: str, values: JsonTree, space: Space) -> tuple[Setting, ...]:
-    """What trials may have at `path`: the ends of its domain, where it is searched."""
-    return space[path].ends() if path in space else (values.get(path),)
+    """What trials may have at `path`: the ends of its domain, where it is searched.
+
+    Where an effective coordinate sets it, the coordinate's own ends: of neither are all 0.
+    """
+    setters = [name for name, coordinate in COORDINATES.items() if coordinate.raw == path]
+    searched = next((name for name in (path, *setters) if name in space), None)
+    return space[searched].ends() if searched else (values.get(path),)
 
 
 def _message(path: str, values: JsonTree, space: Space) -> str:

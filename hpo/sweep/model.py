@@ -8,15 +8,18 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from hpo.config import Config
 from hpo.errors import SweepError
+from hpo.export.inference import Inference
 from hpo.records import Goal
 from hpo.scheduling import Asha, Budget, Scheduler
 from hpo.search.samplers import Sampler, Tpe
 from hpo.spaces.domain import Value
 from hpo.spaces.space import Space
+from hpo.sweep.effective import coordinate_problems, rate_problems
 from hpo.sweep.inert import inert_problems
-from hpo.sweep.rules import asha_problems, point_problems, space_problems
+from hpo.sweep.rules import asha_problems, course_problems, lr_range_problems, point_problems, space_problems
 from hpo.sweep.wording import NAME
 from hpo.training.data import Data
+from hpo.training.lr_range import LrRange
 from hpo.training.recipe import Recipe
 
 GOALS = {"val_accuracy": Goal.MAXIMIZE, "val_loss": Goal.MINIMIZE}
@@ -60,11 +63,16 @@ class Retries(Config):
     """How often a segment whose code raised is tried again."""
 
 
-class Export(Config):
+class Export(Inference):
     """What becomes of the best trial's model."""
 
     formats: tuple[Literal["pt2"], ...] = ("pt2",)
-    """Files of the bundle; none: nothing is exported."""
+    """Files of the bundle; none: nothing is exported but by `hpo export`."""
+
+    @property
+    def inference(self) -> Inference:
+        """How exported models predict."""
+        return Inference(**{name: getattr(self, name) for name in Inference.model_fields})
 
 
 class Tracking(Config):
@@ -104,9 +112,14 @@ class Sweep(Recipe):
     metric: Metric
     """What trials are compared by."""
     space: Space
-    """What is searched: dotted recipe path -> domain."""
+    """What is searched: dotted recipe path, or effective coordinate, -> domain."""
     points: tuple[Mapping[str, Value], ...] = ()
     """Tried first: dotted path -> value; paths left out are sampled."""
+    lr_range: LrRange | None = None
+    """A learning-rate range test before the search, whose result replaces the bounds of `optimizer.lr`; none: no test.
+
+    They go from a tenth of the suggested rate to the largest stable one, and enclose the rates of `points`.
+    """
     sampler: Sampler = Tpe()
     """What proposes params."""
     scheduler: Scheduler = Asha()
@@ -132,24 +145,32 @@ class Sweep(Recipe):
         return Recipe(**{name: getattr(self, name) for name in Recipe.model_fields})
 
     @property
+    def beside(self) -> dict[str, Config]:
+        """Sections beside the recipe with which its settings have an effect, or that need some of these for theirs."""
+        return {"data": self.data, "export": self.export}
+
+    @property
     def experiment(self) -> str:
         """MLflow's name for where the sweep is shown."""
         return (self.tracking and self.tracking.experiment) or self.name
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        sections = {name: getattr(self, name) for name in ("data", *Recipe.model_fields)}
+        sections = {name: getattr(self, name) for name in (*self.beside, *Recipe.model_fields)}
         explicit = {
             f"{section}.{name}"
             for section, config in sections.items()
             if isinstance(config, Config)
             for name in config.model_fields_set
         } | self.model_fields_set
+        in_space = [*space_problems(self.recipe, self.space), *coordinate_problems(self.recipe, self.space)]
         problems = [
-            *space_problems(self.recipe, self.space),
+            *(in_space or rate_problems(self.recipe, self.space)),
             *point_problems(self.space, self.points),
+            *lr_range_problems(self.lr_range, self.space),
             *asha_problems(self.scheduler, self.epochs),
-            *inert_problems(self.recipe, self.data, self.space, explicit),
+            *course_problems(self.recipe, self.space, self.scheduler),
+            *inert_problems(self.recipe, self.beside, self.space, explicit),
         ]
         if problems:
             raise SweepError(f"sweep {self.name}", problems)

@@ -6,10 +6,12 @@ from pydantic import ValidationError
 
 from hpo.errors import Problem, SpaceError
 from hpo.records import Params, ParamValue
-from hpo.scheduling import Asha, Scheduler
-from hpo.spaces.domain import Domain, shown
+from hpo.scheduling import Asha, NoScheduler, Scheduler
+from hpo.spaces.coordinates import PREFIX
+from hpo.spaces.domain import Domain, LogUniform, shown
 from hpo.spaces.space import Space
-from hpo.sweep.wording import requirement
+from hpo.sweep.wording import listed, requirement
+from hpo.training.lr_range import LrRange
 from hpo.training.recipe import Recipe, flatten, kinds_of, with_params
 
 RIVALS = (
@@ -25,11 +27,15 @@ FILES = ("initializer.bundle", "loss.teacher")
 
 
 def space_problems(recipe: Recipe, space: Space) -> list[Problem]:
-    """Every path must exist in the recipe, under every kind that is searched, and every value must fit its field."""
+    """Every path must exist in the recipe, under every kind that is searched, and every value must fit its field.
+
+    Effective coordinates have rules of their own.
+    """
     if not space:
         message = "must hold at least one domain, but is empty. Add one, such as optimizer.lr: loguniform(1e-4, 1)."
         return [Problem(key="space", message=message)]
-    found = ((path, _path_problem(recipe, space, path, domain)) for path, domain in space.items())
+    raw = {path: domain for path, domain in space.items() if not path.startswith(PREFIX)}
+    found = ((path, _path_problem(recipe, space, path, domain)) for path, domain in raw.items())
     return [Problem(key=f"space.{path}", message=message) for path, message in found if message]
 
 
@@ -49,12 +55,57 @@ def asha_problems(scheduler: Scheduler, epochs: int) -> list[Problem]:
     return [Problem(key="scheduler.min_epochs", message=message)]
 
 
+def lr_range_problems(lr_range: LrRange | None, space: Space) -> list[Problem]:
+    """A range test must have bounds to propose, and one optimizer to propose them for."""
+    if lr_range is None:
+        return []
+    domain = space.get("optimizer.lr")
+    if not isinstance(domain, LogUniform):
+        got = "it is not searched" if domain is None else f"its domain is {domain.distribution}"
+        message = f"needs optimizer.lr: loguniform(...) in the space, to set its bounds, but {got}. Change one of them."
+        return [Problem(key="lr_range", message=message)]
+    if "optimizer.kind" in space:
+        message = (
+            "needs one optimizer, for each has bounds of its own, but optimizer.kind is searched. "
+            "Drop it from the space, or drop lr_range."
+        )
+        return [Problem(key="lr_range", message=message)]
+    return []
+
+
+def course_problems(recipe: Recipe, space: Space, scheduler: Scheduler) -> list[Problem]:
+    """A trial whose losses decide how it trains on must train to its end: only so are values comparable."""
+    if isinstance(scheduler, NoScheduler):
+        return []
+    return [
+        Problem(
+            key=f"space.{path}" if path in space else path,
+            message=f"must not be {shown(value)} with scheduler.kind {scheduler.kind}, {reason}",
+        )
+        for path, value, reason in _courses(recipe, space)
+    ]
+
+
 def kind_variants(recipe: Recipe, space: Space, path: str) -> list[Recipe]:
     """The recipe under every kind that `path` will meet: as it is, where the kind of its section is not searched."""
     kind_path = f"{path.partition('.')[0]}.kind"
     if kind_path not in space or path == kind_path:
         return [recipe]
     return [with_params(recipe, {kind_path: kind}) for kind in space[kind_path].ends()]
+
+
+def _courses(recipe: Recipe, space: Space) -> Iterator[tuple[str, ParamValue, str]]:
+    """Path, value and reason of whatever makes the course of some trial depend on its losses."""
+    kinds = space["schedule.kind"].ends() if "schedule.kind" in space else (recipe.schedule.kind,)
+    if "plateau" in kinds:
+        reason = "which would stop trials by the losses that their rates have followed."
+        yield "schedule.kind", "plateau", f"{reason} Use scheduler: {{kind: none}}, or another schedule."
+    path = "early_stopping.patience"
+    patiences = space[path].ends() if path in space else (recipe.early_stopping.patience,)
+    patience = next((value for value in patiences if isinstance(value, int) and value > 0), None)
+    if patience is not None:
+        reason = "which judges trials by how they stand at its rungs, not by their best epoch."
+        yield path, patience, f"{reason} Use scheduler: {{kind: none}}, or patience 0."
 
 
 def _path_problem(recipe: Recipe, space: Space, path: str, domain: Domain) -> str | None:
@@ -83,7 +134,7 @@ def _unknown_under(path: str, missing: Sequence[Recipe], variants: Sequence[Reci
         return None
     owners = [kind for kind, config in members.items() if name in config.model_fields]
     without = [getattr(variant, section).kind for variant in missing]
-    kinds = _listed(without)
+    kinds = listed(without)
     if owners and len(missing) == len(variants):
         return f"must be a setting of {section}.kind {kinds}, but only {_have(owners)} it. Drop it, or change the kind."
     if owners:
@@ -113,12 +164,7 @@ def _rivalry(recipe: Recipe, space: Space, path: str) -> str | None:
 
 def _have(kinds: Sequence[str]) -> str:
     """`adam has`, `adam and adamw have`."""
-    return f"{_listed(kinds)} {'has' if len(kinds) == 1 else 'have'}"
-
-
-def _listed(words: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    return f"{listed(kinds)} {'has' if len(kinds) == 1 else 'have'}"
 
 
 def _misfit(recipe: Recipe, path: str, value: ParamValue) -> str | None:

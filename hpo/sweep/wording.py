@@ -69,6 +69,11 @@ def requirement(error: ErrorDetails) -> str:
     return _REQUIREMENTS.get(kind) or f"be valid ({error['msg']})"
 
 
+def listed(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
 def explain(error: ValidationError, tree: JsonTree, config: type[Config]) -> list[Problem]:
     """One problem per key, with key paths as they stand in the file.
 

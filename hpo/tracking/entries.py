@@ -69,9 +69,9 @@ def reported(report: Report, time_ms: int) -> Entry:
 def ended(trial_id: int, end: End, metric: str, time_ms: int) -> Entry:
     """A trial is over.
 
-    Every trial gets the metric `epochs`, and those that reached their last epoch get `final_<metric>`: one number per
-    trial, all measured at full length. That is the column to sort by and the axis to compare on; the series of
-    `<metric>` itself ends at epoch 1 for one trial and at the last for another.
+    Every trial gets the metric `epochs`, and those that are complete get `final_<metric>`: one number per trial, all
+    measured at full length or, with early stopping, at the best epoch. That is the column to sort by and the axis to
+    compare on; the series of `<metric>` itself ends at epoch 1 for one trial and at the last for another.
     """
     scalars: dict[str, float] = {"epochs": end.epoch}
     if end.kind is EndKind.COMPLETE and end.value is not None:

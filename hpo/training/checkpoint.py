@@ -1,24 +1,33 @@
 """Checkpoints: one safetensors file per trial and rung. Nothing is pickled."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from hpo.config import JsonTree
 from hpo.errors import HpoError
 from hpo.paths import written_beside
-from hpo.training.state import Tensors, TrialState
+from hpo.training.schedules import PlateauMemory
+from hpo.training.state import Best, Course, Tensors, TrialState
 
 MODULE, OPTIMIZER, AVERAGED = "module.", "optimizer.", "averaged."
+BEST_MODULE, BEST_AVERAGED = "best.module.", "best.averaged."
 
 
 def write_checkpoint(path: Path, state: TrialState) -> None:
     """Write `state` so that a reader sees all of it or nothing."""
-    named = {MODULE + name: value for name, value in state.module.items()}
-    named |= {OPTIMIZER + name: value for name, value in state.optimizer.items()}
-    named |= {AVERAGED + name: value for name, value in state.averaged.items()}
+    named = _prefixed(MODULE, state.module) | _prefixed(OPTIMIZER, state.optimizer)
+    named |= _prefixed(AVERAGED, state.averaged)
+    metadata = {"epoch": str(state.epoch), "plateau": json.dumps(asdict(state.course.plateau))}
+    best = state.course.best
+    if best is not None:
+        named |= _prefixed(BEST_MODULE, best.module) | _prefixed(BEST_AVERAGED, best.averaged)
+        metadata["best"] = json.dumps({"epoch": best.epoch, "metrics": dict(best.metrics)})
     with written_beside(path) as beside:
-        save_file({name: value.contiguous() for name, value in named.items()}, beside, {"epoch": str(state.epoch)})
+        save_file({name: value.contiguous() for name, value in named.items()}, beside, metadata)
 
 
 def read_checkpoint(path: Path) -> TrialState:
@@ -29,7 +38,9 @@ def read_checkpoint(path: Path) -> TrialState:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            epoch = int(file.metadata()["epoch"])
+            metadata = file.metadata()
+            epoch, plateau = int(metadata["epoch"]), PlateauMemory(**json.loads(metadata["plateau"]))
+            best = json.loads(metadata.get("best", "null"))
             named = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise HpoError(f"{path}: must be a checkpoint that a trial wrote, but {error}.") from error
@@ -38,7 +49,16 @@ def read_checkpoint(path: Path) -> TrialState:
         module=_under(MODULE, named),
         optimizer=_under(OPTIMIZER, named),
         averaged=_under(AVERAGED, named),
+        course=Course(plateau=plateau, best=None if best is None else _best(best, named)),
     )
+
+
+def _best(numbers: JsonTree, named: Tensors) -> Best:
+    return Best(**numbers, module=_under(BEST_MODULE, named), averaged=_under(BEST_AVERAGED, named))
+
+
+def _prefixed(prefix: str, tensors: Tensors) -> Tensors:
+    return {prefix + name: value for name, value in tensors.items()}
 
 
 def _under(prefix: str, named: Tensors) -> Tensors:

@@ -21,8 +21,10 @@ from hpo.training.program import (
     Epoch,
     average_into,
     draw_batch,
+    first_steps,
     keeps_average,
     num_averaged,
+    rate_at,
     refuse_misfits,
     share_kept,
     summarize,
@@ -50,15 +52,16 @@ class Lanes:
         self._held = batch_norms(self._template, recipes[0].frozen_layers) if recipes[0].frozen_norms else []
         self._is_fused = can_fuse(self._template)
         self._class_weights = weights_of_classes(recipes[0].loss, data.train_y, data.train_x, data.num_classes)
+        self._first_steps = first_steps(recipes[0], len(data.train_y))
         self._begin(recipes, states)
 
-    def train_epoch(self, epoch: int) -> list[Epoch]:
+    def train_epoch(self, epoch: int, factors: Sequence[float] = ()) -> list[Epoch]:
         """See `Program`; a lane whose loss was not finite goes on, void, to the end of the epoch."""
         data, recipe = self._data, self._recipes[0]
-        batches = self._luck.batches(epoch, data.train_y, recipe.batch_size, recipe.batches)
+        batches = self._luck.batches(epoch, data.train_y, recipe.batch_size_at(epoch), recipe.batches)
         seeds = self._luck.step_seeds(epoch, len(batches))
-        first_step = (epoch - 1) * len(batches)
-        rates, kept = self._rates(first_step, len(batches)), self._kept_by_step(len(batches))
+        first_step = self._first_steps[epoch - 1]
+        rates, kept = self._rates(epoch, len(batches), factors), self._kept_by_step(len(batches))
         rates_on_device = data.train_x.new_tensor(rates)
         self._template.train()
         for norm in self._held:
@@ -176,12 +179,12 @@ class Lanes:
         for raw, averaged, is_wanted in zip(metrics, averages, wanted, strict=True):
             raw |= {f"{prefix}{name}": value for name, value in averaged.items() if is_wanted}
 
-    def _rates(self, first_step: int, num_steps: int) -> list[list[float]]:
-        """Learning rates of an epoch [steps, L], by each lane's own schedule."""
-        total = self._recipes[0].epochs * num_steps
+    def _rates(self, epoch: int, num_steps: int, factors: Sequence[float]) -> list[list[float]]:
+        """Learning rates of an epoch [steps, L], by each lane's own schedule and factor."""
+        lanes = list(zip(self._recipes, factors or [1.0] * len(self._recipes), strict=True))
         return [
-            [recipe.optimizer.lr * recipe.schedule(step / total) for recipe in self._recipes]
-            for step in range(first_step, first_step + num_steps)
+            [rate_at(recipe, epoch, number, num_steps, factor) for recipe, factor in lanes]
+            for number in range(num_steps)
         ]
 
     def _kept_by_step(self, steps_per_epoch: int) -> torch.Tensor | None:

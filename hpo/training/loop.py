@@ -15,11 +15,12 @@ from hpo.paths import SweepPaths
 from hpo.records import Failure, Report, Segment, TrialSpec
 from hpo.training.checkpoint import read_checkpoint, write_checkpoint
 from hpo.training.choice import LaneChoice, make_program
+from hpo.training.course import best_state, concluded, follow
 from hpo.training.examples import TrainingData
-from hpo.training.luck import Luck, batch_sizes
-from hpo.training.program import Program, initial_state
+from hpo.training.luck import Luck
+from hpo.training.program import Program, first_steps, initial_state
 from hpo.training.recipe import Recipe, signature
-from hpo.training.state import TrialState
+from hpo.training.state import Course, TrialState
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,9 @@ class _Standing:
     spec: TrialSpec
     recipe: Recipe
     state: TrialState
+    """At the beginning of the segment."""
+    course: Course
+    """As it stands now."""
 
 
 def train(segment: Segment, data: TrainingData, paths: SweepPaths, choice: LaneChoice) -> Iterator[Report | Failure]:
@@ -38,7 +42,8 @@ def train(segment: Segment, data: TrainingData, paths: SweepPaths, choice: LaneC
 
     Trials of one signature train side by side, as many as `choice` says. A trial's last report follows its
     checkpoint, so it never speaks of a state that is not on disk. A trial whose code raises yields a failure and the
-    others go on; one whose loss is not finite reports so and ends. torch's global generator is left as it was.
+    others go on; one whose loss is not finite reports so and ends, as does one that early stopping ends. torch's global
+    generator is left as it was.
     """
     standing: list[_Standing] = []
     for spec in segment.cohort:
@@ -77,26 +82,28 @@ def _train_together(
     program = make_program([trial.recipe for trial in chunk], data, luck, [trial.state for trial in chunk])
     for epoch in range(segment.from_epoch + 1, segment.to_epoch + 1):
         reports = _train_epoch(program, alive, epoch, data)
+        alive = [_followed(program, alive, lane, report) for lane, report in enumerate(reports)]
+        reports = [concluded(trial.recipe, trial.course, report) for trial, report in zip(alive, reports, strict=True)]
         for lane, report in enumerate(reports):
-            if epoch == segment.to_epoch and report.first_bad_step is None:
+            if report.first_bad_step is None and (epoch == segment.to_epoch or report.is_last):
                 path = paths.checkpoint(report.trial_id, epoch, segment.generation, segment.attempt)
-                write_checkpoint(path, program.state(lane, epoch))
+                write_checkpoint(path, _state(program, alive, lane, report))
                 yield replace(report, checkpoint=str(path))
             else:
                 yield report
-        sound = [lane for lane, report in enumerate(reports) if report.first_bad_step is None]
-        if not sound:
+        going = [lane for lane, report in enumerate(reports) if not report.is_last]
+        if not going:
             return
-        if len(sound) < len(alive):
-            program.keep(sound)
-            alive = [alive[lane] for lane in sound]
+        if len(going) < len(alive):
+            program.keep(going)
+            alive = [alive[lane] for lane in going]
 
 
 def _train_epoch(program: Program, trials: Sequence[_Standing], epoch: int, data: TrainingData) -> list[Report]:
     """The reports of one epoch, without checkpoints; seconds are each trial's share."""
     num_examples = len(data.train_y)
     started = time.perf_counter()
-    trained = program.train_epoch(epoch)
+    trained = program.train_epoch(epoch, [trial.course.plateau.factor for trial in trials])
     training_s = (time.perf_counter() - started) / len(trials)
     is_over = all(end.first_bad_step is not None for end in trained)
     measured = [{} for _ in trials] if is_over else program.evaluate()
@@ -111,7 +118,7 @@ def _train_epoch(program: Program, trials: Sequence[_Standing], epoch: int, data
         }
         first_bad_step = end.first_bad_step
         if first_bad_step is None and not all(map(math.isfinite, metrics.values())):
-            first_bad_step = epoch * len(batch_sizes(num_examples, trial.recipe.batch_size)) - 1
+            first_bad_step = first_steps(trial.recipe, num_examples)[epoch] - 1
         if first_bad_step is None:
             found |= {"train_loss": end.train_loss, **metrics}
         reports.append(Report(trial_id=trial.spec.trial_id, epoch=epoch, metrics=found, first_bad_step=first_bad_step))
@@ -124,7 +131,23 @@ def _prepare(spec: TrialSpec, segment: Segment, data: TrainingData) -> _Standing
         state = initial_state(recipe, data, segment.seed, spec.trial_id)
     else:
         state = read_checkpoint(Path(segment.checkpoints[spec.trial_id]))
-    return _Standing(spec, recipe, state)
+    return _Standing(spec, recipe, state, state.course)
+
+
+def _followed(program: Program, trials: Sequence[_Standing], lane: int, report: Report) -> _Standing:
+    """The trial of a lane after an epoch; one that has diverged is as it was."""
+    trial = trials[lane]
+    if report.is_last:
+        return trial
+    return replace(trial, course=follow(trial.recipe, trial.course, report, lambda: program.state(lane, report.epoch)))
+
+
+def _state(program: Program, trials: Sequence[_Standing], lane: int, report: Report) -> TrialState:
+    """What the trial of a lane leaves on disk."""
+    course = trials[lane].course
+    if report.best_epoch is not None and course.best is not None:
+        return best_state(course.best)
+    return replace(program.state(lane, report.epoch), course=course)
 
 
 def _groups(trials: Sequence[_Standing]) -> list[list[_Standing]]:

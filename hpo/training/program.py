@@ -1,5 +1,6 @@
 """What trains a group of trials through epochs: one trial alone, or several as lanes. Both give the same results."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from hpo.training.augmentations import Mixed
 from hpo.training.examples import TrainingData
 from hpo.training.initializers import start_at_class_shares
 from hpo.training.losses import Distillation, with_teacher
+from hpo.training.luck import batch_sizes
 from hpo.training.optimizers import Lbfgs
 from hpo.training.recipe import Recipe
 from hpo.training.seeds import make_generator
@@ -29,13 +31,15 @@ class Epoch:
     """Of the last step."""
     first_bad_step: int | None = None
     """The step, counted from the start of training, whose loss was not finite; what followed is void."""
+    losses: tuple[float, ...] = ()
+    """Of each step, up to the first that is not finite."""
 
 
 class Program(Protocol):
     """Trials that train together; results are in the order of the trials, one each."""
 
-    def train_epoch(self, epoch: int) -> list[Epoch]:
-        """Train through epoch number `epoch`, from 1."""
+    def train_epoch(self, epoch: int, factors: Sequence[float] = ()) -> list[Epoch]:
+        """Train through epoch number `epoch`, from 1, with these factors on the schedules of the trials, if any."""
         ...
 
     def evaluate(self) -> list[dict[str, float]]:
@@ -72,9 +76,35 @@ def summarize(losses: list[float], sizes: list[int], rate: float, first_step: in
     """An epoch by the losses of its steps, up to the first that is not finite."""
     for number, loss in enumerate(losses):
         if not math.isfinite(loss):
-            return Epoch(train_loss=math.nan, lr=rate, first_bad_step=first_step + number)
+            sound = tuple(losses[:number])
+            return Epoch(train_loss=math.nan, lr=rate, first_bad_step=first_step + number, losses=sound)
     mean = sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / sum(sizes)
-    return Epoch(train_loss=mean, lr=rate)
+    return Epoch(train_loss=mean, lr=rate, losses=tuple(losses))
+
+
+def first_steps(recipe: Recipe, num_examples: int) -> list[int]:
+    """The number of the first step of each epoch, counted from the start of training, and of all steps together."""
+    sizes = (recipe.batch_size_at(epoch) for epoch in range(1, recipe.epochs + 1))
+    return list(itertools.accumulate((len(batch_sizes(num_examples, size)) for size in sizes), initial=0))
+
+
+def rate_at(recipe: Recipe, epoch: int, number: int, num_steps: int, factor: float = 1.0) -> float:
+    """The learning rate of a step: the schedule's, or what stays once weights are averaged.
+
+    The latter is `torch.optim.swa_utils.SWALR` without its annealing. Progress goes by epochs, so that larger batches,
+    which make fewer steps, do not change the schedule.
+
+    Args:
+        recipe: of the trial.
+        epoch: from 1.
+        number: of the step in its epoch, from 0.
+        num_steps: of the epoch.
+        factor: on the schedule.
+    """
+    progress = ((epoch - 1) * num_steps + number) / (recipe.epochs * num_steps)
+    if recipe.swa_lr > 0 and recipe.swa_start > 0 and progress >= recipe.swa_start - 1e-9:
+        return recipe.optimizer.lr * recipe.swa_lr
+    return recipe.optimizer.lr * recipe.schedule(progress) * factor
 
 
 def average_into(averaged: Sequence[torch.Tensor], values: Sequence[torch.Tensor], kept: float | torch.Tensor) -> None:
@@ -142,6 +172,11 @@ def refuse_misfits(recipe: Recipe, data: TrainingData) -> None:
         raise ValueError(
             f"batch_size: must be all {len(data.train_y)} training examples for optimizer.kind lbfgs, whose loss must "
             f"stay the same along a line, but got {recipe.batch_size}. Change it, or use another optimizer."
+        )
+    if recipe.batch_growth.every > 0:
+        raise ValueError(
+            "batch_growth.every: must be 0 for optimizer.kind lbfgs, whose batch holds all training examples from the "
+            f"start, but got {recipe.batch_growth.every}. Set it to 0, or use another optimizer."
         )
     changing = {
         "grad_clip": recipe.grad_clip,

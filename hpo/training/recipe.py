@@ -9,9 +9,12 @@ from pydantic import Field, ValidationError, model_validator
 from hpo.config import OUTSIDE, PER_LANE_UNLESS_0, Config, JsonTree, per_lane_paths
 from hpo.errors import SpaceError
 from hpo.records import Params, ParamValue
+from hpo.spaces.coordinates import COORDINATES, to_raw
 from hpo.spaces.spelling import did_you_mean
 from hpo.training.augmentations import Augment
+from hpo.training.batch_growth import BatchGrowth
 from hpo.training.data.batches import BatchOrder
+from hpo.training.early_stopping import EarlyStopping
 from hpo.training.initializers import Initializer, KaimingNormal
 from hpo.training.losses import CrossEntropy, Distillation, Loss
 from hpo.training.models import Model
@@ -37,7 +40,7 @@ class Recipe(Config):
     schedule: Annotated[Schedule, OUTSIDE] = Cosine()
     """The learning rate over progress."""
     lr_factor: LrFactor = LrFactor()
-    """On the learning rate of biases, and of the last layer."""
+    """On the learning rate of biases, of the last layer, and of layers by their depth."""
     loss: Loss = CrossEntropy()
     """What is minimised in training."""
     regularizer: Regularizer = Regularizer()
@@ -50,14 +53,20 @@ class Recipe(Config):
     """Epochs in which a weight's share in the running average of weights halves; 0: no average is kept."""
     swa_start: Annotated[float, PER_LANE_UNLESS_0, Field(ge=0, lt=1)] = 0.0
     """Share of training after which the weights at the ends of epochs are averaged (Izmailov et al. 2018); 0: never."""
+    swa_lr: Annotated[float, OUTSIDE, Field(ge=0)] = 0.0
+    """Factor on the peak learning rate that stays from `swa_start` on, in place of the schedule; 0: the schedule's."""
     precision: Precision = "float32"
     """Number format of products: bfloat16 by autocast; tf32 is for GPUs, and float32 elsewhere."""
     batch_size: Annotated[int, Field(ge=1)] = 64
-    """Examples per step; the last batch of an epoch may be smaller."""
+    """Examples per step, at first; the last batch of an epoch may be smaller."""
+    batch_growth: BatchGrowth = BatchGrowth()
+    """Larger batches as training goes on, in place of a lower learning rate."""
     batches: BatchOrder = "shuffled"
     """How the examples of an epoch are chosen: each once, each class as often, or every class in every batch."""
     epochs: Annotated[int, Field(ge=1)] = 27
     """Full length, for which the schedule is planned."""
+    early_stopping: Annotated[EarlyStopping, OUTSIDE] = EarlyStopping()
+    """Whether a trial may end before, at its best epoch."""
 
     @model_validator(mode="after")
     def _keep_one_average(self) -> Self:
@@ -77,23 +86,38 @@ class Recipe(Config):
             )
         return self
 
+    def batch_size_at(self, epoch: int) -> int:
+        """Examples per step of an epoch, from 1."""
+        return self.batch_growth.size(self.batch_size, epoch, self.epochs)
+
 
 def with_params(recipe: Recipe, params: Params) -> Recipe:
     """`recipe` with the searched values in place.
 
     Where a `kind` changes, what the new kind shares with the old keeps its value and the rest takes its default.
+    Effective coordinates must stand beside the raw values that they come to, which `raw_params` knows.
 
     Raises:
         SpaceError: if a path does not exist in the recipe, or a kind does not exist.
         pydantic.ValidationError: if a value does not fit its field.
     """
+    assert all(COORDINATES[path].raw in params for path in params.keys() & COORDINATES), "see raw_params"
     tree = recipe.as_tree()
-    for path in sorted(params, key=lambda path: not path.endswith(".kind")):
+    for path in sorted(params.keys() - COORDINATES, key=lambda path: not path.endswith(".kind")):
         if path.endswith(".kind"):
             _set_kind(tree, path, params[path])
         else:
             _set(tree, path, params[path])
     return Recipe.model_validate_json(json.dumps(tree))
+
+
+def raw_params(recipe: Recipe, params: Params, num_train: int) -> Params:
+    """What the effective coordinates among `params` come to, by raw path, with so many training examples."""
+    effective = {path: value for path, value in params.items() if path in COORDINATES}
+    if not effective:
+        return {}
+    rest = {path: value for path, value in params.items() if path not in effective}
+    return to_raw(effective, flatten(with_params(recipe, rest).as_tree()), num_train)
 
 
 def kinds_of(section: str) -> dict[str, type[Config]]:
@@ -107,9 +131,9 @@ def kinds_of(section: str) -> dict[str, type[Config]]:
 def signature(recipe: Recipe) -> str:
     """What trials must have in common to train as lanes of one program: every static field of what is inside one."""
     free = set(per_lane_paths(recipe))
-    outside = tuple(f"{name}." for name, field in Recipe.model_fields.items() if OUTSIDE in field.metadata)
+    free |= {name for name, field in Recipe.model_fields.items() if OUTSIDE in field.metadata}
     fields = flatten(recipe.as_tree()).items()
-    return repr(sorted((path, value) for path, value in fields if path not in free and not path.startswith(outside)))
+    return repr(sorted((path, value) for path, value in fields if not {path, path.partition(".")[0]} & free))
 
 
 def flatten(tree: Mapping[str, object], prefix: str = "") -> JsonTree:

@@ -17,12 +17,15 @@ from hpo.training.program import (
     Epoch,
     average_into,
     draw_batch,
+    first_steps,
     keeps_average,
     num_averaged,
+    rate_at,
     refuse_misfits,
     share_kept,
     summarize,
 )
+from hpo.training.pruning import hold_masks
 from hpo.training.recipe import Recipe
 from hpo.training.seeds import seed_layers
 from hpo.training.stacking import stack_numbers
@@ -32,8 +35,10 @@ from hpo.training.state import Tensors, TrialState
 class Solo:
     """A network and its `torch.optim` optimizer, trained eagerly; a `Program` of one trial."""
 
-    def __init__(self, recipe: Recipe, data: TrainingData, luck: Luck, state: TrialState) -> None:
-        """Begin at `state`, which is left as it is.
+    def __init__(
+        self, recipe: Recipe, data: TrainingData, luck: Luck, state: TrialState, masks: Tensors | None = None
+    ) -> None:
+        """Begin at `state`, which is left as it is; where there are `masks`, hold weights at 0 by them.
 
         Raises:
             ValueError: if the recipe does not fit the data.
@@ -52,18 +57,21 @@ class Solo:
         self._params = [parameter for parameter in self._module.parameters() if parameter.requires_grad]
         self._optimizer = recipe.optimizer.make(self._module, recipe.lr_factor)
         _restore(self._optimizer, self._module, state.optimizer)
+        if masks is not None:
+            hold_masks(self._module, self._optimizer, masks)
         averaged = state.averaged or state.module
         names = list(self._module.state_dict()) if keeps_average(recipe) else []  # a checkpoint has an order of its own
         self._averaged = {name: averaged[name].clone() for name in names}
         self._regularizer_numbers = stack_numbers([recipe.regularizer], data.train_x)
         self._class_weights = weights_of_classes(recipe.loss, data.train_y, data.train_x, data.num_classes)
+        self._first_steps = first_steps(recipe, len(data.train_y))
         self._epoch = state.epoch
 
-    def train_epoch(self, epoch: int) -> list[Epoch]:
+    def train_epoch(self, epoch: int, factors: Sequence[float] = ()) -> list[Epoch]:
         """See `Program`; on a processor, which need not be waited for, ends at the first loss that is not finite."""
         data, recipe = self._data, self._recipe
-        batches = self._luck.batches(epoch, data.train_y, recipe.batch_size, recipe.batches)
-        first_step, num_steps = (epoch - 1) * len(batches), recipe.epochs * len(batches)
+        batches = self._luck.batches(epoch, data.train_y, recipe.batch_size_at(epoch), recipe.batches)
+        first_step = self._first_steps[epoch - 1]
         self._module.train()
         for norm in self._held:
             norm.eval()
@@ -72,8 +80,7 @@ class Solo:
         with matmul_precision(recipe.precision):
             for seed, indices in zip(self._luck.step_seeds(epoch, len(batches)), batches, strict=True):
                 seed_layers(seed, data.train_x.device)
-                step = first_step + len(losses)
-                rate = recipe.optimizer.lr * recipe.schedule(step / num_steps)
+                rate, step = rate_at(recipe, epoch, len(losses), len(batches), *factors), first_step + len(losses)
                 x, targets = draw_batch(recipe, data, epoch, indices)
                 losses.append(self._step(x, targets, rate, step, seed))
                 if losses[-1].device.type == "cpu" and not math.isfinite(losses[-1].item()):

@@ -1,10 +1,36 @@
 """All that a trial needs to go on: weights, buffers and optimizer state, by name."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
 
+from hpo.training.schedules import PlateauMemory
+
 Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Best:
+    """A trial as it was at its best epoch so far."""
+
+    epoch: int
+    metrics: Mapping[str, float]
+    """What was measured then."""
+    module: Tensors
+    """As in `TrialState`."""
+    averaged: Tensors = field(default_factory=dict)
+    """As in `TrialState`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """What the validation losses of a trial have led to so far."""
+
+    plateau: PlateauMemory = field(default_factory=PlateauMemory)
+    """Of a plateau schedule."""
+    best: Best | None = None
+    """What early stopping may go back to; none where it is off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,3 +45,5 @@ class TrialState:
     """By `kind.parameter`, in `torch.optim`'s words: `momentum_buffer.0.weight`, `exp_avg.0.weight`."""
     averaged: Tensors = field(default_factory=dict)
     """The running average of `module`; empty where none is kept."""
+    course: Course = Course()
+    """What was measured before; whoever trains the trial brings it forward, not its program."""

@@ -30,7 +30,8 @@ def test_help_needs_neither_torch_nor_ray() -> None:
 def test_help_lists_every_command(hpo: Hpo) -> None:
     said = hpo("--help").output
 
-    for command in ("check", "schema", "run", "trials", "trial", "best", "export", "predict", "ui"):
+    commands = ("check", "lr-range", "schema", "run", "trials", "trial", "best", "export", "prune", "predict", "ui")
+    for command in commands:
         assert f" {command} " in said
 
 
@@ -48,6 +49,12 @@ def test_check_shows_the_space_and_what_it_will_cost(hpo: Hpo) -> None:
     assert "initializer.kind  choice(kaiming_uniform, orthogonal)  kaiming_normal" in lines
     assert "data    1079 train, 359 validate, 359 kept back" in lines
     assert "trials  8 to epoch 1, 4 to epoch 2, 2 to epoch 4" in lines
+
+
+def test_check_shows_what_the_base_recipe_is_in_effective_coordinates(hpo: Hpo) -> None:
+    done = hpo("check", "small.yaml", "-s", "space={effective.lr: 'loguniform(1e-3, 1e-2)'}")
+
+    assert "effective.lr  loguniform(0.001, 0.01)  0.0156" in done.output  # 0.1 / (64 * (1 - 0.9))
 
 
 def test_check_as_json(hpo: Hpo) -> None:
@@ -83,6 +90,25 @@ def test_every_mistake_is_told_with_its_line_key_and_remedy(hpo: Hpo, tmp_path: 
     assert "\n  line 2  model.hiden\n    " in done.stderr
     assert "Did you mean `hidden`?" in done.stderr
     assert "\n  line 4  space.optimizer.lr\n    `min < max` must hold, but got min=1, max=0.001." in done.stderr
+
+
+def test_lr_range_says_which_rates_to_search_and_writes_the_curve(hpo: Hpo, tmp_path: Path) -> None:
+    done = hpo("lr-range", "small.yaml", "--out", tmp_path / "curve")
+    found = json.loads(hpo("lr-range", "small.yaml", "--out", tmp_path / "curve", "--json").stdout)
+
+    low, high = found["bounds"]
+    assert f"to search       optimizer.lr: loguniform({low:.2g}, {high:.2g})" in done.output
+    assert low == min(found["steepest"], found["tenth_of_largest"]) / 10
+    assert high == found["largest_stable"]
+    assert {path.name for path in (tmp_path / "curve").iterdir()} == {"curve.csv", "curve.png"}
+
+
+def test_lr_range_of_a_recipe_that_learns_nothing_is_an_error_that_leaves_the_table(hpo: Hpo, tmp_path: Path) -> None:
+    done = hpo("lr-range", "small.yaml", "--out", tmp_path / "curve", "-s", "lr_range={max: 1e-5}")
+
+    assert done.exit_code == 1
+    assert "error: the loss must fall by 5%" in done.output
+    assert {path.name for path in (tmp_path / "curve").iterdir()} == {"curve.csv"}
 
 
 def test_schema_is_json_and_names_the_sections(hpo: Hpo) -> None:

@@ -11,6 +11,7 @@ from torch import nn
 
 from hpo.config import Config
 from hpo.training.augmentations import Augment
+from hpo.training.batch_growth import BatchGrowth
 from hpo.training.examples import TrainingData
 from hpo.training.lanes import Lanes
 from hpo.training.losses import CrossEntropy, Distillation, Focal
@@ -144,8 +145,11 @@ OPTIONS: dict[str, Sequence[Mapping[str, Config | float | str]]] = {
     ],
     "factors on rates": [{"lr_factor": LrFactor(bias=2.0 + k, head=0.5 + k)} for k in range(NUM_LANES)],
     "a factor on the head's rate": [{"lr_factor": LrFactor(head=0.5 + k)} for k in range(NUM_LANES)],
+    "rates that fall by layer": [{"lr_factor": LrFactor(layer_decay=0.9 - 0.2 * k)} for k in range(NUM_LANES)],
     "a running average": [{"ema_half_life": 0.5 + k} for k in range(NUM_LANES)],
     "an average from some epoch on": [{"swa_start": 0.3 + 0.2 * k} for k in range(NUM_LANES)],
+    "an average at a rate of its own": [{"swa_start": 0.3 + 0.2 * k, "swa_lr": 0.2 * k} for k in range(NUM_LANES)],
+    "batches that grow": [{"batch_growth": BatchGrowth(every=0.3), "ema_half_life": 0.5 + k} for k in range(NUM_LANES)],
     "mixup": [{"augmentation": Augment(mix="mixup", mix_alpha=0.4)}] * NUM_LANES,
     "cutmix of weighted classes": [
         {
@@ -242,6 +246,20 @@ def test_lanes_equal_solo_for_every_block(block: str) -> None:
     train_both(make_recipes(BLOCKS[block], OPTIMIZERS["sgd"], SCHEDULES["cosine"]), make_data(), tolerance=1e-6)
 
 
+def test_lanes_equal_solo_with_factors_on_their_rates() -> None:
+    data = make_data()
+    recipes = make_recipes(MODELS["mlp"], OPTIMIZERS["sgd"], SCHEDULES["cosine"])
+    states, factors = start(recipes, data), [1.0, 0.3, 0.0, 0.09]
+    lanes, solos = Lanes(recipes, data, LUCK, states), alone(recipes, data, states)
+
+    together = lanes.train_epoch(1, factors)
+    apart = [solo.train_epoch(1, [factor])[0] for solo, factor in zip(solos, factors, strict=True)]
+
+    assert [end.lr for end in together] == [end.lr for end in apart]
+    assert_equal(lanes, solos, tolerance=1e-9)
+    assert lanes.state(2, 1).module["1.weight"].equal(states[2].module["1.weight"])
+
+
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_lanes_equal_solo_for_every_schedule(schedule: str) -> None:
     train_both(make_recipes(MODELS["mlp"], OPTIMIZERS["sgd"], SCHEDULES[schedule]), make_data(), tolerance=1e-9)
@@ -258,6 +276,7 @@ def test_lanes_equal_solo_for_every_schedule(schedule: str) -> None:
         ("a user's own, with batch norm", "frozen layers"),
         ("a user's own, with batch norm", "frozen layers and norms"),
         ("cnn with batch norm", "max norm"),
+        ("cnn with batch norm", "rates that fall by layer"),
         ("cnn with batch norm", "gradient noise after clipping"),
     ],
 )
@@ -268,7 +287,7 @@ def test_lanes_equal_solo_for_every_option(model: str, option: str) -> None:
     train_both(recipes, make_data(), tolerance=1e-9 if "norm" not in model else 1e-6)
 
 
-@pytest.mark.parametrize("option", ["factors on rates", "l1", "max norm"])
+@pytest.mark.parametrize("option", ["factors on rates", "rates that fall by layer", "l1", "max norm"])
 def test_lanes_equal_solo_for_options_of_an_optimizer_without_fused_kernel(option: str) -> None:
     plain = make_recipes(MODELS["mlp"], OPTIMIZERS["rmsprop"], SCHEDULES["cosine"])
     recipes = [recipe.model_copy(update=update) for recipe, update in zip(plain, OPTIONS[option], strict=True)]

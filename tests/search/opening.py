@@ -1,6 +1,6 @@
 """The study that the tests of this folder open."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import optuna
@@ -29,6 +29,7 @@ def open_study(
     sampler: Sampler | None = None,
     seed: int = 0,
     points: Sequence[Params] = (),
+    derive: Callable[[Params], Params] = lambda _: {},
 ) -> Study:
     return Study.open(
         folder / "study.db",
@@ -38,6 +39,7 @@ def open_study(
         sampler=sampler or Tpe(),
         seed=seed,
         points=points,
+        derive=derive,
     )
 
 

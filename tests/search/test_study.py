@@ -8,6 +8,7 @@ from optuna.trial import TrialState
 
 from hpo.errors import SpaceError, StudyError
 from hpo.records import End, EndKind, Params, Report
+from hpo.search.study import read_trials
 from tests.search.opening import SPACE, open_study, read_with_optuna
 
 COMPLETE = End(
@@ -224,6 +225,20 @@ def test_a_tell_that_died_half_way_is_finished_when_the_study_is_opened(
         assert study.trials()[0].end == COMPLETE
 
     assert [trial.state.name for trial in read_with_optuna(tmp_path)] == ["COMPLETE"]
+
+
+def test_derived_values_are_kept_with_the_params_and_hidden_from_the_sampler(tmp_path: Path) -> None:
+    def derive(params: Params) -> Params:
+        return {"derived.depth": 2 * int(str(params["model.depth"]))}
+
+    with open_study(tmp_path, derive=derive) as study:
+        [asked] = study.ask(1)
+    with open_study(tmp_path) as study:
+        [restored] = study.trials()
+
+    assert asked.params["derived.depth"] == 2 * int(str(asked.params["model.depth"]))
+    assert restored.params == read_trials(tmp_path / "study.db", SPACE)[0].params == asked.params
+    assert read_with_optuna(tmp_path)[0].params.keys() == SPACE.keys()
 
 
 def _create_trial_without_params(folder: Path) -> None:

@@ -110,6 +110,48 @@ def test_a_batch_larger_than_the_training_split_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (
+            "batch_growth: {every: 0.15}",
+            (
+                "batch_growth.every: batches must stay within the 1258 training examples, but grow to 4096. "
+                "Raise it, or set batch_growth.most to at most 1258."
+            ),
+        ),
+        (
+            "  batch_growth.every: choice(0, 0.15)",
+            (
+                "space.batch_growth.every: batches must stay within the 1258 training examples, but grow to 4096. "
+                "Raise it, or set batch_growth.most to at most 1258."
+            ),
+        ),
+        (
+            "batch_growth: {every: 0.3, most: 64}",
+            (
+                "batch_growth: must let batches grow, but they stay at 64 examples, for `every` is 0.3 of 27 epochs, "
+                "and `most` is 64. Change one of these, or delete batch_growth."
+            ),
+        ),
+        (
+            "batch_size: 1258\noptimizer: {kind: lbfgs}\nbatch_growth: {every: 0.3}",
+            (
+                "batch_growth.every: must be 0 for optimizer.kind lbfgs, whose batch holds all training examples from "
+                "the start, but got 0.3. Set it to 0, or use another optimizer."
+            ),
+        ),
+    ],
+)
+def test_batches_that_outgrow_the_data_or_do_not_grow_are_refused(
+    tmp_path: Path, lines: str, message: str, digits: Splits
+) -> None:
+    with pytest.raises(SweepError) as caught:
+        check(tmp_path, SWEEP + lines + "\n", digits)
+
+    assert str(caught.value) == f"sweep fit: {message}"
+
+
+@pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         (

@@ -279,6 +279,11 @@ def test_a_wrong_file_is_explained(tmp_path: Path, text: str, message: str) -> N
             "space.model.norm_momentum",
             "model.norm is none or layer",
         ),
+        ("batch_growth: {factor: 3}", "batch_growth.factor", "batch_growth.every is 0.0"),
+        ("batch_growth: {most: 512}", "batch_growth.most", "batch_growth.every is 0.0"),
+        ("early_stopping: {min_delta: 0.01}", "early_stopping.min_delta", "early_stopping.patience is 0"),
+        ("swa_lr: 0.1", "swa_lr", "swa_start is 0.0"),
+        ("  swa_lr: uniform(0.05, 0.5)", "space.swa_lr", "swa_start is 0.0"),
         (
             "optimizer: {kind: sgd, weight_decay: 0, decay_mode: decoupled}",
             "optimizer.decay_mode",
@@ -290,6 +295,47 @@ def test_a_setting_without_effect_is_refused(tmp_path: Path, settings: str, path
     mistakes = find_mistakes(tmp_path, SWEEP + settings + "\n")
 
     assert mistakes == f"sweep.yaml:6: {path}: has no effect, because {reason}. Delete it, or change that."
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            "schedule: {kind: plateau}",
+            (
+                "schedule.kind: must not be plateau with scheduler.kind asha, which would stop trials by the losses "
+                "that their rates have followed. Use scheduler: {kind: none}, or another schedule."
+            ),
+        ),
+        (
+            "  schedule.kind: choice(cosine, plateau)",
+            (
+                "space.schedule.kind: must not be plateau with scheduler.kind asha, which would stop trials by the "
+                "losses that their rates have followed. Use scheduler: {kind: none}, or another schedule."
+            ),
+        ),
+        (
+            "early_stopping: {patience: 5}",
+            (
+                "early_stopping.patience: must not be 5 with scheduler.kind asha, which judges trials by how they "
+                "stand at its rungs, not by their best epoch. Use scheduler: {kind: none}, or patience 0."
+            ),
+        ),
+        (
+            "  early_stopping.patience: choice(0, 3)",
+            (
+                "space.early_stopping.patience: must not be 3 with scheduler.kind asha, which judges trials by how "
+                "they stand at its rungs, not by their best epoch. Use scheduler: {kind: none}, or patience 0."
+            ),
+        ),
+    ],
+)
+def test_what_follows_the_losses_of_a_trial_is_refused_where_trials_are_stopped_by_them(
+    tmp_path: Path, settings: str, message: str
+) -> None:
+    mistakes = find_mistakes(tmp_path, SWEEP + settings + "\n")
+
+    assert mistakes == f"sweep.yaml:6: {message}"
 
 
 def test_a_value_off_the_steps_of_a_setting_is_refused(tmp_path: Path) -> None:

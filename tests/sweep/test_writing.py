@@ -52,7 +52,13 @@ def test_a_resolved_experiment_loads_again_to_an_equal_sweep(path: Path, tmp_pat
         "  model.norm: choice(none, batch, layer)",
         "  optimizer.kind: choice(rmsprop, sgd)\noptimizer: {kind: rmsprop}",
         "  augmentation.mix: choice(none, mixup)",
+        "batch_growth: {every: 0.3, factor: 3}",
+        "  batch_growth.every: choice(0, 0.3)",
+        "schedule: {kind: plateau}\nscheduler: {kind: none}",
+        "early_stopping: {patience: 3, min_delta: 0.01}\nscheduler: {kind: none}",
         "swa_start: 0.75",
+        "swa_start: 0.75\nswa_lr: 0.1",
+        "  swa_lr: uniform(0, 0.5)\nswa_start: 0.75",
     ],
 )
 def test_a_resolved_sweep_loads_again_whatever_is_set(line: str, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,8 @@ import torch
 
 from hpo.errors import HpoError
 from hpo.training.checkpoint import read_checkpoint, write_checkpoint
-from hpo.training.state import TrialState
+from hpo.training.schedules import PlateauMemory
+from hpo.training.state import Best, Course, TrialState
 
 
 def make_state(epoch: int = 3) -> TrialState:
@@ -13,6 +15,7 @@ def make_state(epoch: int = 3) -> TrialState:
         epoch=epoch,
         module={"0.weight": torch.randn(3, 2), "1.num_batches_tracked": torch.tensor(7)},
         optimizer={"momentum_buffer.0.weight": torch.randn(3, 2)},
+        course=Course(plateau=PlateauMemory(factor=0.3, best=1.25, num_bad=2, num_cooling=1)),
     )
 
 
@@ -23,9 +26,24 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
     read = read_checkpoint(tmp_path / "trial" / "epoch.safetensors")
 
     assert read.epoch == 3
+    assert read.course == state.course
     for written, found in ((state.module, read.module), (state.optimizer, read.optimizer)):
         assert written.keys() == found.keys()
         assert all(found[name].equal(value) and found[name].dtype == value.dtype for name, value in written.items())
+
+
+def test_the_best_state_so_far_comes_back_too(tmp_path: Path) -> None:
+    best = Best(epoch=2, metrics={"val_loss": 0.5}, module={"w": torch.randn(3)}, averaged={"w": torch.randn(3)})
+    path = tmp_path / "epoch.safetensors"
+
+    write_checkpoint(path, replace(make_state(), course=Course(best=best)))
+
+    read = read_checkpoint(path)
+    assert read.course.best is not None
+    assert (read.course.best.epoch, read.course.best.metrics) == (2, {"val_loss": 0.5})
+    assert read.course.best.module["w"].equal(best.module["w"])
+    assert read.course.best.averaged["w"].equal(best.averaged["w"])
+    assert read.module.keys() == make_state().module.keys()
 
 
 def test_a_view_is_written_with_its_own_values_only(tmp_path: Path) -> None:

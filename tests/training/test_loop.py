@@ -6,14 +6,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from hpo.paths import SweepPaths
 from hpo.records import Failure, Report, Segment, TrialSpec
+from hpo.training.batch_growth import BatchGrowth
 from hpo.training.checkpoint import read_checkpoint
+from hpo.training.course import concluded
 from hpo.training.data import Digits, Examples, Splits
+from hpo.training.early_stopping import EarlyStopping
 from hpo.training.models import Mlp, Model, Resnet
 from hpo.training.optimizers import AdamW, NAdam, Sgd
 from hpo.training.recipe import Recipe
+from hpo.training.schedules import Constant, Plateau
+from hpo.training.state import Best, Course
 from hpo.training.workload import TorchWorkload, Trainer
 
 METRICS = {"train_loss", "val_loss", "val_accuracy", "lr", "seconds", "samples_per_second"}
@@ -125,6 +131,16 @@ def test_a_trial_that_raises_becomes_a_failure_and_the_others_go_on(train: Train
     assert [message.epoch for message in messages if isinstance(message, Report)] == [2, 3]
 
 
+def test_a_plateau_lowers_the_rate_of_each_trial_by_its_own_losses(train: Trainer) -> None:
+    plateau = Plateau(factor=0.5, patience=0, threshold=0.9)  # no loss falls so far in an epoch
+    recipes = [GOOD.model_copy(update={"schedule": schedule}) for schedule in (plateau, Constant())]
+
+    reports = reports_of(train, segment(*recipes))
+
+    assert [report.metrics["lr"] for report in reports[0]] == pytest.approx([0.1, 0.1, 0.05])
+    assert [report.metrics["lr"] for report in reports[1]] == pytest.approx([0.1, 0.1, 0.1])
+
+
 def test_torchs_own_generator_is_left_as_it_was(train: Trainer) -> None:
     torch.manual_seed(7)
     before = torch.random.get_rng_state()
@@ -137,7 +153,15 @@ def test_torchs_own_generator_is_left_as_it_was(train: Trainer) -> None:
 @pytest.mark.parametrize("lanes", [1, 4])
 @pytest.mark.parametrize(
     "fields",
-    [{"ema_half_life": 0.5}, {"swa_start": 0.3}, {"optimizer": AdamW(amsgrad=True)}, {"optimizer": NAdam()}],
+    [
+        {"ema_half_life": 0.5},
+        {"swa_start": 0.3},
+        {"batch_growth": BatchGrowth(every=0.25, most=64)},
+        {"schedule": Plateau(patience=0, threshold=0.5, cooldown=1)},
+        {"early_stopping": EarlyStopping(patience=4, min_delta=100.0)},
+        {"optimizer": AdamW(amsgrad=True)},
+        {"optimizer": NAdam()},
+    ],
     ids=lambda fields: next(iter(fields)),
 )
 @pytest.mark.parametrize(
@@ -166,3 +190,104 @@ def test_a_trial_that_crosses_checkpoints_goes_on_exactly_where_it_was(
     for trial_id, reports in undisturbed.items():
         ours = [repeatable(report) for report in first[trial_id] + second[trial_id]]
         assert ours == [repeatable(report) for report in reports]
+
+
+RESTLESS = Recipe(  # its validation loss goes up and down
+    model=Mlp(hidden=(16,), norm="batch"), optimizer=Sgd(lr=0.8), schedule=Constant(), batch_size=16, epochs=8
+)
+
+
+def with_patience(patience: int, **fields: object) -> Recipe:
+    return RESTLESS.model_copy(update={"early_stopping": EarlyStopping(patience=patience), **fields})
+
+
+def prechelts(losses: list[float], patience: int) -> tuple[int, int]:
+    """The epoch that ends training and the best one, found with hindsight."""
+    for last in range(1, len(losses) + 1):
+        best = losses.index(min(losses[:last])) + 1
+        if last - best == patience:
+            return last, best
+    return len(losses), losses.index(min(losses)) + 1
+
+
+@pytest.fixture
+def losses(train: Trainer) -> list[float]:
+    return [report.metrics["val_loss"] for report in reports_of(train, segment(RESTLESS, to_epoch=8))[0]]
+
+
+@pytest.mark.parametrize("patience", [1, 2, 8])
+def test_a_trial_that_learns_no_more_ends_and_speaks_of_its_best_epoch(
+    train: Trainer, losses: list[float], patience: int
+) -> None:
+    last, best = prechelts(losses, patience)
+
+    reports = reports_of(train, segment(with_patience(patience), to_epoch=8))[0]
+
+    assert [report.epoch for report in reports] == list(range(1, last + 1))
+    assert [report.metrics["val_loss"] for report in reports] == [*losses[: last - 1], losses[best - 1]]
+    assert [report.best_epoch for report in reports] == [None] * (last - 1) + [best]
+    assert best < last
+
+
+def test_the_last_checkpoint_of_a_trial_that_stops_early_holds_what_was_measured(
+    train: Trainer, splits: Splits
+) -> None:
+    report = reports_of(train, segment(with_patience(1, swa_start=0.1), to_epoch=8))[0][-1]
+    state = read_checkpoint(Path(str(report.checkpoint)))
+    module = RESTLESS.model.build(splits.input_shape, 10).eval()
+    x, y = torch.from_numpy(splits.validation.x), torch.from_numpy(splits.validation.y)
+
+    found = {}
+    for prefix, tensors in (("", state.module), ("swa_", state.averaged)):
+        module.load_state_dict(tensors)
+        found[f"{prefix}val_loss"] = nn.functional.cross_entropy(module(x), y).item()
+
+    assert state.epoch == report.best_epoch
+    assert found == pytest.approx({name: report.metrics[name] for name in found}, rel=1e-5)
+    assert state.optimizer == {}
+
+
+def test_a_trial_that_diverges_does_not_go_back() -> None:
+    course = Course(best=Best(epoch=1, metrics={"val_loss": 0.5}, module={}))
+    diverged = Report(trial_id=0, epoch=2, metrics={"lr": 0.1}, first_bad_step=77)
+
+    assert concluded(with_patience(1), course, diverged) == diverged
+    assert concluded(with_patience(1), course, replace(diverged, first_bad_step=None)).best_epoch == 1
+
+
+@pytest.mark.parametrize("patience", [1, 8])
+def test_a_segment_in_which_a_trial_stops_early_gives_the_same_reports_again(train: Trainer, patience: int) -> None:
+    first, second = (reports_of(train, segment(with_patience(patience), to_epoch=8))[0] for _ in range(2))
+
+    assert list(map(repeatable, first)) == list(map(repeatable, second))
+
+
+def test_lanes_stop_early_each_by_itself(splits: Splits, tmp_path: Path) -> None:
+    recipes = [with_patience(patience) for patience in (1, 0, 2)]
+    found = []
+    for lanes in (1, 3):
+        workload = TorchWorkload(
+            train=Examples(splits.train.x.astype("float64"), splits.train.y),
+            validation=Examples(splits.validation.x.astype("float64"), splits.validation.y),
+            num_classes=10,
+            paths=SweepPaths(tmp_path),
+            lanes=lanes,
+        )
+        found.append(reports_of(workload.open(num_threads=1, use_gpu=False), segment(*recipes, to_epoch=8)))
+
+    alone, together = found
+    for trial_id, reports in alone.items():
+        assert [report.best_epoch for report in together[trial_id]] == [report.best_epoch for report in reports]
+        expected = [report.metrics["val_loss"] for report in reports]
+        assert [report.metrics["val_loss"] for report in together[trial_id]] == pytest.approx(expected, abs=1e-6)
+    assert len(alone[0]) < len(alone[1]) == 8
+
+
+@pytest.mark.parametrize(
+    ("loss", "is_best"), [(0.89, True), (0.9, False), (0.95, False), (math.nan, False), (math.inf, False)]
+)
+def test_a_new_best_lies_below_the_best_by_more_than_min_delta(loss: float, is_best: bool) -> None:
+    stopping = EarlyStopping(patience=1, min_delta=0.1)
+
+    assert stopping.is_best(loss, best=1.0) is is_best
+    assert stopping.is_best(5.0, best=math.inf)

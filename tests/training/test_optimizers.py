@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from hpo.training.models import Cnn, Mlp
+from hpo.training.models import Cnn, Mlp, Resnet
 from hpo.training.optimizers import (
     Adadelta,
     Adagrad,
@@ -250,3 +250,49 @@ def test_biases_and_the_head_have_factors_of_their_own() -> None:
         "7.weight": (0.5, None),
         "7.bias": (2.0, 0.0),
     }
+
+
+def rates_by_name(module: nn.Module, lr_factor: LrFactor) -> dict[str, float]:
+    names = {parameter: name for name, parameter in module.named_parameters()}
+    return {names[p]: group["lr_factor"] for group in param_groups(module, lr_factor) for p in group["params"]}
+
+
+def test_rates_of_an_mlp_fall_from_layer_to_layer_below_the_head() -> None:
+    module = Mlp(hidden=(5, 4), norm="layer").build((6,), 3)  # dense, norm, relu, dense, norm, relu, dense
+
+    rates = rates_by_name(module, LrFactor(layer_decay=0.5, bias=8.0, head=3.0))
+
+    assert rates == {
+        "1.weight": 0.25,
+        "1.bias": 2.0,
+        "2.weight": 0.25,
+        "2.bias": 2.0,
+        "4.weight": 0.5,
+        "4.bias": 4.0,
+        "5.weight": 0.5,
+        "5.bias": 4.0,
+        "7.weight": 3.0,
+        "7.bias": 24.0,
+    }
+
+
+def test_rates_of_a_resnet_fall_in_the_order_of_its_convolutions() -> None:
+    rates = rates_by_name(Resnet(width=2).build((1, 8, 8), 3), LrFactor(layer_decay=0.5))
+
+    assert {name: rate for name, rate in rates.items() if name.endswith("0.weight") or name == "11.weight"} == {
+        "0.weight": 0.5**9,
+        "3.branch.0.weight": 0.5**8,
+        "5.branch.0.weight": 0.5**6,
+        "5.shortcut.0.weight": 0.5**4,
+        "7.branch.0.weight": 0.5**3,
+        "7.shortcut.0.weight": 0.5,
+        "11.weight": 1.0,
+    }
+    assert rates["5.branch.1.bias"] == rates["5.branch.0.weight"]
+    assert rates["7.branch.4.weight"] == rates["7.branch.3.weight"] == 0.25
+
+
+def test_a_norm_before_the_first_layer_learns_as_that_layer() -> None:
+    rates = rates_by_name(nn.Sequential(nn.LayerNorm(4), nn.Linear(4, 3), nn.Linear(3, 2)), LrFactor(layer_decay=0.5))
+
+    assert rates == {"0.weight": 0.5, "0.bias": 0.5, "1.weight": 0.5, "1.bias": 0.5, "2.weight": 1.0, "2.bias": 1.0}

@@ -2,12 +2,12 @@ import pytest
 from pydantic import ValidationError
 
 from hpo.errors import SpaceError
-from hpo.records import ParamValue
+from hpo.records import Params, ParamValue
 from hpo.training.initializers import Orthogonal
 from hpo.training.losses import CrossEntropy, Focal
 from hpo.training.models import Cnn, Custom, Mlp
 from hpo.training.optimizers import AdamW, Sgd
-from hpo.training.recipe import Recipe, flatten, kinds_of, signature, with_params
+from hpo.training.recipe import Recipe, flatten, kinds_of, raw_params, signature, with_params
 
 RECIPE = Recipe(model=Mlp(hidden=(32,)), optimizer=Sgd(lr=0.3, momentum=0.5, weight_decay=0.0))
 
@@ -105,7 +105,14 @@ def test_trials_that_differ_in_per_lane_numbers_share_a_signature() -> None:
 
 
 @pytest.mark.parametrize(
-    "params", [{"initializer.kind": "orthogonal"}, {"initializer.kind": "constant"}, {"schedule.floor": 0.1}]
+    "params",
+    [
+        {"initializer.kind": "orthogonal"},
+        {"initializer.kind": "constant"},
+        {"schedule.floor": 0.1},
+        {"swa_lr": 0.1},
+        {"early_stopping.patience": 3},
+    ],
 )
 def test_how_training_begins_and_numbers_of_the_schedule_separate_nobody(params: dict[str, ParamValue]) -> None:
     assert signature(with_params(RECIPE, params)) == signature(RECIPE)
@@ -132,9 +139,9 @@ def test_a_piece_that_is_left_out_at_0_separates_trials_with_and_without_it(path
     assert signature(some) == signature(more)
 
 
-@pytest.mark.parametrize("path", ["lr_factor.bias", "lr_factor.head"])
+@pytest.mark.parametrize("path", ["lr_factor.bias", "lr_factor.head", "lr_factor.layer_decay"])
 def test_a_factor_that_is_left_out_at_1_separates_trials_with_and_without_it(path: str) -> None:
-    without, some, more = (with_params(RECIPE, {path: value}) for value in (1.0, 2.0, 64.0))
+    without, some, more = (with_params(RECIPE, {path: value}) for value in (1.0, 0.5, 0.9))
 
     assert signature(without) != signature(some)
     assert signature(some) == signature(more)
@@ -148,6 +155,8 @@ def test_a_factor_that_is_left_out_at_1_separates_trials_with_and_without_it(pat
         {"optimizer.decay_mode": "decoupled"},
         {"augmentation.flip": "random"},
         {"batches": "stratified"},
+        {"batch_growth.every": 0.3},
+        {"batch_growth.factor": 3},
     ],
 )
 def test_what_is_no_number_in_the_arithmetic_separates_trials(params: dict[str, ParamValue]) -> None:
@@ -171,3 +180,22 @@ def test_a_value_that_meant_something_else_to_the_old_kind_takes_its_default() -
     model = with_params(base, {"model.kind": "cnn"}).model
 
     assert model == Cnn(dropout=0.1, norm="none")
+
+
+def test_raw_params_are_what_effective_coordinates_come_to_under_the_searched_kind_and_batch_size() -> None:
+    params: Params = {
+        "optimizer.kind": "adamw",
+        "batch_size": 100,
+        "effective.lr": 1e-4,
+        "effective.decay_epochs": 5,
+    }
+
+    raw = raw_params(RECIPE, params, num_train=1000)
+    recipe = with_params(RECIPE, {**params, **raw})
+
+    assert raw == pytest.approx({"optimizer.lr": 1e-3, "optimizer.weight_decay": 1 / (1e-3 * 5 * 10)})
+    assert {path: flatten(recipe.as_tree())[path] for path in raw} == raw
+
+
+def test_raw_params_of_a_space_without_effective_coordinates_are_none() -> None:
+    assert raw_params(RECIPE, {"optimizer.lr": 0.1}, num_train=1000) == {}

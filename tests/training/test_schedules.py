@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +12,8 @@ from hpo.training.schedules import (
     Exponential,
     Linear,
     OneCycle,
+    Plateau,
+    PlateauMemory,
     Polynomial,
     Schedule,
     Step,
@@ -122,3 +125,46 @@ def test_peaks_of_warm_restarts_shrink_by_their_decay() -> None:
 def test_cycles_end_at_the_floor() -> None:
     assert WarmRestarts(cycles=3, stretch=2, floor=0.2)(1.0) == pytest.approx(0.2)
     assert Cyclic(cycles=3, floor=0.2)(1.0) == pytest.approx(0.2)
+
+
+FALLING = [2.0, 1.5, 1.5, 1.49999, 1.6, math.nan, 1.2, 1.3, 1.3, math.nan, 1.4, 1.3, 1.21, 1.0]
+LOSSES = [*FALLING, *[1.1] * 12, 0.9, *[1.0] * 9]
+
+
+@pytest.mark.parametrize(
+    "plateau",
+    [
+        Plateau(factor=0.5, patience=2),
+        Plateau(factor=0.5, patience=0),
+        Plateau(factor=0.1, patience=1, cooldown=3),
+        Plateau(factor=0.3, patience=2, cooldown=1, threshold=0.0),
+        Plateau(factor=0.3, patience=1, threshold=0.2, floor=0.05),
+    ],
+    ids=str,
+)
+def test_a_plateau_lowers_the_rate_as_torchs_own_does(plateau: Plateau) -> None:
+    torchs = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer(),
+        factor=plateau.factor,
+        patience=plateau.patience,
+        cooldown=plateau.cooldown,
+        threshold=plateau.threshold,
+        min_lr=plateau.floor,
+        eps=0,
+    )
+    memory, ours, theirs = PlateauMemory(), [], []
+
+    for loss in LOSSES:
+        memory = plateau.after(memory, loss)
+        ours.append(memory.factor)
+        torchs.step(loss)
+        theirs.append(torchs.optimizer.param_groups[0]["lr"])
+
+    assert ours == pytest.approx(theirs)
+    assert len(set(ours)) > 2
+
+
+def test_a_plateau_warms_up_and_then_knows_nothing_of_progress() -> None:
+    schedule = Plateau(warmup=0.2)
+
+    assert [schedule(progress) for progress in (0.05, 0.1, 0.2, 0.9)] == pytest.approx([0.25, 0.5, 1, 1])

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from hpo.training.augmentations import Augment
+from hpo.training.batch_growth import BatchGrowth
 from hpo.training.examples import TrainingData
 from hpo.training.luck import Luck
 from hpo.training.models import Cnn, Mlp
@@ -187,6 +188,7 @@ def test_lbfgs_goes_on_exactly_where_it_was(data: TrainingData) -> None:
     ("update", "message"),
     [
         ({"batch_size": 16}, "batch_size: must be all 40 training examples for optimizer.kind lbfgs"),
+        ({"batch_growth": BatchGrowth(every=0.5)}, "batch_growth.every: must be 0 for optimizer.kind lbfgs"),
         ({"grad_clip": 1.0}, "grad_clip: must be 0 for optimizer.kind lbfgs"),
         ({"regularizer": Regularizer(l1=0.1)}, "regularizer.l1: must be 0 for optimizer.kind lbfgs"),
         (

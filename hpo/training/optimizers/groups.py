@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import nn
 
 from hpo.config import Config, PerLane
+from hpo.training.depth import layers_by_depth
 
 Hyper = Mapping[str, torch.Tensor]
 Closure = Callable[[], torch.Tensor]
@@ -24,6 +25,12 @@ class LrFactor(Config):
     """Of biases, a norm's shifts among them (Page 2019: 64)."""
     head: Factor = 1.0
     """Of the last layer that has parameters."""
+    layer_decay: Annotated[float, PerLane(absent=1.0), Field(gt=0, le=1)] = 1.0
+    """From each layer to the one before it, beginning with 1 for the last (Clark et al. 2020, ELECTRA).
+
+    Layers are what has weights, in the order in which the network lists its modules: the shortcut of a residual block
+    comes after its branch. A norm belongs to the layer before it.
+    """
 
 
 UNIFORM = LrFactor()
@@ -41,10 +48,18 @@ class Part:
     """Whether `LrFactor.bias` applies; never where it is 1."""
     is_head: bool
     """Whether `LrFactor.head` applies; never where it is 1."""
+    num_above: int
+    """Layers after its own, for each of which `LrFactor.layer_decay` applies; 0 where it is 1."""
+
+    @property
+    def has_own_rate(self) -> bool:
+        """Whether some factor applies."""
+        return self.is_bias or self.is_head or self.num_above > 0
 
     def factor(self, lr_factor: LrFactor) -> float:
         """On the learning rate."""
-        return (lr_factor.bias if self.is_bias else 1.0) * (lr_factor.head if self.is_head else 1.0)
+        of_kind = (lr_factor.bias if self.is_bias else 1.0) * (lr_factor.head if self.is_head else 1.0)
+        return of_kind * lr_factor.layer_decay**self.num_above
 
 
 @dataclass(frozen=True)
@@ -100,14 +115,15 @@ def parts(module: nn.Module, lr_factor: LrFactor) -> list[Part]:
     Weights decay; biases, and the scales and shifts of norms, do not.
     """
     head = head_names(module)
-    names: dict[tuple[bool, bool, bool], list[str]] = defaultdict(list)
+    above = layers_above(module) if lr_factor.layer_decay != 1 else {}
+    names: dict[tuple[bool, bool, bool, int], list[str]] = defaultdict(list)
     for name, parameter in module.named_parameters():
         is_bias = lr_factor.bias != 1 and name.rpartition(".")[2] == "bias"
         if parameter.requires_grad:
-            names[parameter.ndim <= 1, is_bias, lr_factor.head != 1 and name in head].append(name)
+            names[parameter.ndim <= 1, is_bias, lr_factor.head != 1 and name in head, above.get(name, 0)].append(name)
     return [
-        Part(tuple(found), not is_spared, is_bias, is_head)
-        for (is_spared, is_bias, is_head), found in sorted(names.items())
+        Part(tuple(found), not is_spared, is_bias, is_head, num_above)
+        for (is_spared, is_bias, is_head, num_above), found in sorted(names.items())
     ]
 
 
@@ -118,6 +134,17 @@ def head_names(module: nn.Module) -> frozenset[str]:
         for prefix, layer in module.named_modules()
     ]
     return frozenset(next((names for names in reversed(own) if names), set()))
+
+
+def layers_above(module: nn.Module) -> dict[str, int]:
+    """How many layers come after each parameter's own, by name; see `LrFactor.layer_decay`."""
+    layers = layers_by_depth(module)
+    return {
+        f"{prefix}.{name}" if prefix else name: len(layers) - number
+        for number, layer in enumerate(layers, start=1)
+        for prefix, part in layer.items()
+        for name, _ in part.named_parameters(recurse=False)
+    }
 
 
 def param_groups(module: nn.Module, lr_factor: LrFactor) -> list[dict[str, Any]]:

@@ -96,7 +96,7 @@ class _Part:
         self.numbers = [names.index(name) for name in part.names]
         self.decays = part.decays
         self.factors = [part.factor(lr_factor) for lr_factor in lr_factors]
-        self._on_device = like.new_tensor(self.factors) if part.is_bias or part.is_head else None
+        self._on_device = like.new_tensor(self.factors) if part.has_own_rate else None
 
     def scaled(self, rates: torch.Tensor) -> torch.Tensor:
         """Learning rates [L] of this part."""

@@ -1,0 +1,23 @@
+"""The learning-rate range test of a sweep, and the bounds of the rate that come out of it."""
+
+from hpo.spaces.domain import LogUniform
+from hpo.sweep.model import Sweep
+from hpo.training.data import Splits
+from hpo.training.lr_range import LrCurve, LrRange, LrSuggestion, run_range_test
+
+
+def find_lr_curve(sweep: Sweep, splits: Splits) -> LrCurve:
+    """Test the sweep's base recipe, as `lr_range` says or else by default."""
+    num_threads = max(1, int(sweep.resources.cpus))
+    return run_range_test(sweep.recipe, splits, sweep.lr_range or LrRange(), seed=sweep.seed, num_threads=num_threads)
+
+
+def with_lr_bounds(sweep: Sweep, suggestion: LrSuggestion) -> Sweep:
+    """The sweep with the proposed bounds of `optimizer.lr`, or as much wider ones as its points need.
+
+    It asks for no test any more: run again, it searches the same.
+    """
+    tried = [rate for point in sweep.points if isinstance(rate := point.get("optimizer.lr"), int | float)]
+    low, high = suggestion.bounds()
+    domain = LogUniform(min=min(low, *tried, high), max=max(high, *tried, low))
+    return sweep.model_copy(update={"space": {**sweep.space, "optimizer.lr": domain}, "lr_range": None})
