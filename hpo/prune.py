@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from hpo.errors import PruneError
-from hpo.export.card import MODEL
+from hpo.training.bundles.card import MODEL
 from hpo.export.trial import export_state, last_state
 from hpo.paths import SweepPaths, written_beside
 from hpo.records import TrialRecord
