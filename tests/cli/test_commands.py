@@ -30,7 +30,7 @@ def test_help_needs_neither_torch_nor_ray() -> None:
 def test_help_lists_every_command(hpo: Hpo) -> None:
     said = hpo("--help").output
 
-    for command in ("check", "schema", "run", "trials", "trial", "best", "export", "predict", "ui"):
+    for command in ("check", "schema", "docs", "run", "trials", "trial", "best", "export", "predict", "ui"):
         assert f" {command} " in said
 
 
