@@ -24,7 +24,7 @@ under its path, as in `space: {optimizer.lr: loguniform(1e-3, 1)}`. What belongs
 
 *Per lane* says whether trials that differ in an option can train side by side as one program: *yes*; *yes, unless 0*,
 for at 0 the piece is not built at all; *outside*, for it acts before the program or beside it; *no*, for it separates
-cohorts.
+cohorts; *alone*, for such trials train one at a time.
 """
 ALONE = "Options without a section"
 TAGS = ("kind", "distribution")
@@ -74,6 +74,11 @@ def reference() -> str:
     return "\n".join([INTRODUCTION, *(line for section in sections() for line in _lines(section))])
 
 
+def trains_alone(config: type[Config]) -> bool:
+    """Whether a kind is an optimizer without a form for lanes."""
+    return hasattr(config, "make") and not hasattr(config, "update")
+
+
 def _section(name: str, field: FieldInfo) -> Section:
     kinds = _kinds(field)
     options = [option for kind, config in kinds.items() for option in _options(config, name, kind, _is_outside(field))]
@@ -86,7 +91,8 @@ def _options(config: type[Config], prefix: str, kind: str, is_outside: bool) -> 
     for name, field in _fields(config):
         inner = _kinds(field)
         if not inner:
-            yield _option(f"{prefix}.{name}", kind, field, is_outside)
+            option = _option(f"{prefix}.{name}", kind, field, is_outside)
+            yield replace(option, per_lane="alone") if trains_alone(config) else option
         for tag, nested in inner.items():
             yield from _options(nested, f"{prefix}.{name}", tag or kind, is_outside)
 
@@ -138,7 +144,7 @@ def _values(annotation: object, metadata: Sequence[object] = ()) -> str:  # noqa
         case None if isinstance(annotation, type) and issubclass(annotation, Enum):
             return _listed(str(member.value) for member in annotation)
         case None if annotation in NAMES:
-            return " ".join([NAMES[annotation], ", ".join(_bounds(metadata))]).strip()  # type: ignore[index]
+            return " ".join([NAMES[annotation], ", ".join(_bounds(metadata))]).strip()
     return "mapping"
 
 

@@ -163,6 +163,18 @@ def test_a_turn_with_a_zoom_is_bilinear_interpolation(angle: float, side: float,
     np.testing.assert_allclose(seen[0, 0], expected, atol=1e-4)
 
 
+def test_rotation_draws_angles_evenly_either_way() -> None:
+    ramp = torch.arange(9.0).expand(3000, 1, 9, 9) - 4  # how far to the right of the centre
+
+    turned = apply(Augment(rotate_deg=40), ramp)[:, 0]
+
+    right, down = turned[:, 4, 5] - turned[:, 4, 4], turned[:, 5, 4] - turned[:, 4, 4]
+    degrees = torch.atan2(down, right).rad2deg()
+    assert degrees.abs().max().item() <= 40 + 1e-3
+    assert degrees.mean().item() == pytest.approx(0, abs=1.5)
+    assert degrees.std().item() == pytest.approx(40 / math.sqrt(3), abs=0.7)
+
+
 def test_a_zoom_shows_no_more_than_there_is() -> None:
     x = torch.ones(500, 1, 8, 8)
 
