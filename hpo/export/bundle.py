@@ -19,7 +19,7 @@ from torch import nn
 
 from hpo.errors import BundleError, DataError
 from hpo.export.card import CARD, MODEL, Card, read_card, write_card
-from hpo.training.data.normalization import Normalization, Whitening
+from hpo.training.data.normalization import Normalization, Whitening, resize
 
 Predict = Callable[[torch.Tensor], torch.Tensor]
 
@@ -122,11 +122,13 @@ class _Predictor(nn.Module):
         self.register_buffer("mean", torch.from_numpy(normalization.mean))
         self.register_buffer("std", torch.from_numpy(normalization.std))
         self.whitening = nn.Identity() if normalization.whitening is None else _Whiten(normalization.whitening)
+        self._size = None if normalization.resizing is None else normalization.resizing.size
         self.module = copy.deepcopy(module).cpu()
         self.eval().requires_grad_(False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x [B, *input_shape] -> [B, C]."""
+        x = x if self._size is None else resize(x, self._size)
         logits: torch.Tensor = self.module(self.whitening((x - self.mean) / self.std))
         return torch.log_softmax(logits, dim=1)
 

@@ -12,6 +12,7 @@ from torch.nn import functional
 from hpo.training.augmentations import Mixed
 from hpo.training.examples import TrainingData
 from hpo.training.initializers import start_at_class_shares
+from hpo.training.models.whitening import fit_whitening
 from hpo.training.optimizers import Lbfgs
 from hpo.training.recipe import Recipe
 from hpo.training.seeds import make_generator
@@ -56,6 +57,7 @@ class Program(Protocol):
 def initial_module(recipe: Recipe, data: TrainingData, seed: int, trial_id: int) -> nn.Module:
     """The network of a trial before its first step, its weights by (sweep seed, trial)."""
     module = recipe.model.build(data.input_shape, data.num_classes)
+    fit_whitening(module, data.train_x)
     recipe.initializer(module, make_generator(seed, "weights", trial_id), data.train_x)
     if recipe.initializer.output_bias == "log_prior":
         start_at_class_shares(module, data.train_y.bincount(minlength=data.num_classes))

@@ -105,6 +105,12 @@ MUTATIONS = {
         "(kept * torch.ones_like(rates))",
         "test_models_layers.py::test_dropconnect_drops_weights_and_keeps_the_mean",
     ),
+    "patches divided by variances": Mutation(
+        "models/whitening.py",
+        "(variances.clamp(min=0) + EPS).sqrt()",
+        "(variances.clamp(min=0) + EPS)",
+        "test_whitening.py::test_whitened_patches_have_mean_0_and_the_identity_for_covariance",
+    ),
     "mixup with the shares exchanged": Mutation(
         "augmentations/mixing.py",
         "of_each * x + (1 - of_each) * x[other]",

@@ -47,8 +47,7 @@ class Splits:
     @property
     def raw_shape(self) -> tuple[int, ...]:
         """Of one example as it came: what an exported model takes."""
-        whitening = self.normalization.whitening
-        return self.input_shape if whitening is None else whitening.centre.shape
+        return self.normalization.raw_shape(self.input_shape)
 
 
 def split(
