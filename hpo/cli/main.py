@@ -90,6 +90,7 @@ def run(file: SweepFile, set_: Set = None, as_json: Json = False) -> None:
     with _errors_told():
         _make_importable(file.parent)
         sweep = load_sweep(file, set_ or [])
+        show.advise(sweep, make_console(stderr=True))
         with watching(sweep, make_console(stderr=as_json)) as watch:
             result = run_sweep(sweep, watch=watch)
         show.result(sweep, result, as_json=as_json)

@@ -14,7 +14,7 @@ from hpo.search.samplers import Sampler, Tpe
 from hpo.spaces.domain import Value
 from hpo.spaces.space import Space
 from hpo.sweep.inert import inert_problems
-from hpo.sweep.rules import asha_problems, point_problems, space_problems
+from hpo.sweep.rules import asha_problems, batch_norm_problems, point_problems, space_problems
 from hpo.sweep.wording import NAME
 from hpo.training.data import Data
 from hpo.training.recipe import Recipe
@@ -149,6 +149,7 @@ class Sweep(Recipe):
             *space_problems(self.recipe, self.space),
             *point_problems(self.space, self.points),
             *asha_problems(self.scheduler, self.epochs),
+            *batch_norm_problems(self.recipe, self.space),
             *inert_problems(self.recipe, self.data, self.space, explicit),
         ]
         if problems:

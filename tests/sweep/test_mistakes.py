@@ -482,3 +482,22 @@ def test_a_broken_space_file_does_not_hide_other_mistakes(tmp_path: Path) -> Non
         "sweep.yaml:6: space.file: nowhere.yaml: no such file. Check the path.",
         "sweep.yaml:7: epochs: must be at least 1, but got 0. Raise it.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key", "got"),
+    [
+        (replaced("mlp", "cnn") + "batch_size: 4\n", 6, "batch_size", 4),
+        (replaced("mlp", "cnn") + "  batch_size: choice(64, 4)\n", 6, "space.batch_size", 4),
+        (replaced("mlp", "cnn") + "  batch_size: randint(2, 64)\n", 6, "space.batch_size", 2),
+        (SWEEP + "  model.norm: choice(none, batch)\nbatch_size: 7\n", 7, "batch_size", 7),
+        (SWEEP + "  model.kind: choice(mlp, resnet)\nbatch_size: 7\n", 7, "batch_size", 7),
+    ],
+)
+def test_batch_norm_of_very_small_batches_is_refused(tmp_path: Path, text: str, line: int, key: str, got: int) -> None:
+    mistakes = find_mistakes(tmp_path, text)
+
+    assert mistakes == (
+        f"sweep.yaml:{line}: {key}: must be at least 8 with model.norm: batch, which takes statistics of every batch, "
+        f"but got {got}. Raise it, or use another norm, such as layer."
+    )
