@@ -259,6 +259,11 @@ def test_a_wrong_file_is_explained(tmp_path: Path, text: str, message: str) -> N
 @pytest.mark.parametrize(
     ("settings", "path", "reason"),
     [
+        (
+            "augmentation: {auto: trivial, auto_magnitude: 0.5}",
+            "augmentation.auto_magnitude",
+            "augmentation.auto is trivial",
+        ),
         ("augmentation: {gridmask_d: 4}", "augmentation.gridmask_d", "augmentation.gridmask is 0.0"),
         ("augmentation: {gridmask_r: 0.5}", "augmentation.gridmask_r", "augmentation.gridmask is 0.0"),
         (
@@ -303,8 +308,8 @@ def test_padding_is_refused_where_nothing_moves(tmp_path: Path) -> None:
 
     assert mistakes == (
         "sweep.yaml:6: augmentation.padding: has no effect, because augmentation.translate is 0 and "
-        "augmentation.scale_min is 1.0 and augmentation.rotate_deg is 0.0 and augmentation.strength is 0. "
-        "Delete it, or change one of these."
+        "augmentation.scale_min is 1.0 and augmentation.rotate_deg is 0.0 and augmentation.auto is none and "
+        "augmentation.strength is 0. Delete it, or change one of these."
     )
 
 
