@@ -111,6 +111,12 @@ MUTATIONS = {
         "(variances.clamp(min=0) + EPS)",
         "test_whitening.py::test_whitened_patches_have_mean_0_and_the_identity_for_covariance",
     ),
+    "images that shrink without smoothing": Mutation(
+        "data/normalization.py",
+        "antialias=True",
+        "antialias=False",
+        "test_data_preparation.py::test_images_are_resized_as_pillow_resizes_them",
+    ),
     "mixup with the shares exchanged": Mutation(
         "augmentations/mixing.py",
         "of_each * x + (1 - of_each) * x[other]",
