@@ -8,11 +8,11 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from hpo.errors import PruneError
-from hpo.training.bundles.card import MODEL
 from hpo.export.trial import export_state, last_state
 from hpo.paths import SweepPaths, written_beside
 from hpo.records import TrialRecord
 from hpo.sweep import Sweep
+from hpo.training.bundles.card import MODEL
 from hpo.training.data import Splits
 from hpo.training.finetuning import Pruned, data_of, prune
 from hpo.training.luck import Luck

@@ -12,7 +12,7 @@ from hpo.errors import BundleError
 from hpo.export.inference import Inference
 from hpo.training.bundles.card import CARD, MODEL, write_card
 from hpo.training.bundles.reading import first_line
-from hpo.training.data.normalization import Normalization, Whitening
+from hpo.training.data.normalization import Normalization, Whitening, resize
 
 AS_TRAINED = Inference()
 RANDOM = "Does the module draw random numbers in eval mode?"
@@ -71,12 +71,14 @@ class _Predictor(nn.Module):
         self.register_buffer("mean", torch.from_numpy(normalization.mean))
         self.register_buffer("std", torch.from_numpy(normalization.std))
         self.whitening = nn.Identity() if normalization.whitening is None else _Whiten(normalization.whitening)
+        self._size = None if normalization.resizing is None else normalization.resizing.size
         self.module = inference.prepare(module)
         self._inference = inference
         self.eval()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x [B, *input_shape] -> [B, C]."""
+        x = x if self._size is None else resize(x, self._size)
         return self._inference.log_probs(self.module, self.whitening((x - self.mean) / self.std))
 
 

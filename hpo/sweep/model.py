@@ -16,7 +16,14 @@ from hpo.spaces.domain import Value
 from hpo.spaces.space import Space
 from hpo.sweep.effective import coordinate_problems, rate_problems
 from hpo.sweep.inert import inert_problems
-from hpo.sweep.rules import asha_problems, course_problems, lr_range_problems, point_problems, space_problems
+from hpo.sweep.rules import (
+    asha_problems,
+    batch_norm_problems,
+    course_problems,
+    lr_range_problems,
+    point_problems,
+    space_problems,
+)
 from hpo.sweep.wording import NAME
 from hpo.training.data import Data
 from hpo.training.lr_range import LrRange
@@ -170,6 +177,7 @@ class Sweep(Recipe):
             *lr_range_problems(self.lr_range, self.space),
             *asha_problems(self.scheduler, self.epochs),
             *course_problems(self.recipe, self.space, self.scheduler),
+            *batch_norm_problems(self.recipe, self.space),
             *inert_problems(self.recipe, self.beside, self.space, explicit),
         ]
         if problems:

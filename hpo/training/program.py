@@ -15,6 +15,7 @@ from hpo.training.examples import TrainingData
 from hpo.training.initializers import start_at_class_shares
 from hpo.training.losses import Distillation, with_teacher
 from hpo.training.luck import batch_sizes
+from hpo.training.models.whitening import fit_whitening
 from hpo.training.optimizers import Lbfgs
 from hpo.training.recipe import Recipe
 from hpo.training.seeds import make_generator
@@ -61,6 +62,7 @@ class Program(Protocol):
 def initial_module(recipe: Recipe, data: TrainingData, seed: int, trial_id: int) -> nn.Module:
     """The network of a trial before its first step, its weights by (sweep seed, trial)."""
     module = recipe.model.build(data.input_shape, data.num_classes)
+    fit_whitening(module, data.train_x)
     recipe.initializer(module, make_generator(seed, "weights", trial_id), data.train_x)
     if recipe.initializer.output_bias == "log_prior":
         start_at_class_shares(module, data.train_y.bincount(minlength=data.num_classes))

@@ -56,6 +56,9 @@ BLOCKS: dict[str, Sequence[Model]] = {
         Cnn(channels=(4, 6), hidden=8, norm="layer", norm_position="after", spatial_dropout=0.1 + 0.1 * k)
         for k in range(NUM_LANES)
     ],
+    "cnn of whitened patches": [
+        Cnn(channels=(4,), hidden=8, whiten_patches=2, dropout=0.1 + 0.1 * k) for k in range(NUM_LANES)
+    ],
     "cnn with instance norm": [Cnn(channels=(4, 6), hidden=8, norm="instance")] * NUM_LANES,
     "resnet with group norm": [
         Resnet(width=4, norm="group", group_size=2, drop_path=0.1 + 0.1 * k, dropout=0.1 * (k + 1))

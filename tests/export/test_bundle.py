@@ -6,7 +6,6 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -23,6 +22,7 @@ from hpo.training.data.normalization import Normalization
 from hpo.training.data.options import DataOptions
 from hpo.training.data.splits import Examples, split
 from hpo.training.models import Cnn, Mlp
+from hpo.training.models.whitening import fit_whitening
 
 CARD_OF_TRIAL: dict[str, JsonValue] = {"trial": 7, "params": {"optimizer.lr": 0.1}, "metrics": {"val_accuracy": 0.97}}
 INPUT_SHAPE = (2, 6, 6)
@@ -35,6 +35,7 @@ def make_module(config: Cnn | Mlp) -> nn.Module:
     """A network in training mode whose batch-norm statistics are not the initial ones."""
     torch.manual_seed(0)
     module = config.build(INPUT_SHAPE, num_classes=5)
+    fit_whitening(module, torch.randn(16, *INPUT_SHAPE))
     for _ in range(3):
         module(torch.randn(16, *INPUT_SHAPE))
     return module
@@ -78,7 +79,11 @@ def bundle(written: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "config",
-    [Cnn(channels=(4,), hidden=8, norm="batch", dropout=0.3), Mlp(hidden=(8,), norm="batch", dropout=0.5)],
+    [
+        Cnn(channels=(4,), hidden=8, norm="batch", dropout=0.3),
+        Cnn(channels=(4,), hidden=8, whiten_patches=2),
+        Mlp(hidden=(8,), norm="batch", dropout=0.5),
+    ],
     ids=lambda config: config.kind,
 )
 def test_a_bundle_predicts_what_the_module_in_eval_mode_predicts(config: Cnn | Mlp, tmp_path: Path) -> None:
@@ -366,12 +371,19 @@ def test_inputs_that_do_not_fit_are_refused(x: np.ndarray, rule: str, written: P
         load_bundle(written).predict(x)
 
 
-@pytest.mark.parametrize("whiten", ["pca", "zca"])
-def test_whitening_is_part_of_the_bundle(whiten: Literal["pca", "zca"], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        DataOptions(whiten="pca"),
+        DataOptions(whiten="zca"),
+        DataOptions(image_size=4),
+        DataOptions(image_size=9, whiten="zca"),
+    ],
+    ids=lambda options: "-".join(options.model_fields_set),
+)
+def test_preparation_is_part_of_the_bundle(options: DataOptions, tmp_path: Path) -> None:
     raw = make_inputs(300)
-    splits = split(
-        Examples(raw, np.arange(300) % 5), validation=0.2, test=0.0, seed=0, options=DataOptions(whiten=whiten)
-    )
+    splits = split(Examples(raw, np.arange(300) % 5), validation=0.2, test=0.0, seed=0, options=options)
     module = Mlp(hidden=(8,)).build(splits.input_shape, 5)
 
     folder = write_bundle(
