@@ -26,11 +26,11 @@ training.selfcheck training.probe
 training.choice
 training.loop
 training.workload training.__init__
-search ensembles results tracking
+search ensembles results tracking curves
 execution export cluster
 sweep
 plan driver
-run
+run simulation
 cli __init__ __main__
 """
 

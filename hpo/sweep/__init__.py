@@ -3,6 +3,7 @@
 from hpo.sweep.fit import check_data
 from hpo.sweep.loading import load_sweep
 from hpo.sweep.model import Export, Metric, Resources, Retries, Storage, Sweep, Tracking
+from hpo.sweep.terms import Terms
 from hpo.sweep.writing import dump_resolved, sweep_schema
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Retries",
     "Storage",
     "Sweep",
+    "Terms",
     "Tracking",
     "check_data",
     "dump_resolved",
