@@ -55,6 +55,10 @@ def test_the_nearest_row_is_by_shares_of_each_range(tmp_path: Path) -> None:
     assert values(table, lr=0.04, depth=3, kind="adam") == [0.1, 0.2]
     assert values(table, lr=0.06, depth=3, kind="adam") == [0.3, 0.4]
     assert values(table, lr=0.06, depth=3, kind="sgd")[0] == 0.5
+    assert values(table, lr=0.01, depth=3.2, kind="adam") == [
+        0.1,
+        0.2,
+    ]  # by raw numbers, (0.1, 5, sgd) would be nearest
 
 
 def test_the_distance_of_a_logarithm_is_asked_for(tmp_path: Path) -> None:
