@@ -28,11 +28,11 @@ training.selfcheck training.probe training.lr_range
 training.choice
 training.loop training.finetuning
 training.workload training.__init__
-search ensembles results tracking
+search ensembles results tracking curves
 execution export cluster
 sweep
 plan driver
-run prune
+run prune simulation
 cli __init__ __main__
 """
 

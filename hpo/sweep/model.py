@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from hpo.config import Config
 from hpo.errors import SweepError
 from hpo.export.inference import Inference
-from hpo.records import Goal
+from hpo.records import Goal, TrialRecord, TrialSpec
 from hpo.scheduling import Asha, Budget, Scheduler
 from hpo.search.samplers import Sampler, Tpe
 from hpo.spaces.domain import Value
@@ -27,7 +27,7 @@ from hpo.sweep.rules import (
 from hpo.sweep.wording import NAME
 from hpo.training.data import Data
 from hpo.training.lr_range import LrRange
-from hpo.training.recipe import Recipe
+from hpo.training.recipe import Recipe, signature, with_params
 
 GOALS = {"val_accuracy": Goal.MAXIMIZE, "val_loss": Goal.MINIMIZE}
 """Which way is better, by metric."""
@@ -150,6 +150,16 @@ class Sweep(Recipe):
     def recipe(self) -> Recipe:
         """The base of every trial's recipe."""
         return Recipe(**{name: getattr(self, name) for name in Recipe.model_fields})
+
+    def specify(self, trial: TrialRecord) -> TrialSpec:
+        """A trial as a worker sees it: the base recipe with the trial's params in place."""
+        recipe = with_params(self.recipe, trial.params)
+        return TrialSpec(
+            trial_id=trial.trial_id,
+            recipe=recipe.model_dump_json(),
+            signature=signature(recipe),
+            seed_index=trial.seed_index,
+        )
 
     @property
     def beside(self) -> dict[str, Config]:
