@@ -15,9 +15,8 @@ from hpo.scheduling.budget import Spent, exhausted
 from hpo.scheduling.halving import Verdict
 from hpo.scheduling.packing import Standing, cohort_size, full_cohort, most_in_cohort, remaining_cohort
 from hpo.search.study import Study
-from hpo.sweep import Sweep
+from hpo.sweep import Terms
 from hpo.tracking.tracker import Tracker
-from hpo.training.recipe import signature, with_params
 
 MOST_LOST = 3
 """How often a trial alone in its segment may lose its worker before that is taken for the trial's fault."""
@@ -32,7 +31,6 @@ class _Trial:
     """What the driver knows of a trial that has not ended."""
 
     spec: TrialSpec
-    signature: str
     last: Report | None = None
     kept: Report | None = None
     """The last report whose state is on disk."""
@@ -52,7 +50,15 @@ class Driver:
     """Composes scheduler, study and tracker; `next_segment`, `on_report` and `on_segment_end` are an executor's."""
 
     def __init__(
-        self, sweep: Sweep, study: Study, tracker: Tracker, watch: Watch, *, num_slots: int, clock: Callable[[], float]
+        self,
+        sweep: Terms,
+        study: Study,
+        tracker: Tracker,
+        watch: Watch,
+        *,
+        num_slots: int,
+        clock: Callable[[], float],
+        discard: Callable[[str], None] = lambda checkpoint: Path(checkpoint).unlink(missing_ok=True),
     ) -> None:
         self._sweep = sweep
         self._study = study
@@ -60,6 +66,7 @@ class Driver:
         self._watch = watch
         self._num_slots = num_slots
         self._clock = clock
+        self._discard = discard  # of checkpoints that nobody needs any more
         self._started = clock()
         self._watched = self._started
         self._rungs = sweep.scheduler.rungs(sweep.epochs)
@@ -109,7 +116,7 @@ class Driver:
         if report.checkpoint is not None:
             outdated, trial.kept = trial.checkpoint, report
             if outdated is not None:
-                Path(outdated).unlink(missing_ok=True)
+                self._discard(outdated)
         if report.best_epoch is not None:
             self._num_spared += self._rungs[-1] - report.epoch
             self._on_rung(self._rungs[-1], [trial])
@@ -187,9 +194,7 @@ class Driver:
         self._num_asked += num
         trials = []
         for record in self._study.ask(num):
-            recipe = with_params(self._sweep.recipe, record.params)
-            spec = TrialSpec(trial_id=record.trial_id, recipe=recipe.model_dump_json(), seed_index=record.seed_index)
-            trials.append(_Trial(spec=spec, signature=signature(recipe)))
+            trials.append(_Trial(spec=self._sweep.specify(record)))
             self._trials[record.trial_id] = trials[-1]
             self._tracker.start(record.trial_id, record.params)
         return self._segment(trials, 0)
@@ -224,7 +229,7 @@ class Driver:
             if rung == self._rungs[-1]:
                 self._end(trial, self._ended(trial, EndKind.COMPLETE, self._restored(trial)))
             elif verdict.continues:
-                self._ready.append(Standing(trial_id=trial.spec.trial_id, epoch=rung, signature=trial.signature))
+                self._ready.append(Standing(trial_id=trial.spec.trial_id, epoch=rung, signature=trial.spec.signature))
             else:
                 self._end(trial, self._ended(trial, EndKind.STOPPED, self._reason(rung, verdict)))
 

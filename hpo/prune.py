@@ -8,11 +8,11 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from hpo.errors import PruneError
-from hpo.export.card import MODEL
 from hpo.export.trial import export_state, last_state
 from hpo.paths import SweepPaths, written_beside
 from hpo.records import TrialRecord
 from hpo.sweep import Sweep
+from hpo.training.bundles.card import MODEL
 from hpo.training.data import Splits
 from hpo.training.finetuning import Pruned, data_of, prune
 from hpo.training.luck import Luck
@@ -71,7 +71,7 @@ def prune_trial(
     state = last_state(trial)
     recipe = with_params(sweep.recipe, trial.params)
     check_prunable(recipe.model, recipe.model.build(splits.input_shape, splits.num_classes), mode)
-    data = data_of(splits, use_gpu=sweep.resources.gpus > 0)
+    data = data_of(splits, recipe, use_gpu=sweep.resources.gpus > 0)
     luck = Luck(sweep.seed, trial.seed_index)
     points = []
     for amount in sorted(amounts):

@@ -1,6 +1,6 @@
 """What crosses the seams: plain frozen records, safe to send between processes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
@@ -17,6 +17,8 @@ class TrialSpec:
     """Number of the trial in its study, from 0."""
     recipe: str
     """The complete training description, as JSON that `Recipe` validates."""
+    signature: str = ""
+    """Trials of one signature can train as lanes of one program."""
     seed_index: int = 0
     """Trials of one seed index share their luck: batch order, augmentation and dropout draws."""
 
@@ -64,6 +66,10 @@ class Report:
     def is_last(self) -> bool:
         """Whether the trial trains no more, whatever its segment says."""
         return self.first_bad_step is not None or self.best_epoch is not None
+
+
+Curve = Sequence[Mapping[str, float]]
+"""Metrics after each epoch, the first first; `seconds` among them, if any, says how long the epoch takes."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,6 +29,7 @@ from hpo.tracking.tracker import NullTracker, SweepStatus, Tracker
 from hpo.training.data import Splits
 from hpo.training.lr_range import LrCurve
 from hpo.training.recipe import raw_params, with_params
+from hpo.training.teacher import teacher_log_probs
 from hpo.training.workload import TorchWorkload
 
 logger = logging.getLogger(__name__)
@@ -166,6 +167,7 @@ def _search(
         train=splits.train,
         validation=splits.validation,
         num_classes=splits.num_classes,
+        teacher=teacher_log_probs(sweep.loss, splits.train.x, splits.normalization),
         paths=paths,
         lanes=sweep.resources.lanes,
     )

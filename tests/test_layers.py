@@ -15,11 +15,11 @@ ROOT = Path(__file__).parent.parent
 # A room imports from the rows above its own, and from itself. Only in the first row may siblings meet.
 ROWS = """
 errors config records paths progress
-training.seeds
+training.seeds training.bundles training.depth
 spaces scheduling training.models training.optimizers training.augmentations training.data training.initializers \
     training.schedules training.regularizers training.losses training.precision training.batch_growth \
     training.early_stopping
-training.recipe training.examples training.luck
+training.recipe training.examples training.luck training.teacher
 training.state
 training.program training.fused training.stacking training.evaluate training.checkpoint training.course \
     training.diagnostics training.pruning
@@ -28,11 +28,11 @@ training.selfcheck training.probe training.lr_range
 training.choice
 training.loop training.finetuning
 training.workload training.__init__
-search ensembles results tracking
+search ensembles results tracking curves
 execution export cluster
 sweep
 plan driver
-run prune
+run prune simulation
 cli __init__ __main__
 """
 

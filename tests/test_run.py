@@ -41,6 +41,7 @@ budget: {trials: 8}
 resources: {max_concurrent: 1}
 """
 TINY = ("tracking=none", "export.formats=[]", "budget.trials=1", "epochs=1", "scheduler={kind: none}")
+GOOD_LR = "space={optimizer.lr: 'uniform(0.1, 0.11)'}"
 METRICS = {"train_loss", "val_loss", "val_accuracy", "lr", "seconds", "samples_per_second"}
 
 
@@ -117,6 +118,12 @@ def outcomes(trials: list[TrialRecord]) -> list[object]:
         (trial.trial_id, trial.params, trial.values, trial.end and (trial.end.kind, trial.end.epoch, trial.end.reason))
         for trial in trials
     ]
+
+
+def best_value(finished: Finished) -> float:
+    assert finished.best.end is not None
+    assert finished.best.end.value is not None
+    return finished.best.end.value
 
 
 @pytest.fixture(scope="module")
@@ -278,6 +285,28 @@ def test_another_seed_gives_other_trials(finished: Finished, tmp_path: Path) -> 
     other = finish(tmp_path, *TINY, "seed=1")
 
     assert other.trials[0].params != finished.trials[0].params
+
+
+def test_a_student_that_never_sees_a_label_learns_from_an_exported_model(finished: Finished, tmp_path: Path) -> None:
+    loss = f"loss={{kind: distillation, teacher: {finished.result.bundle}, alpha: 1}}"
+    data = "data={kind: digits, input_norm: minmax}"  # the teacher has a normalization of its own
+    pair = (GOOD_LR, "scheduler={kind: none}", "budget.trials=2", "resources.lanes=2", "export.formats=[]")
+
+    student = finish(tmp_path, loss, data, "model.hidden=[12]", "tracking=none", *pair)
+
+    assert student.result.mean_lanes == 2
+    assert best_value(student) > 0.8
+
+
+def test_one_epoch_over_frozen_layers_of_an_exported_model_is_better_than_one_from_scratch(
+    finished: Finished, tmp_path: Path
+) -> None:
+    initializer = f"initializer={{kind: pretrained, bundle: {finished.result.bundle}, head: new}}"
+
+    tuned = finish(tmp_path, initializer, "frozen_layers=1", GOOD_LR, *TINY)
+    afresh = finish(tmp_path, GOOD_LR, *TINY)
+
+    assert best_value(tuned) > max(0.9, best_value(afresh))
 
 
 def test_nothing_is_exported_when_no_format_is_asked_for(tmp_path: Path) -> None:

@@ -88,6 +88,19 @@ def schema() -> None:
 
 
 @app.command()
+def docs(out: Annotated[Path | None, typer.Option("--out", help="Write it here instead.")] = None) -> None:
+    """Print every option of a sweep file, with its range, default and meaning, as Markdown."""
+    from hpo.paths import written_beside
+    from hpo.sweep.reference import reference
+
+    if out is None:
+        print(reference(), end="")
+        return
+    with written_beside(out) as beside:
+        beside.write_text(reference(), encoding="utf-8")
+
+
+@app.command()
 def run(file: SweepFile, set_: Set = None, as_json: Json = False) -> None:
     """Run a sweep here, or on the cluster that RAY_ADDRESS names."""
     from hpo.cli import show
@@ -100,6 +113,7 @@ def run(file: SweepFile, set_: Set = None, as_json: Json = False) -> None:
     with _errors_told():
         _make_importable(file.parent)
         sweep = load_sweep(file, set_ or [])
+        show.advise(sweep, make_console(stderr=True))
         with watching(sweep, make_console(stderr=as_json)) as watch:
             result = run_sweep(sweep, watch=watch)
         show.result(sweep, result, as_json=as_json)

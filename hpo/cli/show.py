@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from rich.bar import Bar
+from rich.console import Console
 from rich.table import Table
 
 from hpo.cli.live import best_so_far
@@ -25,6 +26,7 @@ from hpo.run import SweepResult
 from hpo.spaces.coordinates import to_effective
 from hpo.spaces.domain import shown
 from hpo.sweep import Sweep
+from hpo.sweep.advice import advice
 from hpo.training.data import Splits
 from hpo.training.lr_range import LrCurve
 from hpo.training.recipe import flatten
@@ -50,6 +52,7 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, *, as_json: bool) -> None:
                 "num_train": len(splits.train),
                 "num_validation": len(splits.validation),
                 "num_test": num_test,
+                "advice": advice(sweep),
             }
         )
         return
@@ -68,6 +71,13 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, *, as_json: bool) -> None:
     cost.add_row("time", f"{planned.num_epochs:.0f} epochs, about {planned.training_s:.0f} s on one core like this")
     cost.add_row("disk", f"about {planned.disk_bytes / 1e6:.0f} MB of checkpoints under {sweep.storage.checkpoints}")
     console.print(cost)
+    advise(sweep, console)
+
+
+def advise(sweep: Sweep, console: Console) -> None:
+    """What had better be changed, a line each; nothing where all is well."""
+    for text in advice(sweep):
+        console.print(f"advice: {text}", style="yellow", soft_wrap=True)
 
 
 def lr_curve(curve: LrCurve, folder: Path, *, as_json: bool) -> None:

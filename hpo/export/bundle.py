@@ -1,27 +1,19 @@
-"""Bundles: an exported model in a folder of two files, `model.pt2` and `card.json`.
-
-`torch.export.load("model.pt2").module()` maps raw inputs [B, *input_shape] float32 to log-probabilities [B, C]. That
-needs torch and nothing of hpo. The archive holds no pickle, but torch's reader would run one, and evaluates
-expressions: load only bundles you trust.
-"""
+"""Writing bundles; see hpo.training.bundles."""
 
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from pydantic import JsonValue
 from torch import nn
 
-from hpo.errors import BundleError, DataError
-from hpo.export.card import CARD, MODEL, Card, read_card, write_card
+from hpo.errors import BundleError
 from hpo.export.inference import Inference
-from hpo.training.data.normalization import Normalization, Whitening
+from hpo.training.bundles.card import CARD, MODEL, write_card
+from hpo.training.bundles.reading import first_line
+from hpo.training.data.normalization import Normalization, Whitening, resize
 
-Predict = Callable[[torch.Tensor], torch.Tensor]
 AS_TRAINED = Inference()
 RANDOM = "Does the module draw random numbers in eval mode?"
 SINGLE_LAYERS = "Does it use the layers of an nn.Sequential one by one? Export it without fold_norms."
@@ -68,56 +60,6 @@ def write_bundle(
     return folder
 
 
-def load_bundle(folder: Path) -> "Bundle":
-    """The bundle in `folder`, on the CPU.
-
-    Raises:
-        BundleError: if it is missing, no bundle, damaged, or of a newer format.
-    """
-    card = read_card(folder)
-    model = folder / MODEL
-    try:
-        predict = torch.export.load(model).module()
-    except Exception as error:  # torch names no common class for what its reader raises
-        raise BundleError(
-            f"{model}: must be readable by torch.export, but torch {torch.__version__} says: {_first_line(error)}. "
-            f"It was written by torch {card.versions.get('torch')}: use that version, or export the trial again."
-        ) from error
-    return Bundle(card=card, model=predict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bundle:
-    """An exported model, ready to predict."""
-
-    card: Card
-    """Where the model came from, what it takes and what it gives."""
-    model: Predict
-    """From raw inputs [B, *input_shape] float32 to log-probabilities [B, C]."""
-
-    def predict(self, x: npt.NDArray[np.generic], batch_size: int = 1024) -> npt.NDArray[np.float32]:
-        """Raw inputs [n, *input_shape] -> log-probabilities [n, C].
-
-        Raises:
-            DataError: if x has another shape, or is not made of finite numbers.
-        """
-        shape = self.card.input.shape
-        if x.ndim == 0 or x.shape[1:] != shape or x.dtype.kind not in "fiub":
-            raise DataError(
-                f"x must be numbers [n, {', '.join(map(str, shape))}], as in training, "
-                f"but is {x.dtype} of shape {list(x.shape)}."
-            )
-        inputs = x.astype(np.float32)
-        if not np.isfinite(inputs).all():
-            raise DataError("x must be finite in float32, but holds NaN or infinity. Clean or impute it first.")
-        log_probs = np.empty((len(inputs), self.card.output.num_classes), np.float32)
-        with torch.inference_mode():
-            for start in range(0, len(inputs), batch_size):
-                part = slice(start, start + batch_size)
-                log_probs[part] = self.model(torch.from_numpy(inputs[part])).numpy()
-        return log_probs
-
-
 class _Predictor(nn.Module):
     """Raw inputs in, log-probabilities out: a module, prepared for inference, behind its normalization."""
 
@@ -129,12 +71,14 @@ class _Predictor(nn.Module):
         self.register_buffer("mean", torch.from_numpy(normalization.mean))
         self.register_buffer("std", torch.from_numpy(normalization.std))
         self.whitening = nn.Identity() if normalization.whitening is None else _Whiten(normalization.whitening)
+        self._size = None if normalization.resizing is None else normalization.resizing.size
         self.module = inference.prepare(module)
         self._inference = inference
         self.eval()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x [B, *input_shape] -> [B, C]."""
+        x = x if self._size is None else resize(x, self._size)
         return self._inference.log_probs(self.module, self.whitening((x - self.mean) / self.std))
 
 
@@ -163,7 +107,7 @@ def _export(predictor: _Predictor, input_shape: tuple[int, ...], path: Path) -> 
         program = torch.export.export(predictor, (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
     except Exception as error:  # whatever a user's module or torch's tracer raises
         raise BundleError(
-            f"the module must be exportable by torch.export for any batch size, but: {_first_line(error)}. "
+            f"the module must be exportable by torch.export for any batch size, but: {first_line(error)}. "
             "Mend what branches on the values of a tensor or fixes the batch size."
         ) from error
     # Example inputs are the one thing that torch would pickle.
@@ -213,7 +157,3 @@ def _replace(folder: Path, fresh: Path, aside: Path) -> None:
         if replaces:
             aside.rename(folder)
         raise
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

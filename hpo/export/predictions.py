@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpo.errors import DataError
-from hpo.export.bundle import Bundle
+from hpo.training.bundles import Bundle
 from hpo.training.data.npz import read_npz
 
 

@@ -4,6 +4,7 @@ from hpo.sweep.fit import check_data
 from hpo.sweep.loading import load_sweep
 from hpo.sweep.lr_bounds import find_lr_curve, with_lr_bounds
 from hpo.sweep.model import Export, Metric, Resources, Retries, Storage, Sweep, Tracking
+from hpo.sweep.terms import Terms
 from hpo.sweep.writing import dump_resolved, sweep_schema
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Retries",
     "Storage",
     "Sweep",
+    "Terms",
     "Tracking",
     "check_data",
     "dump_resolved",

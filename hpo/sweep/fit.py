@@ -2,19 +2,21 @@
 
 from collections.abc import Callable, Iterator
 
-from hpo.errors import Problem, SweepError
+from hpo.errors import BundleError, DataError, Problem, SweepError
+from hpo.records import Params
 from hpo.spaces.coordinates import PREFIX
 from hpo.spaces.space import Space
 from hpo.sweep.model import Sweep
-from hpo.sweep.rules import kind_variants
 from hpo.training.data import Splits
+from hpo.training.depth import batch_norms, freeze
 from hpo.training.examples import TrainingData, as_tensors
 from hpo.training.optimizers import Lbfgs, Muon
 from hpo.training.program import initial_module, refuse_misfits
 from hpo.training.recipe import Recipe, flatten, raw_params, with_params
 from hpo.training.seeds import make_generator
+from hpo.training.teacher import refuse_teacher
 
-NETWORK = ("model.", "initializer.", "optimizer.kind", "lr_factor.")
+NETWORK = ("model.", "initializer.", "frozen_layers", "frozen_norms", "optimizer.kind", "lr_factor.")
 """Paths on which it depends whether there is a network to be trained."""
 TRAINING = ("augmentation.", "optimizer.kind", "batch_size", "batch_growth.every", "grad_clip", "regularizer.")
 """Paths on which it depends whether it can be trained on the data."""
@@ -38,52 +40,70 @@ def check_data(sweep: Sweep, splits: Splits) -> None:
     data = as_tensors(splits.train, splits.validation, splits.num_classes, cpu)
     corners = _corners(sweep, len(splits.train))
     problems = [
-        *_problems(sweep.space, corners, NETWORK, lambda recipe: _refuse_network(recipe, data)),
-        *_problems(sweep.space, corners, TRAINING, lambda recipe: _refuse_training(recipe, data)),
-        *_problems(sweep.space, corners, BATCHES, lambda recipe: _refuse_batches(recipe, len(splits.train))),
+        *_problems(sweep, corners, NETWORK, lambda recipe: _refuse_network(recipe, data, _most_frozen(sweep))),
+        *_problems(sweep, corners, TRAINING, lambda recipe: _refuse_training(recipe, data)),
+        *_problems(sweep, corners, BATCHES, lambda recipe: _refuse_batches(recipe, len(splits.train))),
         *_export_problems(sweep, splits),
         *_decay_problems(sweep, len(splits.train)),
+        *_teacher_problems(sweep, splits),
     ]
     if problems:
         raise SweepError(f"sweep {sweep.name}", problems)
 
 
-def _corners(sweep: Sweep, num_train: int) -> list[Recipe]:
+def _corners(sweep: Sweep, num_train: int) -> list[Params]:
     """Two opposite corners of the space."""
     ends = [{path: domain.ends()[side] for path, domain in sweep.space.items()} for side in (0, -1)]
-    return [with_params(sweep.recipe, {**params, **raw_params(sweep.recipe, params, num_train)}) for params in ends]
+    return [{**params, **raw_params(sweep.recipe, params, num_train)} for params in ends]
 
 
-def _problems(space: Space, corners: list[Recipe], paths: tuple[str, ...], refuse: Refuse) -> Iterator[Problem]:
+def _problems(sweep: Sweep, corners: list[Params], paths: tuple[str, ...], refuse: Refuse) -> Iterator[Problem]:
     """What is refused at the corners of the space, and where one searched path of these is changed."""
-    found = [problem for corner in corners for problem in _problems_around(corner, space, paths, refuse)]
+    found = [problem for corner in corners for problem in _problems_around(corner, sweep, paths, refuse)]
     yield from {problem.key: problem for problem in reversed(found)}.values()
 
 
-def _problems_around(corner: Recipe, space: Space, paths: tuple[str, ...], refuse: Refuse) -> Iterator[Problem]:
+def _problems_around(corner: Params, sweep: Sweep, paths: tuple[str, ...], refuse: Refuse) -> Iterator[Problem]:
     """A path is to blame if some of its values are refused and others are not; where none is, the recipe itself is."""
     is_blamed = False
-    for path, domain in space.items():
-        for variant in kind_variants(corner, space, path) if path.startswith(paths) else ():
-            found = [refuse(with_params(variant, {path: value})) for value in domain.ends()]
+    for path, domain in sweep.space.items():
+        for variant in _variants(corner, sweep.space, path) if path.startswith(paths) else ():
+            found = [refuse(with_params(sweep.recipe, {**variant, path: value})) for value in domain.ends()]
             refused = [problem for problem in found if problem]
             if refused and len(refused) < len(found):
                 is_blamed = True
                 yield Problem(key=f"space.{path}", message=refused[0].message)
-    base = refuse(corner)
+    base = refuse(with_params(sweep.recipe, corner))
     if base and not is_blamed:
-        yield Problem(key=f"space.{base.key}" if base.key in space else base.key, message=base.message)
+        yield Problem(key=f"space.{base.key}" if base.key in sweep.space else base.key, message=base.message)
 
 
-def _refuse_network(recipe: Recipe, data: TrainingData) -> Problem | None:
+def _variants(corner: Params, space: Space, path: str) -> list[Params]:
+    """The corner under every kind that `path` will meet: as it is, where the kind of its section is not searched."""
+    kind_path = f"{path.partition('.')[0]}.kind"
+    is_free = kind_path in space and path != kind_path
+    return [{**corner, kind_path: kind} for kind in space[kind_path].ends()] if is_free else [corner]
+
+
+def _most_frozen(sweep: Sweep) -> int:
+    numbers = sweep.space["frozen_layers"].ends() if "frozen_layers" in sweep.space else (sweep.frozen_layers,)
+    return max(with_params(sweep.recipe, {"frozen_layers": number}).frozen_layers for number in numbers)
+
+
+def _refuse_network(recipe: Recipe, data: TrainingData, most_frozen: int) -> Problem | None:
     key = "model"
     try:
         recipe.model.build(data.input_shape, data.num_classes)
         key = "initializer"
         module = initial_module(recipe, data, seed=0, trial_id=0)
+        freeze(module, recipe.frozen_layers)
+        if recipe.frozen_norms and not batch_norms(module, most_frozen):
+            return Problem(key="frozen_norms", message="has no effect: no frozen layer has a batch norm. Delete it.")
         key = "optimizer"
         if isinstance(recipe.optimizer, PICKY):
             recipe.optimizer.make(module, recipe.lr_factor)
+    except BundleError as error:
+        return Problem(key="initializer.bundle", message=str(error))
     except (ValueError, RuntimeError) as error:  # torch raises the latter where shapes do not fit
         return _problem(recipe, key, str(error))
     return None
@@ -123,6 +143,13 @@ def _problem(recipe: Recipe, key: str, text: str) -> Problem:
     path, _, message = text.partition(": ")
     is_path = path in recipe.as_tree() or path in flatten(recipe.as_tree())
     return Problem(key=path, message=message) if is_path else Problem(key=key, message=text)
+
+
+def _teacher_problems(sweep: Sweep, splits: Splits) -> Iterator[Problem]:
+    try:
+        refuse_teacher(sweep.loss, splits)
+    except (BundleError, DataError) as error:
+        yield Problem(key="loss.teacher", message=str(error))
 
 
 def _export_problems(sweep: Sweep, splits: Splits) -> Iterator[Problem]:

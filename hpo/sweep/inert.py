@@ -49,14 +49,20 @@ NEEDS: Mapping[str, tuple[Is | IsNot, ...]] = {
     "model.norm_momentum": (Is("model.norm", "batch"),),
     "model.ghost_batch": (Is("model.norm", "batch"),),
     "model.group_size": (Is("model.norm", "group"),),
+    "frozen_norms": (IsNot("frozen_layers", 0),),
     "optimizer.nesterov": (IsNot("optimizer.momentum", 0),),
     "optimizer.decay_mode": (IsNot("optimizer.weight_decay", 0),),
+    "loss.teacher": (IsNot("loss.alpha", 0),),
+    "loss.temperature": (IsNot("loss.alpha", 0),),
+    "loss.label_smoothing": (IsNot("loss.alpha", 1),),
     "augmentation.padding": (
         IsNot("augmentation.translate", 0),
         IsNot("augmentation.scale_min", 1),
         IsNot("augmentation.rotate_deg", 0),
+        IsNot("augmentation.auto", "none"),
         IsNot("augmentation.strength", 0),
     ),
+    "augmentation.auto_magnitude": (Is("augmentation.auto", "rand"),),
     "augmentation.gridmask_d": (IsNot("augmentation.gridmask", 0),),
     "augmentation.gridmask_r": (IsNot("augmentation.gridmask", 0),),
     "augmentation.hide_and_seek_grid": (IsNot("augmentation.hide_and_seek", 0),),
@@ -71,9 +77,11 @@ NEEDS: Mapping[str, tuple[Is | IsNot, ...]] = {
 """A setting, and what it needs for an effect: one of these."""
 
 HARMLESS: Mapping[str, Setting] = {
+    "frozen_norms": False,
     "optimizer.nesterov": False,
     "optimizer.decay_mode": "coupled",
     "model.ghost_batch": 0,
+    "loss.label_smoothing": 0,
     "export.fold_norms": False,
     "swa_lr": 0,
     "early_stopping.min_delta": 0,

@@ -12,8 +12,8 @@ from hpo.sweep.overrides import override
 from hpo.sweep.validation import validate
 from hpo.sweep.wording import NAME
 
-DATA_PATHS = ("path", "folder", "test_folder")
-"""Settings of `data` that are relative to the sweep file."""
+FILES = {"data": ("path", "folder", "test_folder"), "initializer": ("bundle",), "loss": ("teacher",)}
+"""Settings that are relative to the sweep file, by section."""
 
 
 def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
@@ -32,7 +32,7 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     tree = _named_after(path) | source.value
     problems = override(tree, overrides)
     space_file = include_space(tree, path.parent)
-    _resolve_data_paths(tree, path.parent)
+    _resolve_files(tree, path.parent)
     _expand_model(tree)
     sweep = validate(tree)
     if isinstance(sweep, Sweep) and not (problems or space_file.problems or source.problems):
@@ -52,12 +52,13 @@ def _named_after(path: Path) -> JsonTree:
     return {"name": path.stem} if re.fullmatch(NAME, path.stem) else {}
 
 
-def _resolve_data_paths(tree: JsonTree, folder: Path) -> None:
-    data = tree.get("data")
-    if isinstance(data, dict):
-        for name in DATA_PATHS:
-            if isinstance(data.get(name), str):
-                data[name] = str((folder / data[name]).resolve())
+def _resolve_files(tree: JsonTree, folder: Path) -> None:
+    for section, names in FILES.items():
+        settings = tree.get(section)
+        written = settings if isinstance(settings, dict) else {}
+        for name in names:
+            if isinstance(written.get(name), str):
+                written[name] = str((folder / written[name]).resolve())
 
 
 def _expand_model(tree: JsonTree) -> None:

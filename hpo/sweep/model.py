@@ -9,18 +9,25 @@ from pydantic import BeforeValidator, Field, model_validator
 from hpo.config import Config
 from hpo.errors import SweepError
 from hpo.export.inference import Inference
-from hpo.records import Goal
+from hpo.records import Goal, TrialRecord, TrialSpec
 from hpo.scheduling import Asha, Budget, Scheduler
 from hpo.search.samplers import Sampler, Tpe
 from hpo.spaces.domain import Value
 from hpo.spaces.space import Space
 from hpo.sweep.effective import coordinate_problems, rate_problems
 from hpo.sweep.inert import inert_problems
-from hpo.sweep.rules import asha_problems, course_problems, lr_range_problems, point_problems, space_problems
+from hpo.sweep.rules import (
+    asha_problems,
+    batch_norm_problems,
+    course_problems,
+    lr_range_problems,
+    point_problems,
+    space_problems,
+)
 from hpo.sweep.wording import NAME
 from hpo.training.data import Data
 from hpo.training.lr_range import LrRange
-from hpo.training.recipe import Recipe
+from hpo.training.recipe import Recipe, signature, with_params
 
 GOALS = {"val_accuracy": Goal.MAXIMIZE, "val_loss": Goal.MINIMIZE}
 """Which way is better, by metric."""
@@ -144,6 +151,16 @@ class Sweep(Recipe):
         """The base of every trial's recipe."""
         return Recipe(**{name: getattr(self, name) for name in Recipe.model_fields})
 
+    def specify(self, trial: TrialRecord) -> TrialSpec:
+        """A trial as a worker sees it: the base recipe with the trial's params in place."""
+        recipe = with_params(self.recipe, trial.params)
+        return TrialSpec(
+            trial_id=trial.trial_id,
+            recipe=recipe.model_dump_json(),
+            signature=signature(recipe),
+            seed_index=trial.seed_index,
+        )
+
     @property
     def beside(self) -> dict[str, Config]:
         """Sections beside the recipe with which its settings have an effect, or that need some of these for theirs."""
@@ -157,12 +174,12 @@ class Sweep(Recipe):
     @model_validator(mode="after")
     def _check(self) -> Self:
         sections = {name: getattr(self, name) for name in (*self.beside, *Recipe.model_fields)}
-        explicit = self.model_fields_set | {
+        explicit = {
             f"{section}.{name}"
             for section, config in sections.items()
             if isinstance(config, Config)
             for name in config.model_fields_set
-        }
+        } | self.model_fields_set
         in_space = [*space_problems(self.recipe, self.space), *coordinate_problems(self.recipe, self.space)]
         problems = [
             *(in_space or rate_problems(self.recipe, self.space)),
@@ -170,6 +187,7 @@ class Sweep(Recipe):
             *lr_range_problems(self.lr_range, self.space),
             *asha_problems(self.scheduler, self.epochs),
             *course_problems(self.recipe, self.space, self.scheduler),
+            *batch_norm_problems(self.recipe, self.space),
             *inert_problems(self.recipe, self.beside, self.space, explicit),
         ]
         if problems:

@@ -21,6 +21,11 @@ RIVALS = (
     ("ema_half_life", "swa_start"),
 )
 """Of which a recipe may have only one, the other being 0 or none."""
+LEAST_NORMED = 8
+"""Examples of a batch that batch norm can take statistics of."""
+
+FILES = ("initializer.bundle", "loss.teacher")
+"""Paths of the recipe that are read from disk."""
 
 
 def space_problems(recipe: Recipe, space: Space) -> list[Problem]:
@@ -83,6 +88,19 @@ def course_problems(recipe: Recipe, space: Space, scheduler: Scheduler) -> list[
     ]
 
 
+def batch_norm_problems(recipe: Recipe, space: Space) -> list[Problem]:
+    """Batch norm must have a batch to take statistics of."""
+    sizes = [size for size in _possible(recipe, space, "batch_size") if isinstance(size, int)]
+    smallest = min(sizes, default=LEAST_NORMED)
+    if smallest >= LEAST_NORMED or "batch" not in _possible(recipe, space, "model.norm"):
+        return []
+    message = (
+        f"must be at least {LEAST_NORMED} with model.norm: batch, which takes statistics of every batch, but got "
+        f"{smallest}. Raise it, or use another norm, such as layer."
+    )
+    return [Problem(key="space.batch_size" if "batch_size" in space else "batch_size", message=message)]
+
+
 def kind_variants(recipe: Recipe, space: Space, path: str) -> list[Recipe]:
     """The recipe under every kind that `path` will meet: as it is, where the kind of its section is not searched."""
     kind_path = f"{path.partition('.')[0]}.kind"
@@ -105,9 +123,22 @@ def _courses(recipe: Recipe, space: Space) -> Iterator[tuple[str, ParamValue, st
         yield path, patience, f"{reason} Use scheduler: {{kind: none}}, or patience 0."
 
 
+def _possible(recipe: Recipe, space: Space, path: str) -> list[ParamValue]:
+    """What trials may have at `path`, by the ends of its domain or under every kind; nothing if the kind is wrong."""
+    if path in space:
+        return list(space[path].ends())
+    try:
+        trees = [flatten(variant.as_tree()) for variant in kind_variants(recipe, space, path)]
+    except (SpaceError, ValidationError):
+        return []  # reported at the path of the kind
+    return [tree[path] for tree in trees if path in tree]
+
+
 def _path_problem(recipe: Recipe, space: Space, path: str, domain: Domain) -> str | None:
     if path == "epochs":
         return "must not be searched, for epochs are what the scheduler spends. Drop it, and set epochs in the recipe."
+    if path in FILES:
+        return f"must not be searched, for it is a folder. Drop it, and set {path} in the recipe."
     try:
         variants = kind_variants(recipe, space, path)
     except (SpaceError, ValidationError):

@@ -88,6 +88,20 @@ def explain(error: ValidationError, tree: JsonTree, config: type[Config]) -> lis
     return [_problem(key, found, config) for key, found in by_key.items()]
 
 
+def configs_in(annotation: object) -> Iterator[type[Config]]:
+    """Every config that an annotation mentions."""
+    if isinstance(annotation, type) and issubclass(annotation, Config):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from configs_in(argument)
+
+
+def tag_of(config: type[Config]) -> str:
+    """Its kind, as files write it; empty where it has none."""
+    fields = config.model_fields
+    return next((str(fields[name].default) for name in ("kind", "distribution") if name in fields), "")
+
+
 def _key(location: Location, tree: JsonTree) -> Location:
     """`location` without the segments that name a member of a union."""
     key: list[int | str] = []
@@ -135,27 +149,14 @@ def _problem(key: Location, found: Sequence[ErrorDetails], config: type[Config])
 
 def _members(config: type[Config], location: Location) -> dict[str, type[Config]]:
     """The configs that `config` allows at `location`, by their kind; one without a kind is called `""`."""
-    found = {_tag(config): config}
+    found = {tag_of(config): config}
     for segment in location:
         if segment not in found and len(found) == 1:
             field = next(iter(found.values())).model_fields.get(str(segment))
-            found = {_tag(member): member for member in _configs(field.annotation)} if field else found
+            found = {tag_of(member): member for member in configs_in(field.annotation)} if field else found
         elif segment in found:
             found = {"": found[str(segment)]}
     return found
-
-
-def _configs(annotation: object) -> Iterator[type[Config]]:
-    """Every config that an annotation mentions."""
-    if isinstance(annotation, type) and issubclass(annotation, Config):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _configs(argument)
-
-
-def _tag(config: type[Config]) -> str:
-    fields = config.model_fields
-    return next((str(fields[name].default) for name in ("kind", "distribution") if name in fields), "")
 
 
 def _advice(error: ErrorDetails, config: type[Config]) -> str:

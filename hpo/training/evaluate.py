@@ -1,6 +1,6 @@
 """Measuring networks on examples they were not trained on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -41,7 +41,11 @@ def evaluate(
 
 
 def estimate_norms(
-    module: nn.Module, forward: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, batch_size: int
+    module: nn.Module,
+    forward: Callable[[torch.Tensor], torch.Tensor],
+    x: torch.Tensor,
+    batch_size: int,
+    held: Sequence[nn.Module] = (),
 ) -> None:
     """Estimate the running statistics of batch norms anew, as `torch.optim.swa_utils.update_bn`, but without dropout.
 
@@ -53,8 +57,10 @@ def estimate_norms(
         forward: from [B, ...]; changes the statistics in place.
         x: training inputs [n, ...].
         batch_size: at which statistics are taken; all batches count the same.
+        held: norms that keep their statistics.
     """
     norms = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
+    norms = [norm for norm in norms if norm not in held]
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]

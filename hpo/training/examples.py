@@ -4,6 +4,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from hpo.training.data.splits import Examples
@@ -20,6 +21,8 @@ class TrainingData:
     validation_x: torch.Tensor
     validation_y: torch.Tensor
     num_classes: int
+    teacher: torch.Tensor | None = None
+    """Log-probabilities [n, C] of the training examples, where there is a teacher."""
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -27,7 +30,13 @@ class TrainingData:
         return tuple(self.train_x.shape[1:])
 
 
-def as_tensors(train: Examples, validation: Examples, num_classes: int, device: torch.device) -> TrainingData:
+def as_tensors(
+    train: Examples,
+    validation: Examples,
+    num_classes: int,
+    device: torch.device,
+    teacher: npt.NDArray[np.float32] | None = None,
+) -> TrainingData:
     """Share the arrays' memory on a CPU; copy it once to any other device."""
     return TrainingData(
         train_x=_as_tensor(train.x, device),
@@ -35,6 +44,7 @@ def as_tensors(train: Examples, validation: Examples, num_classes: int, device: 
         validation_x=_as_tensor(validation.x, device),
         validation_y=_as_tensor(validation.y, device),
         num_classes=num_classes,
+        teacher=None if teacher is None else _as_tensor(teacher, device),
     )
 
 

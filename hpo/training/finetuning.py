@@ -15,6 +15,7 @@ from hpo.training.recipe import Recipe
 from hpo.training.schedules import Constant
 from hpo.training.solo import Solo
 from hpo.training.state import Tensors, TrialState
+from hpo.training.teacher import teacher_log_probs
 
 RATE = 0.1
 """Times the trial's own learning rate, throughout (Han et al. 2015, section 4.1)."""
@@ -35,10 +36,11 @@ class Pruned:
     """Of all layers, zeros included."""
 
 
-def data_of(splits: Splits, *, use_gpu: bool) -> TrainingData:
-    """The examples, on a GPU where one is asked for and there."""
+def data_of(splits: Splits, recipe: Recipe, *, use_gpu: bool) -> TrainingData:
+    """The examples, and what a teacher says of them, on a GPU where one is asked for and there."""
     device = torch.device("cuda" if use_gpu and torch.cuda.is_available() else "cpu")
-    return as_tensors(splits.train, splits.validation, splits.num_classes, device)
+    teacher = teacher_log_probs(recipe.loss, splits.train.x, splits.normalization)
+    return as_tensors(splits.train, splits.validation, splits.num_classes, device, teacher)
 
 
 def prune(

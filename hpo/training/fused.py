@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from hpo.training.models.layers import ELEMENTWISE, DropConnect, Dropout, LeakyRelu, Maxout, Residual, Scale
 from hpo.training.models.norms import GhostBatchNorm
+from hpo.training.models.whitening import PatchWhitening
 
 Tensors = Mapping[str, torch.Tensor]
 ALIKE = ELEMENTWISE | {nn.Identity, Maxout}
@@ -35,7 +36,9 @@ def can_fuse(module: nn.Module) -> bool:  # noqa: PLR0911 - one return for each 
             return module.start_dim == 1
         case nn.LayerNorm():
             return len(module.normalized_shape) == 1
-        case nn.Linear() | nn.GroupNorm() | GhostBatchNorm() | DropConnect() | Dropout() | LeakyRelu() | Scale():
+        case nn.Linear() | DropConnect() | PatchWhitening() | nn.GroupNorm() | GhostBatchNorm():
+            return True
+        case Dropout() | LeakyRelu() | Scale():
             return True
         case _:
             return type(module) in ALIKE or isinstance(module, BY_CHANNEL)
@@ -65,7 +68,7 @@ def _forward(module: nn.Module, tensors: Tensors, prefix: str, x: torch.Tensor) 
             return shortcut + _forward(module.branch, tensors, f"{prefix}branch.", x)
         case nn.Linear():
             return _dense(x, tensors[prefix + "weight"], tensors.get(prefix + "bias"))
-        case nn.Conv2d():
+        case nn.Conv2d() | PatchWhitening():
             return _convolve(module, tensors[prefix + "weight"], tensors.get(prefix + "bias"), x)
         case DropConnect():
             weight = _forward(module.dropout, tensors, f"{prefix}dropout.", tensors[prefix + "dense.weight"])
@@ -114,7 +117,9 @@ class _Dense(torch.autograd.Function):
         return of_x, torch.bmm(grad.transpose(1, 2), x), grad.sum(1) if ctx.has_bias else None
 
 
-def _convolve(module: nn.Conv2d, weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+def _convolve(
+    module: nn.Conv2d | PatchWhitening, weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor
+) -> torch.Tensor:
     """weight [L, out, in, h, w]; one grouped convolution, or a plain one where the lanes still share their input."""
     num_lanes = len(weight)
     shared = x.stride(0) == 0

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch.func import functional_call, vmap
 
+from hpo.training.depth import batch_norms, freeze
 from hpo.training.evaluate import estimate_norms, evaluate
 from hpo.training.examples import TrainingData
 from hpo.training.fused import can_fuse, fused_forward
@@ -47,6 +48,8 @@ class Lanes:
         self._data = data
         self._luck = luck
         self._template = recipes[0].model.build(data.input_shape, data.num_classes).to(data.train_x)
+        freeze(self._template, recipes[0].frozen_layers)
+        self._held = batch_norms(self._template, recipes[0].frozen_layers) if recipes[0].frozen_norms else []
         self._is_fused = can_fuse(self._template)
         self._class_weights = weights_of_classes(recipes[0].loss, data.train_y, data.train_x, data.num_classes)
         self._first_steps = first_steps(recipes[0], len(data.train_y))
@@ -61,6 +64,8 @@ class Lanes:
         rates, kept = self._rates(epoch, len(batches), factors), self._kept_by_step(len(batches))
         rates_on_device = data.train_x.new_tensor(rates)
         self._template.train()
+        for norm in self._held:
+            norm.eval()
         steps: list[torch.Tensor] = []
         with matmul_precision(recipe.precision):
             for number, (indices, seed) in enumerate(zip(batches, seeds, strict=True)):
@@ -109,8 +114,9 @@ class Lanes:
             module.load_state_dict(state.module)
         self._recipes = recipes
         self._epoch = states[0].epoch
-        self._params = stack_tensors([dict(module.named_parameters()) for module in modules])
-        self._tensors = self._params | stack_tensors([dict(module.named_buffers()) for module in modules])
+        named = stack_tensors([dict(module.named_parameters()) for module in modules])
+        self._params = {name: named[name] for name, own in self._template.named_parameters() if own.requires_grad}
+        self._tensors = named | stack_tensors([dict(module.named_buffers()) for module in modules])
         self._names = list(states[0].module)
         self._averaged: Tensors = {}
         if keeps_average(recipes[0]):
@@ -195,7 +201,7 @@ class Lanes:
         self._average(self._data.train_x.new_tensor([1 - 1 / max(1, num) for num in nums]))
         if any(nums):
             forward = lambda x: self._forward(self._tensors | self._averaged, x)  # noqa: E731
-            estimate_norms(self._template, forward, self._data.train_x, self._recipes[0].batch_size)
+            estimate_norms(self._template, forward, self._data.train_x, self._recipes[0].batch_size, self._held)
 
     def _average(self, kept: torch.Tensor) -> None:
         average_into(list(self._averaged.values()), [self._tensors[name].detach() for name in self._averaged], kept)

@@ -1,10 +1,12 @@
 """Losses: `loss(logits [B, C], targets) -> scalar`, and the same for lanes.
 
-Targets are classes [B] or, where examples are mixed, probabilities [B, C], as for torch's cross-entropy. Class weights
-[C] enter as torch's do: their mean is weighted where targets are classes, and plain where they are probabilities.
+Targets are classes [B] or, where examples are mixed, probabilities [B, C], as for torch's cross-entropy; those of
+distillation are made by `with_teacher`. Class weights [C] enter as torch's do: their mean is weighted where targets are
+classes, and plain where they are probabilities.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
@@ -85,12 +87,58 @@ class Focal(Config):
         return loss - hyper["entropy_coef"] * _entropy(log_probs) if "entropy_coef" in hyper else loss
 
 
-Loss = Annotated[CrossEntropy | Focal, Field(discriminator="kind")]
+class Distillation(Config):
+    """Part cross-entropy with the classes, part divergence from a teacher's predictions (Hinton et al. 2015).
+
+    (1 - alpha) * cross-entropy + alpha * T^2 * KL(teacher || student), the latter of probabilities at temperature T:
+    logits are divided by it or, what comes to the same, log-probabilities. T^2 keeps the size of that gradient. The
+    teacher has seen every example once, as it came: of an augmented one it says what it said of the original.
+    """
+
+    kind: Literal["distillation"] = "distillation"
+    teacher: Annotated[Path, Field(strict=False)]
+    """Folder of an exported model, of one network or of several; relative to the sweep file."""
+    alpha: Annotated[float, PER_LANE, Field(ge=0, le=1)] = 0.9
+    """The teacher's part; at 1 the classes are not looked at."""
+    temperature: Annotated[float, PER_LANE, Field(gt=0)] = 4.0
+    """The higher, the more counts what the teacher thinks of the unlikely classes."""
+    label_smoothing: Annotated[float, PER_LANE_UNLESS_0, Field(ge=0, lt=1)] = 0.0
+    """Probability mass of the classes' part spread evenly. Validation loss is never smoothed, and has no teacher."""
+
+    def __call__(
+        self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        own, teachers = targets.unbind(1)
+        classes = functional.cross_entropy(logits, own, label_smoothing=self.label_smoothing)
+        student = (logits.log_softmax(1) / self.temperature).log_softmax(1)
+        teacher = (teachers / self.temperature).log_softmax(1)
+        divergence = functional.kl_div(student, teacher, reduction="batchmean", log_target=True)
+        return (1 - self.alpha) * classes + self.alpha * self.temperature**2 * divergence
+
+    def per_lane(
+        self, logits: torch.Tensor, targets: torch.Tensor, hyper: Numbers, weights: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """See `CrossEntropy.per_lane`."""
+        own, teachers = targets.unbind(1)
+        log_probs = logits.log_softmax(2)
+        classes = -_mean(log_probs, own, None)
+        if "label_smoothing" in hyper:
+            classes = classes - hyper["label_smoothing"] * (log_probs.mean((1, 2)) + classes)
+        temperature = hyper["temperature"].view(-1, 1, 1)
+        student, teacher = ((log / temperature).log_softmax(2) for log in (log_probs, teachers))
+        divergence = (teacher.exp() * (teacher - student)).sum(2).mean(1)
+        return (1 - hyper["alpha"]) * classes + hyper["alpha"] * hyper["temperature"] ** 2 * divergence
 
 
-def weights_of_classes(
-    loss: CrossEntropy | Focal, y: torch.Tensor, like: torch.Tensor, num_classes: int
-) -> torch.Tensor | None:
+Loss = Annotated[CrossEntropy | Focal | Distillation, Field(discriminator="kind")]
+
+
+def with_teacher(y: torch.Tensor, log_probs: torch.Tensor) -> torch.Tensor:
+    """Targets of distillation [B, 2, C]: classes y [B] as probabilities, and a teacher's log-probabilities [B, C]."""
+    return torch.stack([functional.one_hot(y, log_probs.shape[1]).to(log_probs), log_probs], 1)
+
+
+def weights_of_classes(loss: Loss, y: torch.Tensor, like: torch.Tensor, num_classes: int) -> torch.Tensor | None:
     """The class weights [C] that a loss asks for, of `like`'s type; none where all weigh 1.
 
     Args:
@@ -99,7 +147,7 @@ def weights_of_classes(
         like: a tensor of the type and device wanted.
         num_classes: C.
     """
-    if loss.class_weights == "none":
+    if isinstance(loss, Distillation) or loss.class_weights == "none":
         return None
     counts = y.bincount(minlength=num_classes).clamp(min=1).to(like)
     return len(y) / (num_classes * counts)

@@ -19,6 +19,7 @@ from hpo.training.luck import Luck, batch_sizes
 from hpo.training.program import initial_state
 from hpo.training.recipe import Recipe
 from hpo.training.solo import Solo
+from hpo.training.teacher import teacher_log_probs
 
 Rates = npt.NDArray[np.float64]
 
@@ -118,7 +119,8 @@ def run_range_test(recipe: Recipe, splits: Splits, test: LrRange, *, seed: int, 
     """
     num = test.steps * recipe.batch_size
     part = Examples(splits.train.x[:num], splits.train.y[:num])
-    data = as_tensors(part, splits.validation, splits.num_classes, torch.device("cpu"))
+    teacher = teacher_log_probs(recipe.loss, part.x, splits.normalization)
+    data = as_tensors(part, splits.validation, splits.num_classes, torch.device("cpu"), teacher)
     threads_before = torch.get_num_threads()
     torch.set_num_threads(num_threads)
     try:

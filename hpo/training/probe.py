@@ -12,6 +12,7 @@ from hpo.training.luck import Luck
 from hpo.training.program import initial_state
 from hpo.training.recipe import Recipe
 from hpo.training.solo import Solo
+from hpo.training.teacher import teacher_log_probs
 
 NUM_STEPS = 20
 """How long a recipe is tried."""
@@ -32,7 +33,8 @@ def probe(recipe: Recipe, splits: Splits) -> Cost:
     torch.set_num_threads(1)
     num_tried = min(len(splits.train), NUM_STEPS * recipe.batch_size)
     part = Examples(splits.train.x[:num_tried], splits.train.y[:num_tried])
-    data = as_tensors(part, splits.validation, splits.num_classes, torch.device("cpu"))
+    teacher = teacher_log_probs(recipe.loss, part.x, splits.normalization)
+    data = as_tensors(part, splits.validation, splits.num_classes, torch.device("cpu"), teacher)
     try:
         with torch.random.fork_rng(devices=[]):
             solo = Solo(recipe, data, Luck(0, 0), initial_state(recipe, data, 0, 0))

@@ -13,7 +13,9 @@ from torch.nn import functional
 from hpo.training.augmentations import Mixed
 from hpo.training.examples import TrainingData
 from hpo.training.initializers import start_at_class_shares
+from hpo.training.losses import Distillation, with_teacher
 from hpo.training.luck import batch_sizes
+from hpo.training.models.whitening import fit_whitening
 from hpo.training.optimizers import Lbfgs
 from hpo.training.recipe import Recipe
 from hpo.training.seeds import make_generator
@@ -60,6 +62,7 @@ class Program(Protocol):
 def initial_module(recipe: Recipe, data: TrainingData, seed: int, trial_id: int) -> nn.Module:
     """The network of a trial before its first step, its weights by (sweep seed, trial)."""
     module = recipe.model.build(data.input_shape, data.num_classes)
+    fit_whitening(module, data.train_x)
     recipe.initializer(module, make_generator(seed, "weights", trial_id), data.train_x)
     if recipe.initializer.output_bias == "log_prior":
         start_at_class_shares(module, data.train_y.bincount(minlength=data.num_classes))
@@ -141,11 +144,14 @@ def keeps_average(recipe: Recipe) -> bool:
 def draw_batch(
     recipe: Recipe, data: TrainingData, epoch: int, indices: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Training inputs [B, ...] and their targets, classes [B] or, where examples are mixed, probabilities [B, C].
+    """Training inputs [B, ...] and their targets, classes [B] or what else the loss takes.
 
     What augmentation draws comes from torch's global generator.
     """
     x, y, augmentation = data.train_x[indices], data.train_y[indices], recipe.augmentation
+    if isinstance(recipe.loss, Distillation):
+        assert data.teacher is not None
+        y = with_teacher(y, data.teacher[indices])
     if augmentation.is_identity:
         return x, y
     x = augmentation.apply(x, epoch, indices)

@@ -16,7 +16,7 @@ from hpo.training.batch_growth import BatchGrowth
 from hpo.training.data.batches import BatchOrder
 from hpo.training.early_stopping import EarlyStopping
 from hpo.training.initializers import Initializer, KaimingNormal
-from hpo.training.losses import CrossEntropy, Loss
+from hpo.training.losses import CrossEntropy, Distillation, Loss
 from hpo.training.models import Model
 from hpo.training.optimizers import LrFactor, Optimizer, Sgd
 from hpo.training.precision import Precision
@@ -31,6 +31,10 @@ class Recipe(Config):
     """The network."""
     initializer: Annotated[Initializer, OUTSIDE] = KaimingNormal()
     """Of the network's weights."""
+    frozen_layers: Annotated[int, Field(ge=0)] = 0
+    """Layers with weights, counted from the inputs, that keep their initial weights; norms after one belong to it."""
+    frozen_norms: bool = False
+    """Whether batch norms among the frozen layers keep their running statistics, and normalise by them, too."""
     optimizer: Optimizer = Sgd()
     """What turns gradients into steps."""
     schedule: Annotated[Schedule, OUTSIDE] = Cosine()
@@ -70,6 +74,15 @@ class Recipe(Config):
             raise ValueError(
                 "only one average of weights can be kept, but got "
                 f"ema_half_life={self.ema_half_life} and swa_start={self.swa_start}. Set one of them to 0."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _teach_whole_examples(self) -> Self:
+        if isinstance(self.loss, Distillation) and self.augmentation.mix != "none":
+            raise ValueError(
+                "loss.kind distillation needs augmentation.mix: none, for its teacher says nothing of mixed examples, "
+                f"but got mix: {self.augmentation.mix}. Change one of them."
             )
         return self
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from hpo.training.depth import batch_norms, freeze
 from hpo.training.evaluate import estimate_norms, evaluate
 from hpo.training.examples import TrainingData
 from hpo.training.losses import weights_of_classes
@@ -48,9 +49,12 @@ class Solo:
         self._luck = luck
         self._module = recipe.model.build(data.input_shape, data.num_classes).to(data.train_x)
         self._module.load_state_dict(state.module)
+        freeze(self._module, recipe.frozen_layers)
+        self._held = batch_norms(self._module, recipe.frozen_layers) if recipe.frozen_norms else []
         self._is_convolutional = any(isinstance(layer, nn.Conv2d) for layer in self._module.modules())
         if self._is_convolutional:  # twice as fast on a processor, and what tensor cores want
             self._module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._params = [parameter for parameter in self._module.parameters() if parameter.requires_grad]
         self._optimizer = recipe.optimizer.make(self._module, recipe.lr_factor)
         _restore(self._optimizer, self._module, state.optimizer)
         if masks is not None:
@@ -69,6 +73,8 @@ class Solo:
         batches = self._luck.batches(epoch, data.train_y, recipe.batch_size_at(epoch), recipe.batches)
         first_step = self._first_steps[epoch - 1]
         self._module.train()
+        for norm in self._held:
+            norm.eval()
         losses: list[torch.Tensor] = []
         rate = 0.0
         with matmul_precision(recipe.precision):
@@ -86,7 +92,7 @@ class Solo:
             num = num_averaged(recipe, epoch)
             self._average(1 - 1 / max(1, num))
             if num > 0:
-                estimate_norms(self._module, self._averaged_forward, data.train_x, recipe.batch_size)
+                estimate_norms(self._module, self._averaged_forward, data.train_x, recipe.batch_size, self._held)
         return [summarize(torch.stack(losses).tolist(), [len(batch) for batch in batches], rate, first_step)]
 
     def evaluate(self) -> list[dict[str, float]]:
@@ -136,21 +142,20 @@ class Solo:
                 loss = self._recipe.loss(self._forward(x), targets, self._class_weights)
             loss.backward()
             if self._recipe.grad_clip > 0:
-                nn.utils.clip_grad_norm_(self._module.parameters(), self._recipe.grad_clip)
+                nn.utils.clip_grad_norm_(self._params, self._recipe.grad_clip)
             if self._regularizer_numbers:
                 self._adjust_grads(step, seed)
             return loss
 
         loss: torch.Tensor = self._optimizer.step(closure)  # type: ignore[arg-type, assignment]
         if self._regularizer_numbers:
-            params = [parameter.detach().unsqueeze(0) for parameter in self._module.parameters()]
+            params = [parameter.detach().unsqueeze(0) for parameter in self._params]
             self._recipe.regularizer.project(params, self._regularizer_numbers)
         return loss.detach()
 
     def _adjust_grads(self, step: int, seed: int) -> None:
-        params = list(self._module.parameters())
-        grads = [parameter.grad.unsqueeze(0) for parameter in params if parameter.grad is not None]
-        one_lane = [parameter.detach().unsqueeze(0) for parameter in params if parameter.grad is not None]
+        grads = [parameter.grad.unsqueeze(0) for parameter in self._params if parameter.grad is not None]
+        one_lane = [parameter.detach().unsqueeze(0) for parameter in self._params if parameter.grad is not None]
         adjusted = self._recipe.regularizer.adjusted(grads, one_lane, self._regularizer_numbers, step, seed)
         for grad, new in zip(grads, adjusted, strict=True):
             grad.copy_(new)

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -25,6 +27,8 @@ class TorchWorkload:
     train: Examples
     validation: Examples
     num_classes: int
+    teacher: npt.NDArray[np.float32] | None = None
+    """A teacher's log-probabilities [n, C] of the training examples, where the loss asks for one."""
     paths: SweepPaths
     lanes: LaneSetting = "auto"
     search_path: tuple[str, ...] = field(default_factory=lambda: tuple(sys.path))
@@ -35,7 +39,7 @@ class TorchWorkload:
         sys.path[:] = [*self.search_path, *(folder for folder in sys.path if folder not in self.search_path)]
         torch.set_num_threads(num_threads)
         device = torch.device("cuda" if use_gpu else "cpu")
-        data = as_tensors(self.train, self.validation, self.num_classes, device)
+        data = as_tensors(self.train, self.validation, self.num_classes, device, self.teacher)
         _warm_up(device)
         return partial(train, data=data, paths=self.paths, choice=LaneChoice(self.lanes, data))
 

@@ -30,8 +30,9 @@ def test_help_needs_neither_torch_nor_ray() -> None:
 def test_help_lists_every_command(hpo: Hpo) -> None:
     said = hpo("--help").output
 
-    commands = ("check", "lr-range", "schema", "run", "trials", "trial", "best", "export", "prune", "predict", "ui")
-    for command in commands:
+    deciding = ("check", "lr-range", "schema", "docs", "run")
+    reading = ("trials", "trial", "best", "export", "prune", "predict", "ui")
+    for command in (*deciding, *reading):
         assert f" {command} " in said
 
 
@@ -64,6 +65,19 @@ def test_check_as_json(hpo: Hpo) -> None:
     assert plan["rungs"] == {"1": 8, "2": 4, "4": 2}
     assert (plan["num_train"], plan["num_validation"], plan["num_test"]) == (1079, 359, 359)
     assert plan["training_s"] > 0
+
+
+def test_check_and_run_give_advice_and_go_on(hpo: Hpo, tmp_path: Path) -> None:
+    settings = ["-s", "model.norm=batch", "-s", "batch_size=12", "-s", f"storage.checkpoints={tmp_path}"]
+
+    checked, ran = hpo("check", "small.yaml", *settings), hpo("run", "small.yaml", *settings, "-s", "budget.trials=2")
+
+    advised = "advice: batch_size: should be at least 16 with model.norm: batch"
+    assert (checked.exit_code, ran.exit_code) == (0, 0)
+    assert checked.stdout.splitlines()[-1].startswith(advised)
+    assert ran.stderr.startswith(advised)
+    advice = json.loads(hpo("check", "small.yaml", *settings, "--json").stdout)["advice"]
+    assert [f"advice: {text}" for text in advice] == [checked.stdout.splitlines()[-1]]
 
 
 def test_check_takes_settings_from_the_command_line(hpo: Hpo) -> None:

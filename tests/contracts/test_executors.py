@@ -16,8 +16,9 @@ from ray import cloudpickle
 from hpo.errors import ResourceError
 from hpo.execution import Executor, LocalExecutor, Workload
 from hpo.execution.ray import RayExecutor
+from hpo.execution.simulated import SimulatedExecutor
 from hpo.paths import SweepPaths
-from hpo.records import Failure, Idle, Report, Segment, SegmentEnd, TrialSpec
+from hpo.records import Curve, Failure, Idle, Report, Segment, SegmentEnd, TrialSpec
 from hpo.training.data import Digits
 from hpo.training.models import Mlp
 from hpo.training.recipe import Recipe
@@ -106,10 +107,19 @@ def segment(segment_id: int, *recipes: str, to_epoch: int = 3) -> Segment:
     return Segment(segment_id=segment_id, cohort=cohort, from_epoch=0, to_epoch=to_epoch, seed=0)
 
 
-@pytest.fixture(params=["local", "ray"])
+def arithmetic_curve(trial: TrialSpec) -> Curve:
+    """What `Arithmetic` measures."""
+    if trial.recipe == "raise":
+        raise ValueError("no")
+    return [{"val_loss": float(trial.trial_id + epoch)} for epoch in (1, 2, 3)]
+
+
+@pytest.fixture(params=["local", "ray", "simulated"])
 def make_executor(request: pytest.FixtureRequest, tmp_path: Path) -> MakeExecutor:
     if request.param == "local":
         return LocalExecutor
+    if request.param == "simulated":
+        return lambda workload: SimulatedExecutor(arithmetic_curve, num_slots=2)
     request.getfixturevalue("two_slots")
     return lambda workload: RayExecutor(workload, folder=tmp_path)
 

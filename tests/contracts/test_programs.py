@@ -3,6 +3,7 @@
 import sys
 import types
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from hpo.training.augmentations import Augment
 from hpo.training.batch_growth import BatchGrowth
 from hpo.training.examples import TrainingData
 from hpo.training.lanes import Lanes
-from hpo.training.losses import CrossEntropy, Focal
+from hpo.training.losses import CrossEntropy, Distillation, Focal
 from hpo.training.luck import Luck
 from hpo.training.models import Cnn, Custom, Mlp, Model, Resnet, Resnet9
 from hpo.training.optimizers import Adadelta, Adagrad, Adam, AdamW, LrFactor, Optimizer, RAdam, RmsProp, Sgd
@@ -54,6 +55,9 @@ BLOCKS: dict[str, Sequence[Model]] = {
     "cnn with layer norm": [
         Cnn(channels=(4, 6), hidden=8, norm="layer", norm_position="after", spatial_dropout=0.1 + 0.1 * k)
         for k in range(NUM_LANES)
+    ],
+    "cnn of whitened patches": [
+        Cnn(channels=(4,), hidden=8, whiten_patches=2, dropout=0.1 + 0.1 * k) for k in range(NUM_LANES)
     ],
     "cnn with instance norm": [Cnn(channels=(4, 6), hidden=8, norm="instance")] * NUM_LANES,
     "resnet with group norm": [
@@ -126,6 +130,16 @@ OPTIONS: dict[str, Sequence[Mapping[str, Config | float | str]]] = {
         for k in range(NUM_LANES)
     ],
     "focal": [{"loss": Focal(gamma=0.5 * k, class_weights="inverse_frequency")} for k in range(NUM_LANES)],
+    "distillation": [
+        {"loss": Distillation(teacher=Path("teacher"), alpha=0.3 * k, temperature=0.5 + k)} for k in range(NUM_LANES)
+    ],
+    "distillation of augmented examples": [
+        {
+            "loss": Distillation(teacher=Path("teacher"), alpha=0.2 * (k + 1), label_smoothing=0.1 * (k + 1)),
+            "augmentation": Augment(flip="random", translate=1),
+        }
+        for k in range(NUM_LANES)
+    ],
     "l1": [{"regularizer": Regularizer(l1=0.001 * (k + 1))} for k in range(NUM_LANES)],
     "max norm": [{"regularizer": Regularizer(max_norm=0.3 + 0.2 * k)} for k in range(NUM_LANES)],
     "gradient noise after clipping": [
@@ -150,6 +164,13 @@ OPTIONS: dict[str, Sequence[Mapping[str, Config | float | str]]] = {
     "focal of mixed examples": [
         {"augmentation": Augment(mix="mixup"), "loss": Focal(gamma=0.5 * k)} for k in range(NUM_LANES)
     ],
+    "frozen layers": [
+        {"frozen_layers": 1, "grad_clip": 0.2 + 0.3 * k, "regularizer": Regularizer(l1=0.001 * k + 1e-4, max_norm=1.0)}
+        for k in range(NUM_LANES)
+    ],
+    "frozen layers and norms": [
+        {"frozen_layers": 1, "frozen_norms": True, "swa_start": 0.3 + 0.2 * k} for k in range(NUM_LANES)
+    ],
     "stratified batches": [{"batches": "stratified"}] * NUM_LANES,
 }
 SCHEDULES: dict[str, Sequence[Schedule]] = {
@@ -169,6 +190,7 @@ def make_data(num_train: int = 50, dtype: torch.dtype = torch.float64) -> Traini
         validation_x=x[num_train:],
         validation_y=y[num_train:],
         num_classes=4,
+        teacher=torch.randn(num_train, 4, generator=generator, dtype=dtype).log_softmax(1),
     )
 
 
@@ -253,6 +275,9 @@ def test_lanes_equal_solo_for_every_schedule(schedule: str) -> None:
         ("mlp with batch norm", "a running average"),
         ("mlp with batch norm", "an average from some epoch on"),
         ("a user's own, with batch norm", "an average from some epoch on"),
+        ("mlp with batch norm", "frozen layers and norms"),
+        ("a user's own, with batch norm", "frozen layers"),
+        ("a user's own, with batch norm", "frozen layers and norms"),
         ("cnn with batch norm", "max norm"),
         ("cnn with batch norm", "rates that fall by layer"),
         ("cnn with batch norm", "gradient noise after clipping"),

@@ -6,7 +6,6 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -17,11 +16,13 @@ from torch import nn
 from hpo.config import JsonTree
 from hpo.errors import BundleError, DataError
 from hpo.export import load_bundle, write_bundle
-from hpo.export.card import CARD, MODEL
+from hpo.training.bundles import read_weights
+from hpo.training.bundles.card import CARD, MODEL
 from hpo.training.data.normalization import Normalization
 from hpo.training.data.options import DataOptions
 from hpo.training.data.splits import Examples, split
 from hpo.training.models import Cnn, Mlp
+from hpo.training.models.whitening import fit_whitening
 
 CARD_OF_TRIAL: dict[str, JsonValue] = {"trial": 7, "params": {"optimizer.lr": 0.1}, "metrics": {"val_accuracy": 0.97}}
 INPUT_SHAPE = (2, 6, 6)
@@ -34,6 +35,7 @@ def make_module(config: Cnn | Mlp) -> nn.Module:
     """A network in training mode whose batch-norm statistics are not the initial ones."""
     torch.manual_seed(0)
     module = config.build(INPUT_SHAPE, num_classes=5)
+    fit_whitening(module, torch.randn(16, *INPUT_SHAPE))
     for _ in range(3):
         module(torch.randn(16, *INPUT_SHAPE))
     return module
@@ -77,7 +79,11 @@ def bundle(written: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "config",
-    [Cnn(channels=(4,), hidden=8, norm="batch", dropout=0.3), Mlp(hidden=(8,), norm="batch", dropout=0.5)],
+    [
+        Cnn(channels=(4,), hidden=8, norm="batch", dropout=0.3),
+        Cnn(channels=(4,), hidden=8, whiten_patches=2),
+        Mlp(hidden=(8,), norm="batch", dropout=0.5),
+    ],
     ids=lambda config: config.kind,
 )
 def test_a_bundle_predicts_what_the_module_in_eval_mode_predicts(config: Cnn | Mlp, tmp_path: Path) -> None:
@@ -208,11 +214,62 @@ def test_a_module_that_cannot_be_reproduced_is_refused_and_the_old_bundle_stays(
     assert list(bundle.parent.iterdir()) == [bundle]
 
 
+def sign(folder: Path) -> None:
+    """Make the card say what is in the archive now."""
+    content = (folder / MODEL).read_bytes()
+    model = {"file": MODEL, "num_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (folder / CARD).write_text(json.dumps(read_json(folder / CARD) | {"model": model}))
+
+
+def add_example_inputs(model: Path) -> None:
+    program = torch.export.load(model)
+    program.example_inputs = ((torch.zeros(2, *INPUT_SHAPE),), {})
+    torch.export.save(program, model)
+
+
+def call_a_weight_a_pickle(model: Path) -> None:
+    with zipfile.ZipFile(model) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(model, "w") as archive:
+        for name, content in entries.items():
+            is_config = name.endswith("weights_config.json")
+            archive.writestr(name, content.replace(b"false", b"true") if is_config else content)
+
+
+@pytest.mark.parametrize(
+    ("change", "pickled"),
+    [(add_example_inputs, "model/data/sample_inputs/model.pt"), (call_a_weight_a_pickle, "module.1.weight, .*")],
+)
+def test_an_archive_with_a_pickle_in_it_is_refused(change: Callable[[Path], None], pickled: str, bundle: Path) -> None:
+    change(bundle / MODEL)
+    sign(bundle)
+
+    with pytest.raises(BundleError, match=rf"must hold nothing but numbers and text, .* but holds {pickled}\. Export"):
+        load_bundle(bundle)
+
+
+def test_the_weights_of_a_bundle_are_those_of_its_network_and_are_read_once(bundle: Path) -> None:
+    module = make_module(Mlp(hidden=(8,), dropout=0.5))
+
+    weights = read_weights(bundle)
+
+    assert weights.keys() == module.state_dict().keys()
+    assert all(weights[name].equal(value) for name, value in module.state_dict().items())
+    assert read_weights(bundle) is weights
+
+
+def test_the_weights_of_a_bundle_that_was_replaced_are_read_again(bundle: Path) -> None:
+    read_weights(bundle)
+    module = make_module(Mlp(hidden=(4,)))
+
+    write(bundle, module)
+
+    assert read_weights(bundle)["1.weight"].equal(module.state_dict()["1.weight"])
+
+
 def test_a_file_that_torch_cannot_read_is_refused_with_the_version_that_wrote_it(bundle: Path) -> None:
     (bundle / MODEL).write_bytes(b"no archive")
-    sha256 = hashlib.sha256(b"no archive").hexdigest()
-    model = {"file": MODEL, "num_bytes": len(b"no archive"), "sha256": sha256}
-    (bundle / CARD).write_text(json.dumps(read_json(bundle / CARD) | {"model": model}))
+    sign(bundle)
 
     with pytest.raises(BundleError, match=r"must be readable by torch.export, but torch .* It was written by torch 2"):
         load_bundle(bundle)
@@ -314,12 +371,19 @@ def test_inputs_that_do_not_fit_are_refused(x: np.ndarray, rule: str, written: P
         load_bundle(written).predict(x)
 
 
-@pytest.mark.parametrize("whiten", ["pca", "zca"])
-def test_whitening_is_part_of_the_bundle(whiten: Literal["pca", "zca"], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        DataOptions(whiten="pca"),
+        DataOptions(whiten="zca"),
+        DataOptions(image_size=4),
+        DataOptions(image_size=9, whiten="zca"),
+    ],
+    ids=lambda options: "-".join(options.model_fields_set),
+)
+def test_preparation_is_part_of_the_bundle(options: DataOptions, tmp_path: Path) -> None:
     raw = make_inputs(300)
-    splits = split(
-        Examples(raw, np.arange(300) % 5), validation=0.2, test=0.0, seed=0, options=DataOptions(whiten=whiten)
-    )
+    splits = split(Examples(raw, np.arange(300) % 5), validation=0.2, test=0.0, seed=0, options=options)
     module = Mlp(hidden=(8,)).build(splits.input_shape, 5)
 
     folder = write_bundle(

@@ -5,7 +5,7 @@ import pytest
 
 from hpo.errors import DataError
 from hpo.export import Bundle, Predictions, predict_file, write_bundle
-from hpo.export.bundle import load_bundle
+from hpo.training.bundles import load_bundle
 from hpo.training.data.normalization import Normalization
 from hpo.training.models import Mlp
 

@@ -259,6 +259,11 @@ def test_a_wrong_file_is_explained(tmp_path: Path, text: str, message: str) -> N
 @pytest.mark.parametrize(
     ("settings", "path", "reason"),
     [
+        (
+            "augmentation: {auto: trivial, auto_magnitude: 0.5}",
+            "augmentation.auto_magnitude",
+            "augmentation.auto is trivial",
+        ),
         ("augmentation: {gridmask_d: 4}", "augmentation.gridmask_d", "augmentation.gridmask is 0.0"),
         ("augmentation: {gridmask_r: 0.5}", "augmentation.gridmask_r", "augmentation.gridmask is 0.0"),
         (
@@ -349,8 +354,8 @@ def test_padding_is_refused_where_nothing_moves(tmp_path: Path) -> None:
 
     assert mistakes == (
         "sweep.yaml:6: augmentation.padding: has no effect, because augmentation.translate is 0 and "
-        "augmentation.scale_min is 1.0 and augmentation.rotate_deg is 0.0 and augmentation.strength is 0. "
-        "Delete it, or change one of these."
+        "augmentation.scale_min is 1.0 and augmentation.rotate_deg is 0.0 and augmentation.auto is none and "
+        "augmentation.strength is 0. Delete it, or change one of these."
     )
 
 
@@ -528,3 +533,22 @@ def test_a_broken_space_file_does_not_hide_other_mistakes(tmp_path: Path) -> Non
         "sweep.yaml:6: space.file: nowhere.yaml: no such file. Check the path.",
         "sweep.yaml:7: epochs: must be at least 1, but got 0. Raise it.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key", "got"),
+    [
+        (replaced("mlp", "cnn") + "batch_size: 4\n", 6, "batch_size", 4),
+        (replaced("mlp", "cnn") + "  batch_size: choice(64, 4)\n", 6, "space.batch_size", 4),
+        (replaced("mlp", "cnn") + "  batch_size: randint(2, 64)\n", 6, "space.batch_size", 2),
+        (SWEEP + "  model.norm: choice(none, batch)\nbatch_size: 7\n", 7, "batch_size", 7),
+        (SWEEP + "  model.kind: choice(mlp, resnet)\nbatch_size: 7\n", 7, "batch_size", 7),
+    ],
+)
+def test_batch_norm_of_very_small_batches_is_refused(tmp_path: Path, text: str, line: int, key: str, got: int) -> None:
+    mistakes = find_mistakes(tmp_path, text)
+
+    assert mistakes == (
+        f"sweep.yaml:{line}: {key}: must be at least 8 with model.norm: batch, which takes statistics of every batch, "
+        f"but got {got}. Raise it, or use another norm, such as layer."
+    )

@@ -1,4 +1,5 @@
 import math
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from pydantic import ValidationError
 
 from hpo.training.augmentations import Augment
+from hpo.training.augmentations.drawn import GREATEST, operate
 from hpo.training.augmentations.geometry import Padding, flip, flips_alternating, shift, turn_and_zoom
 from hpo.training.augmentations.masks import boxes, grids, patches
 from hpo.training.augmentations.mixing import cut_and_mix, mix_up
@@ -51,6 +53,8 @@ def test_nothing_is_changed_by_default() -> None:
         Augment(translate=2),
         Augment(scale_min=0.5),
         Augment(rotate_deg=20),
+        Augment(auto="trivial"),
+        Augment(auto="rand", auto_magnitude=0.5),
         Augment(brightness=0.3),
         Augment(contrast=0.3),
         Augment(noise_std=0.1),
@@ -163,6 +167,18 @@ def test_a_turn_with_a_zoom_is_bilinear_interpolation(angle: float, side: float,
     np.testing.assert_allclose(seen[0, 0], expected, atol=1e-4)
 
 
+def test_rotation_draws_angles_evenly_either_way() -> None:
+    ramp = torch.arange(9.0).expand(3000, 1, 9, 9) - 4  # how far to the right of the centre
+
+    turned = apply(Augment(rotate_deg=40), ramp)[:, 0]
+
+    right, down = turned[:, 4, 5] - turned[:, 4, 4], turned[:, 5, 4] - turned[:, 4, 4]
+    degrees = torch.atan2(down, right).rad2deg()
+    assert degrees.abs().max().item() <= 40 + 1e-3
+    assert degrees.mean().item() == pytest.approx(0, abs=1.5)
+    assert degrees.std().item() == pytest.approx(40 / math.sqrt(3), abs=0.7)
+
+
 def test_a_zoom_shows_no_more_than_there_is() -> None:
     x = torch.ones(500, 1, 8, 8)
 
@@ -182,6 +198,70 @@ def test_a_zoom_draws_the_shown_share_of_the_area_evenly() -> None:
     assert areas.max().item() <= 1 + 1e-4
     assert areas.mean().item() == pytest.approx(0.7, abs=0.01)
     assert areas.std().item() == pytest.approx(0.6 / math.sqrt(12), abs=0.01)
+
+
+def test_a_drawn_operation_of_a_kind_is_its_formula() -> None:
+    x = images(8, 9, 7)
+    names, strength = list(GREATEST), 0.4
+    amounts = [0.4 * GREATEST[name] for name in names]
+
+    out = operate(x, torch.arange(8), torch.full((8,), strength), "zero")
+
+    rows, columns = np.arange(9.0), np.arange(7.0)
+    sheared_right = [np.interp(columns - amounts[2] * (row - 4), columns, x[2, 0, int(row)], 0, 0) for row in rows]
+    sheared_down = [
+        np.interp(rows - amounts[3] * (column - 3), rows, x[3, 0, :, int(column)], 0, 0) for column in columns
+    ]
+    expected = {
+        "nothing": x[0, 0],
+        "turn": turn_and_zoom(x[1:2], torch.tensor([amounts[1]]), torch.ones(1), torch.zeros(1, 2), "zero")[0, 0],
+        "brightness": x[6, 0] + 0.36,
+        "contrast": x[7].mean() + 1.36 * (x[7, 0] - x[7].mean()),
+    }
+    for name, wanted in expected.items():
+        np.testing.assert_allclose(out[names.index(name), 0], wanted, rtol=1e-5)
+    inner = slice(2, -2)
+    np.testing.assert_allclose(out[2, 0, inner, inner], np.stack(sheared_right)[inner, inner], rtol=1e-5)
+    np.testing.assert_allclose(out[3, 0, inner, inner], np.stack(sheared_down, 1)[inner, inner], rtol=1e-5)
+    assert amounts[1:] == pytest.approx([math.radians(12), 0.12, 0.12, 60 / 331, 60 / 331, 0.36, 0.36])
+
+
+def test_a_drawn_shift_moves_right_and_down_by_its_share() -> None:
+    x, by_a_pixel = images(2, 6, 6), 1 / (6 * 150 / 331)
+
+    right, down = operate(x, torch.tensor([4, 5]), torch.full((2,), by_a_pixel), "zero")
+
+    np.testing.assert_allclose(right[:, :, 1:], x[0, :, :, :-1], rtol=1e-5)
+    np.testing.assert_allclose(down[:, 1:], x[1, :, :-1], rtol=1e-5)
+    np.testing.assert_allclose(right[:, :, 0], 0, atol=1e-3)
+    np.testing.assert_allclose(down[:, 0], 0, atol=1e-3)
+
+
+def test_trivial_draws_each_operation_as_often_as_any_other_and_every_strength() -> None:
+    x = images(1, 8, 8).expand(4000, -1, -1, -1)
+
+    added = (apply(Augment(auto="trivial"), x) - x).flatten(1)
+
+    of_one_number = added.amax(1) - added.amin(1) < 1e-9
+    brighter = added[of_one_number, 0]
+    assert (brighter == 0).sum().item() / 4000 == pytest.approx(1 / 8, abs=0.02)
+    brighter = brighter[brighter != 0]
+    assert len(brighter) / 4000 == pytest.approx(1 / 8, abs=0.02)
+    assert brighter.abs().max().item() <= 0.9
+    assert brighter.mean().item() == pytest.approx(0, abs=0.08)
+    assert brighter.std().item() == pytest.approx(0.9 / math.sqrt(3), abs=0.04)
+
+
+def test_rand_does_two_operations_of_one_strength() -> None:
+    x = images(1, 8, 8).expand(6000, -1, -1, -1)
+
+    added = (apply(Augment(auto="rand", auto_magnitude=0.5), x) - x).flatten(1)
+
+    of_one_number = added.amax(1) - added.amin(1) < 1e-9
+    often = Counter(round(number, 6) for number in added[of_one_number, 0].tolist())
+    assert set(often) == {0, 0.45, -0.45, 0.9, -0.9}
+    assert (often[0.45] + often[-0.45]) / 6000 == pytest.approx(2 / 64, abs=0.01)
+    assert (often[0.9] + often[-0.9]) / 6000 == pytest.approx(0.5 / 64, abs=0.005)
 
 
 def test_brightness_adds_one_number_within_the_limit_to_a_whole_image() -> None:

@@ -3,6 +3,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import MinMaxScaler
@@ -145,6 +146,39 @@ def test_zca_keeps_images_images_and_what_never_varies_stays_finite() -> None:
     assert (splits.input_shape, splits.raw_shape) == ((1, 8, 8), (1, 8, 8))
     assert np.isfinite(splits.train.x).all()
     assert abs(splits.validation.x).max() < 100
+
+
+@pytest.mark.parametrize("size", [5, 12])
+def test_images_are_resized_as_pillow_resizes_them(size: int) -> None:
+    examples = correlated(20, shape=(2, 8, 9))
+
+    splits = prepare(examples, DataOptions(image_size=size, input_norm="none"), test=0.0)
+
+    theirs = [
+        [np.asarray(Image.fromarray(channel).resize((size, size), Image.Resampling.BILINEAR)) for channel in image]
+        for image in examples.x
+    ]
+    ours = np.concatenate([splits.train.x, splits.validation.x])
+    np.testing.assert_allclose(np.sort(ours, axis=0), np.sort(np.stack(theirs), axis=0), atol=1e-4)
+    assert (splits.input_shape, splits.raw_shape) == ((2, size, size), (2, 8, 9))
+
+
+def test_resized_images_are_normalised_and_whitened_afterwards() -> None:
+    scaled, whitened = (
+        prepare(correlated(300, shape=(1, 6, 6)), DataOptions.model_validate({"image_size": 3, "whiten": whiten}))
+        for whiten in ("none", "pca")
+    )
+
+    assert scaled.train.x.mean() == pytest.approx(0, abs=1e-5)
+    assert scaled.train.x.std() == pytest.approx(1, abs=1e-5)
+    assert (whitened.input_shape, whitened.raw_shape) == ((9,), (1, 6, 6))
+
+
+def test_rows_cannot_be_resized_and_images_of_that_size_need_not_be() -> None:
+    with pytest.raises(DataError, match=r"data.image_size needs images .* but the data have shape \[6\]"):
+        prepare(correlated(), DataOptions(image_size=4))
+    with pytest.raises(DataError, match="data.image_size has no effect, because images are 8 x 8 already"):
+        Digits(image_size=8).load(0)
 
 
 def test_more_components_than_features_are_refused() -> None:

@@ -10,9 +10,16 @@ from hpo.training.fused import can_fuse, fused_forward
 from hpo.training.models import Cnn, Mlp, Model, Resnet, Resnet9
 from hpo.training.models.layers import DropConnect, Dropout, LeakyRelu, Maxout, Residual, Scale
 from hpo.training.models.norms import GhostBatchNorm
+from hpo.training.models.whitening import PatchWhitening
 from hpo.training.stacking import stack_tensors
 
 NUM_LANES = 3
+
+
+def whitening(size: int, seed: float) -> nn.Module:
+    layer = PatchWhitening(2, size)
+    layer.fit(torch.randn(30, 2, 6, 6, generator=torch.Generator().manual_seed(int(seed))))
+    return layer
 
 
 def conv() -> nn.Module:
@@ -38,6 +45,8 @@ LAYERS: dict[str, Callable[[float], nn.Module]] = {
     "maxout": lambda number: nn.Sequential(nn.Flatten(), nn.Linear(32, 6), Maxout(3)),
     "scale": lambda number: Scale(0.5 + number),
     "mean over pixels": lambda number: nn.Sequential(conv(), nn.AdaptiveAvgPool2d(1)),
+    "patch whitening": lambda number: nn.Sequential(whitening(2, number), nn.Conv2d(16, 3, 2)),
+    "patch whitening with padding": lambda number: nn.Sequential(whitening(3, number), nn.Conv2d(36, 3, 2)),
     "maximum over pixels": lambda number: nn.Sequential(conv(), nn.AdaptiveMaxPool2d(1)),
 }
 

@@ -1,8 +1,35 @@
+import math
+import sys
+import types
+
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
-from hpo.training.models import Cnn, Mlp, Model, Resnet, Resnet9
+from hpo.training.models import Cnn, Custom, Mlp, Model, Resnet, Resnet9
+from hpo.training.models.layers import DropConnect, Dropout, LeakyRelu
+from hpo.training.models.norms import GhostBatchNorm
+
+Tensors = dict[str, torch.Tensor]
+
+
+def trained(model: Model) -> tuple[nn.Module, Tensors, torch.Tensor]:
+    """A network in evaluation whose norms have seen something, its tensors, and inputs [6, 3, 8, 8]."""
+    torch.manual_seed(0)
+    module, x = model.build((3, 8, 8), 5), torch.randn(6, 3, 8, 8)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    module(x)
+    return module.eval(), dict(module.state_dict()), x
+
+
+def normed_convolution(tensors: Tensors, x: torch.Tensor, conv: str, norm: str, stride: int = 1) -> torch.Tensor:
+    """A convolution that keeps the size, and batch norm by its running statistics."""
+    kernel = tensors[f"{conv}.weight"]
+    out = functional.conv2d(x, kernel, stride=stride, padding=kernel.shape[-1] // 2)
+    mean, var, scale, shift = (tensors[f"{norm}.{name}"] for name in ("running_mean", "running_var", "weight", "bias"))
+    return functional.batch_norm(out, mean, var, scale, shift)
 
 
 @pytest.mark.parametrize(
@@ -151,3 +178,116 @@ def test_stochastic_depth_rises_linearly_to_its_rate() -> None:
 def test_ghost_batches_of_one_example_are_refused() -> None:
     with pytest.raises(ValueError, match="multiple of 2"):
         Cnn(ghost_batch=1)
+
+
+def test_a_cnn_is_blocks_of_convolution_pool_norm_and_activation_and_a_dense_head() -> None:
+    module, tensors, x = trained(Cnn(channels=(4, 6), hidden=7, activation="tanh"))
+
+    hidden = x
+    for conv, norm in (("0", "2"), ("4", "6")):
+        pooled = functional.max_pool2d(functional.conv2d(hidden, tensors[f"{conv}.weight"], padding=1), 2)
+        statistics = tensors[f"{norm}.running_mean"], tensors[f"{norm}.running_var"]
+        scale_shift = tensors[f"{norm}.weight"], tensors[f"{norm}.bias"]
+        hidden = torch.tanh(functional.batch_norm(pooled, *statistics, *scale_shift))
+    hidden = torch.tanh(functional.linear(hidden.flatten(1), tensors["9.weight"], tensors["9.bias"]))
+    torch.testing.assert_close(module(x), functional.linear(hidden, tensors["11.weight"], tensors["11.bias"]))
+
+
+def test_a_resnet_is_what_the_paper_draws() -> None:
+    module, tensors, x = trained(Resnet(depth=8, width=4))
+
+    hidden = torch.relu(normed_convolution(tensors, x, "0", "1"))
+    for block, stride in (("3", 1), ("5", 2), ("7", 2)):
+        inner = torch.relu(normed_convolution(tensors, hidden, f"{block}.branch.0", f"{block}.branch.1", stride))
+        branch = normed_convolution(tensors, inner, f"{block}.branch.3", f"{block}.branch.4")
+        name = f"{block}.shortcut"
+        shortcut = hidden if stride == 1 else normed_convolution(tensors, hidden, f"{name}.0", f"{name}.1", stride)
+        hidden = torch.relu(shortcut + branch)
+    expected = functional.linear(hidden.mean((2, 3)), tensors["11.weight"], tensors["11.bias"])
+    torch.testing.assert_close(module(x), expected)
+
+
+def test_resnet9_is_four_convolutions_and_two_residual_blocks() -> None:
+    module, tensors, x = trained(Resnet9(width=2, norm="group", group_size=2, activation="tanh", output_scale=0.5))
+
+    def convolution(x: torch.Tensor, conv: str, norm: str, pool: int = 1) -> torch.Tensor:
+        pooled = functional.max_pool2d(functional.conv2d(x, tensors[f"{conv}.weight"], padding=1), pool)
+        scale, shift = tensors[f"{norm}.weight"], tensors[f"{norm}.bias"]
+        return torch.tanh(functional.group_norm(pooled, pooled.shape[1] // 2, scale, shift))
+
+    hidden = convolution(convolution(x, "0", "1"), "3", "5", pool=2)
+    inner = convolution(hidden, "7.branch.0", "7.branch.1")
+    hidden = hidden + convolution(inner, "7.branch.3", "7.branch.4")
+    hidden = convolution(convolution(hidden, "8", "10", pool=2), "12", "14", pool=2)
+    inner = convolution(hidden, "16.branch.0", "16.branch.1")
+    hidden = (hidden + convolution(inner, "16.branch.3", "16.branch.4")).amax((2, 3))
+    expected = functional.linear(0.5 * hidden, tensors["20.weight"], tensors["20.bias"])
+    torch.testing.assert_close(module(x), expected)
+
+
+@pytest.mark.parametrize("kind", [Mlp, Cnn, Resnet, Resnet9])
+def test_settings_of_a_network_reach_its_layers(kind: type[Mlp | Cnn | Resnet | Resnet9]) -> None:
+    settings = {"norm": "batch", "norm_momentum": 0.3, "activation": "leaky_relu", "leaky_slope": 0.2}
+    plain = list(kind.model_validate(settings).build((3, 8, 8), 5).modules())
+    ghosts = list(kind.model_validate(settings | {"ghost_batch": 4}).build((3, 8, 8), 5).modules())
+
+    norms = [layer for layer in plain if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)]
+    assert {norm.momentum for norm in norms} == {0.3}
+    assert {round(layer.slope.item(), 6) for layer in plain if isinstance(layer, LeakyRelu)} == {0.2}
+    x = torch.randn(8, 3, 8, 8)
+    parts = [len(layer.parts(x, axis=0)) for layer in ghosts if isinstance(layer, GhostBatchNorm)]
+    assert parts == [2] * len(norms)
+
+
+@pytest.mark.parametrize("kind", [Cnn, Resnet, Resnet9])
+def test_groups_have_the_size_asked_for(kind: type[Cnn | Resnet | Resnet9]) -> None:
+    layers = kind.model_validate({"norm": "group", "group_size": 4}).build((3, 8, 8), 5).modules()
+
+    groups = [layer for layer in layers if isinstance(layer, nn.GroupNorm)]
+    assert {norm.num_channels // norm.num_groups for norm in groups} == {4}
+
+
+def test_a_network_of_the_users_own_gets_shape_classes_and_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(input_shape: tuple[int, ...], num_classes: int, width: int) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(input_shape), width), nn.Linear(width, num_classes))
+
+    nets = types.ModuleType("nets_of_a_user")
+    nets.make = make  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "nets_of_a_user", nets)
+
+    module = Custom(factory="nets_of_a_user:make", arguments={"width": 7}).build((3, 4), 5)
+
+    assert [tuple(weight.shape) for weight in module.parameters()] == [(7, 12), (7,), (5, 7), (5,)]
+
+
+def test_every_dropout_stands_where_its_setting_says() -> None:
+    mlp = Mlp(hidden=(4,), input_dropout=0.1, dropout=0.2, dropconnect=0.3).build((6,), 2)
+    cnn = Cnn(channels=(4,), hidden=8, spatial_dropout=0.4, dropout=0.5).build((1, 4, 4), 2)
+    resnet = Resnet(width=4, drop_path=0.3, dropout=0.5).build((1, 8, 8), 2)
+    resnet9 = Resnet9(width=4, drop_path=0.4, dropout=0.5).build((1, 8, 8), 2)
+
+    def places(module: nn.Module) -> dict[str, float]:
+        named = module.named_modules()
+        return {name: round(layer.rate.item(), 6) for name, layer in named if isinstance(layer, Dropout)}
+
+    assert [type(layer) for layer in mlp.children()] == [
+        nn.Flatten,
+        Dropout,
+        DropConnect,
+        nn.ReLU,
+        Dropout,
+        nn.Linear,
+    ]
+    assert places(mlp) == {"1": 0.1, "2.dropout": 0.3, "4": 0.2}
+    assert places(cnn) == {"4": 0.4, "8": 0.5}
+    assert isinstance(cnn.get_submodule("3"), nn.ReLU)
+    assert isinstance(cnn.get_submodule("9"), nn.Linear)
+    assert places(resnet) == {"3.branch.5": 0.1, "5.branch.5": 0.2, "7.branch.5": 0.3, "11": 0.5}
+    assert places(resnet9) == {"7.branch.6": 0.2, "16.branch.6": 0.4, "19": 0.5}
+    of_channels, of_examples = cnn.get_submodule("4").train(), resnet.get_submodule("7.branch.5").train()
+    dropped = of_channels(torch.ones(50, 30, 4, 4))
+    assert dropped.eq(dropped[:, :, :1, :1]).all()
+    assert not dropped.eq(dropped[:, :1]).all()
+    dropped = of_examples(torch.ones(50, 30, 4, 4))
+    assert dropped.eq(dropped[:, :1, :1, :1]).all()
+    assert not dropped.eq(dropped[:1]).all()

@@ -1,11 +1,22 @@
 """Pieces of networks against torch's own, or against numbers worked by hand."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
-from hpo.training.models.layers import DropConnect, Dropout, LeakyRelu, Maxout, Residual, Scale
+from hpo.training.models.layers import (
+    Activation,
+    DropConnect,
+    Dropout,
+    LeakyRelu,
+    Maxout,
+    Residual,
+    Scale,
+    make_activation,
+)
 from hpo.training.models.norms import GhostBatchNorm, dense_norm, image_norm
 
 
@@ -61,6 +72,26 @@ def test_dropconnect_is_its_dense_layer_in_evaluation() -> None:
     assert layer(x).equal(layer.dense(x))
 
 
+@pytest.mark.parametrize(
+    ("name", "at_minus_1", "at_2"),
+    [
+        ("relu", 0.0, 2.0),
+        ("leaky_relu", -0.1, 2.0),
+        ("tanh", (math.e**-2 - 1) / (math.e**-2 + 1), (math.e**4 - 1) / (math.e**4 + 1)),
+        ("sigmoid", 1 / (1 + math.e), 1 / (1 + math.e**-2)),
+        ("gelu", -0.5 * (1 + math.erf(-1 / math.sqrt(2))), 1 + math.erf(2 / math.sqrt(2))),
+        ("silu", -1 / (1 + math.e), 2 / (1 + math.e**-2)),
+        ("elu", math.exp(-1) - 1, 2.0),
+        ("selu", 1.0507009873554805 * 1.6732632423543772 * (math.exp(-1) - 1), 1.0507009873554805 * 2),
+        ("celu", math.exp(-1) - 1, 2.0),
+    ],
+)
+def test_an_activation_is_its_formula(name: Activation, at_minus_1: float, at_2: float) -> None:
+    activation = make_activation(name, leaky_slope=0.1)
+
+    assert activation(torch.tensor([-1.0, 2.0])).tolist() == pytest.approx([at_minus_1, at_2], abs=1e-6)
+
+
 def test_leaky_relu_is_torchs() -> None:
     x = torch.randn(4, 5, requires_grad=True)
 
@@ -95,6 +126,16 @@ def test_norms_of_images_are_torchs() -> None:
     torch.testing.assert_close(norm("instance"), functional.instance_norm(x))
     torch.testing.assert_close(norm("group"), functional.group_norm(x, num_groups=3))
     torch.testing.assert_close(norm("batch"), functional.batch_norm(x, None, None, training=True))
+
+
+def test_the_norm_of_dense_layers_is_torchs() -> None:
+    x = torch.randn(5, 6)
+
+    batch, layer = (dense_norm(kind, 6, momentum=0.1, ghost_batch=0)[0] for kind in ("batch", "layer"))
+
+    torch.testing.assert_close(batch(x), functional.batch_norm(x, None, None, training=True))
+    torch.testing.assert_close(layer(x), functional.layer_norm(x, (6,)))
+    assert dense_norm("none", 6, momentum=0.1, ghost_batch=0) == []
 
 
 def test_the_momentum_is_the_share_of_the_new_batch() -> None:

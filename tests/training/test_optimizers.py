@@ -193,16 +193,51 @@ def test_muon_moves_hidden_matrices_and_adamw_the_rest() -> None:
     assert_same_weights(ours, theirs)
 
 
+def test_muon_hands_every_setting_to_torch() -> None:
+    ours, theirs = twins()
+    hidden = [theirs[1].weight, theirs[3].weight]  # type: ignore[index]
+    rest = [theirs[5].weight, *(theirs[k].bias for k in (1, 3, 5))]  # type: ignore[index]
+    config = Muon(
+        lr=0.02, momentum=0.6, nesterov=False, num_iterations=2, beta1=0.5, beta2=0.7, eps=1e-2, weight_decay=0.0
+    )
+    muon = torch.optim.Muon(
+        hidden, lr=0.02, weight_decay=0.0, momentum=0.6, nesterov=False, ns_steps=2, adjust_lr_fn="match_rms_adamw"
+    )
+    adamw = torch.optim.AdamW(rest, lr=0.02, betas=(0.5, 0.7), eps=1e-2, weight_decay=0.0)
+
+    step_by(config.make(ours), ours, 5)
+    muon.register_step_post_hook(lambda *_: adamw.step())
+    step_by(muon, theirs, 5)
+
+    assert_same_weights(ours, theirs)
+
+
+def test_nadam_hands_every_setting_to_torch() -> None:
+    ours, theirs = twins()
+    named = dict(theirs.named_parameters())
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in named.values() if p.ndim > 1], "weight_decay": 0.3},
+        {"params": [p for p in named.values() if p.ndim == 1]},
+    ]
+
+    step_by(NAdam(lr=0.05, beta1=0.6, beta2=0.8, eps=1e-2, weight_decay=0.3).make(ours), ours, 5)
+    step_by(torch.optim.NAdam(groups, lr=0.05, betas=(0.6, 0.8), eps=1e-2), theirs, 5)
+
+    assert_same_weights(ours, theirs)
+
+
 def test_muon_without_a_hidden_matrix_is_refused() -> None:
     with pytest.raises(ValueError, match="muon needs a hidden dense layer, but the network has none. Use adamw."):
         Muon().make(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3)))
 
 
-def test_lbfgs_takes_torchs_first_step() -> None:
+@pytest.mark.parametrize(("rate", "num_iterations", "history"), [(1.0, 4, 10), (0.3, 6, 2)])
+def test_lbfgs_takes_torchs_first_step(rate: float, num_iterations: int, history: int) -> None:
     ours, theirs = twins()
 
-    step_by(Lbfgs(max_iter=4).make(ours), ours, 1)
-    step_by(torch.optim.LBFGS(theirs.parameters(), max_iter=4, line_search_fn="strong_wolfe"), theirs, 1)
+    step_by(Lbfgs(lr=rate, max_iter=num_iterations, history_size=history).make(ours), ours, 1)
+    torchs = torch.optim.LBFGS(theirs.parameters(), rate, num_iterations, None, 1e-7, 1e-9, history, "strong_wolfe")
+    step_by(torchs, theirs, 1)
 
     assert_same_weights(ours, theirs)
 

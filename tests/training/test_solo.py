@@ -147,6 +147,20 @@ def test_the_running_average_halves_in_its_half_life(data: TrainingData) -> None
     torch.testing.assert_close(solo.state(0, 2).averaged["1.weight"], expected)
 
 
+@pytest.mark.parametrize("clip", [0.01, 0.1])
+def test_a_clipped_gradient_has_the_norm_asked_for(clip: float, data: TrainingData) -> None:
+    """A step of plain SGD at rate 1 is the gradient."""
+    optimizer = Sgd(lr=1.0, momentum=0.0, weight_decay=0.0)
+    recipe = Recipe(model=Mlp(hidden=(8,)), optimizer=optimizer, schedule=Constant(), batch_size=40, grad_clip=clip)
+    solo = start(recipe, data)
+    before = {name: value.clone() for name, value in solo.state(0, 0).module.items()}
+
+    solo.train_epoch(1)
+
+    steps = [value - before[name] for name, value in solo.state(0, 1).module.items()]
+    assert torch.cat([step.flatten() for step in steps]).norm().item() == pytest.approx(clip, rel=1e-3)
+
+
 def test_mixed_examples_have_the_mixed_loss(data: TrainingData) -> None:
     recipe = Recipe(model=Mlp(hidden=(8,)), augmentation=Augment(mix="mixup"))
     indices, logits = torch.arange(16), torch.randn(16, 3)

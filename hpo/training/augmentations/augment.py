@@ -7,6 +7,7 @@ import torch
 from pydantic import Field, model_validator
 
 from hpo.config import Config
+from hpo.training.augmentations.drawn import NUM_OPERATIONS, operate
 from hpo.training.augmentations.geometry import Padding, flip, flips_alternating, shift, turn_and_zoom
 from hpo.training.augmentations.masks import Size, boxes, grids, patches
 from hpo.training.augmentations.mixing import Mixed, cut_and_mix, mix_up
@@ -19,6 +20,7 @@ AT_REST = {
     "translate": 0,
     "scale_min": 1.0,
     "rotate_deg": 0.0,
+    "auto": "none",
     "brightness": 0.0,
     "contrast": 0.0,
     "noise_std": 0.0,
@@ -53,6 +55,11 @@ class Augment(Config):
     """Least share of the image's area that is cut out and shown at full size; 1: the whole image."""
     rotate_deg: Annotated[float, Field(ge=0, le=180)] = 0.0
     """Largest angle, either way."""
+    auto: Literal["none", "trivial", "rand"] = "none"
+    """Turns, shears, shifts and changes of light, drawn for each image: one of any strength (TrivialAugment, Mueller &
+    Hutter 2021), or two of `auto_magnitude` (RandAugment, Cubuk et al. 2020)."""
+    auto_magnitude: Share = 0.3
+    """Strength of both, as a share of the greatest; the papers' 9 of 30."""
     brightness: Annotated[float, Field(ge=0)] = 0.0
     """Largest amount added to a whole image, either sign."""
     contrast: Share = 0.0
@@ -119,7 +126,7 @@ class Augment(Config):
         """
         if self.strength > 0:
             return self._spelt_out(min(x.shape[2:])).apply(x, epoch, indices)
-        return self._masked(self._recoloured(self._moved(x, epoch, indices)))
+        return self._masked(self._recoloured(self._operated_on(self._moved(x, epoch, indices))))
 
     def mixed(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, Mixed]:
         """x [B, ...] and y [B], each example mixed with another of the batch as `mix` says."""
@@ -148,6 +155,14 @@ class Augment(Config):
             sides = (self.scale_min + (1 - self.scale_min) * _uniform(x)).sqrt()
             room = (1 - sides).unsqueeze(1)
             x = turn_and_zoom(x, angles, sides, room * (2 * torch.rand(len(x), 2, device=x.device) - 1), self.padding)
+        return x
+
+    def _operated_on(self, x: torch.Tensor) -> torch.Tensor:
+        for _ in range({"none": 0, "trivial": 1, "rand": 2}[self.auto]):
+            strength = _either_way(x)
+            if self.auto == "rand":
+                strength = self.auto_magnitude * strength.sign()
+            x = operate(x, _below(NUM_OPERATIONS, x), strength, self.padding)
         return x
 
     def _recoloured(self, x: torch.Tensor) -> torch.Tensor:

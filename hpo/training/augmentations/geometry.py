@@ -54,7 +54,11 @@ def turn_and_zoom(
     height, width = x.shape[2:]
     cos, sin = angles.cos() * sides, angles.sin() * sides
     rows = [torch.stack([cos, -sin * height / width], 1), torch.stack([sin * width / height, cos], 1)]
-    theta = torch.cat([torch.stack(rows, 1), offsets.unsqueeze(2)], 2).to(x.dtype)  # [B, 2, 3], from output to input
-    grid = functional.affine_grid(theta, list(x.shape), align_corners=False)
+    return warp(x, torch.cat([torch.stack(rows, 1), offsets.unsqueeze(2)], 2), padding)
+
+
+def warp(x: torch.Tensor, affine: torch.Tensor, padding: Padding) -> torch.Tensor:
+    """Show every image through a map [B, 2, 3] from places in the output to places in the input, bilinearly."""
+    grid = functional.affine_grid(affine.to(x.dtype), list(x.shape), align_corners=False)
     beyond = "reflection" if padding == "reflect" else "zeros"
     return functional.grid_sample(x, grid, mode="bilinear", padding_mode=beyond, align_corners=False)

@@ -16,6 +16,10 @@ class DataOptions(Config):
     """Share of the training split that is trained on; validation and test splits stay as they are."""
     stratify: bool = False
     """Whether every split holds the classes in their shares of the whole."""
+    shuffle_labels: bool = False
+    """Whether training examples trade labels at random: a bad control, which must stay at chance on validation."""
+    image_size: Annotated[int, Field(ge=0)] = 0
+    """Height and width that images are resized to, once, before `input_norm`; 0: as they are. Bundles resize inside."""
     input_norm: Literal["standardize", "minmax", "none"] = "standardize"
     """By channel, for images, or by feature, for rows: mean 0 and deviation 1; or from 0 to 1; or as it came."""
     whiten: Literal["none", "pca", "zca"] = "none"

@@ -47,8 +47,7 @@ class Splits:
     @property
     def raw_shape(self) -> tuple[int, ...]:
         """Of one example as it came: what an exported model takes."""
-        whitening = self.normalization.whitening
-        return self.input_shape if whitening is None else whitening.centre.shape
+        return self.normalization.raw_shape(self.input_shape)
 
 
 def split(
@@ -79,13 +78,17 @@ def split(
     held_out, validated, trained = _cut(examples, order, num_test, round(len(examples) * validation), options.fraction)
     normalization = fit(trained.x, options)
     return Splits(
-        train=Examples(normalization(trained.x), trained.y),
+        train=Examples(normalization(trained.x), _labels(trained.y, options, seed)),
         validation=Examples(normalization(validated.x), validated.y),
         test=held_out if own_test is None and num_test else own_test,
         normalization=normalization,
         num_classes=int(max(part.y.max() for part in (examples, own_test) if part is not None)) + 1,
         digest=_digest(order, examples, num_test, len(validated), options.fraction),
     )
+
+
+def _labels(y: Labels, options: DataOptions, seed: int) -> Labels:
+    return np.random.default_rng(derive_seed(seed, "labels")).permutation(y) if options.shuffle_labels else y
 
 
 def _check(examples: Examples, where: str = "") -> None:

@@ -1,7 +1,8 @@
 """Initial weights: `initializer(module, generator, inputs)` fills every dense and convolutional weight in place.
 
-Biases start at zero; norms stay as the model made them. `inputs` [n, ...] are training examples, at which only `lsuv`
-looks. Formulas are torch.nn.init's; its layers' own default is kaiming_uniform with gain 1 / sqrt(3), but for the bias.
+Biases start at zero and norms stay as the model made them, unless they are `pretrained`. `inputs` [n, ...] are
+training examples, at which only `lsuv` looks. Formulas are torch.nn.init's; its layers' own default is kaiming_uniform
+with gain 1 / sqrt(3), but for the bias.
 """
 
 from typing import Annotated
@@ -10,6 +11,7 @@ from pydantic import Field
 
 from hpo.training.initializers.layers import start_at_class_shares
 from hpo.training.initializers.plain import ConstantInit, Normal, TruncatedNormal, Uniform
+from hpo.training.initializers.pretrained import Pretrained
 from hpo.training.initializers.scaled import (
     Calibrated,
     KaimingNormal,
@@ -32,7 +34,8 @@ Initializer = Annotated[
     | KaimingNormal
     | Orthogonal
     | Dirac
-    | Lsuv,
+    | Lsuv
+    | Pretrained,
     Field(discriminator="kind"),
 ]
 
@@ -46,6 +49,7 @@ __all__ = [
     "Lsuv",
     "Normal",
     "Orthogonal",
+    "Pretrained",
     "TruncatedNormal",
     "Uniform",
     "XavierNormal",

@@ -9,6 +9,7 @@ from torch import nn
 from hpo.config import PER_LANE, PER_LANE_UNLESS_0, Config
 from hpo.training.models.layers import Activation, Dropout, make_activation, require_images
 from hpo.training.models.norms import GhostBatch, GroupSize, ImageNorm, NormMomentum, NormPosition, image_norm
+from hpo.training.models.whitening import PatchSize, whiten
 
 
 class Cnn(Config):
@@ -21,6 +22,8 @@ class Cnn(Config):
     kind: Literal["cnn"] = "cnn"
     channels: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (16, 32)
     """Output channels of each block; each block halves height and width."""
+    whiten_patches: PatchSize = 0
+    """Side of the patches that a first convolution whitens, never trained (Page 2019); 0: there is none."""
     hidden: Annotated[int, Field(ge=1)] = 128
     """Width of the dense layer before the output."""
     activation: Activation = "relu"
@@ -49,9 +52,9 @@ class Cnn(Config):
             ValueError: if the input is no image or too small for so many blocks, or a norm does not fit.
         """
         num_blocks = len(self.channels)
-        require_images(f"cnn with {num_blocks} blocks", input_shape, 2**num_blocks, "Use fewer channels, or an mlp.")
-        layers: list[nn.Module] = []
-        width, *height_width = input_shape
+        least = 2**num_blocks + (self.whiten_patches == 2)
+        require_images(f"cnn with {num_blocks} blocks", input_shape, least, "Use fewer channels, or an mlp.")
+        layers, (width, *height_width) = whiten(input_shape, self.whiten_patches, self._activation())
         for channels in self.channels:
             height_width = [size // 2 for size in height_width]
             layers += self._block(width, channels, num_pixels=math.prod(height_width))

@@ -8,6 +8,7 @@ from torch import nn
 from hpo.config import PER_LANE, PER_LANE_UNLESS_0, Config
 from hpo.training.models.layers import Activation, Dropout, Residual, Scale, make_activation, require_images
 from hpo.training.models.norms import GhostBatch, GroupSize, NormMomentum, image_norm, start_at_zero
+from hpo.training.models.whitening import PatchSize, whiten
 
 ResidualNorm = Literal["batch", "group"]
 
@@ -98,6 +99,8 @@ class Resnet9(Config):
     kind: Literal["resnet9"] = "resnet9"
     width: Annotated[int, Field(ge=1)] = 64
     """Channels of the first convolution; the others have 2, 4 and 8 times as many."""
+    whiten_patches: PatchSize = 0
+    """Side of the patches that a convolution before it whitens, never trained (Page 2019); 0: there is none."""
     activation: Activation = "relu"
     """After every norm."""
     leaky_slope: Annotated[float, PER_LANE, Field(ge=0, lt=1)] = 0.01
@@ -123,10 +126,13 @@ class Resnet9(Config):
         Raises:
             ValueError: if the input is no image or too small, or the channels cannot be grouped.
         """
-        require_images("resnet9", input_shape, least=8, remedy="Use a resnet, or an mlp.")
+        require_images("resnet9", input_shape, 8 + (self.whiten_patches == 2), remedy="Use a resnet, or an mlp.")
+        activation = make_activation(self.activation, self.leaky_slope)
+        whitening, (num_channels, *_) = whiten(input_shape, self.whiten_patches, activation)
         width = self.width
         return nn.Sequential(
-            *self._convolution(input_shape[0], width),
+            *whitening,
+            *self._convolution(num_channels, width),
             *self._convolution(width, 2 * width, pools=True),
             self._residual(2 * width, self.drop_path / 2),
             *self._convolution(2 * width, 4 * width, pools=True),

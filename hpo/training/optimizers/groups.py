@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import nn
 
 from hpo.config import Config, PerLane
+from hpo.training.depth import layers_by_depth
 
 Hyper = Mapping[str, torch.Tensor]
 Closure = Callable[[], torch.Tensor]
@@ -109,7 +110,7 @@ class FusedOptimizer(Protocol):
 
 
 def parts(module: nn.Module, lr_factor: LrFactor) -> list[Part]:
-    """The parameters of `module` in as few parts as can be: those that decay first.
+    """The parameters of `module` that want gradients, in as few parts as can be: those that decay first.
 
     Weights decay; biases, and the scales and shifts of norms, do not.
     """
@@ -118,7 +119,8 @@ def parts(module: nn.Module, lr_factor: LrFactor) -> list[Part]:
     names: dict[tuple[bool, bool, bool, int], list[str]] = defaultdict(list)
     for name, parameter in module.named_parameters():
         is_bias = lr_factor.bias != 1 and name.rpartition(".")[2] == "bias"
-        names[parameter.ndim <= 1, is_bias, lr_factor.head != 1 and name in head, above.get(name, 0)].append(name)
+        if parameter.requires_grad:
+            names[parameter.ndim <= 1, is_bias, lr_factor.head != 1 and name in head, above.get(name, 0)].append(name)
     return [
         Part(tuple(found), not is_spared, is_bias, is_head, num_above)
         for (is_spared, is_bias, is_head, num_above), found in sorted(names.items())
@@ -136,12 +138,13 @@ def head_names(module: nn.Module) -> frozenset[str]:
 
 def layers_above(module: nn.Module) -> dict[str, int]:
     """How many layers come after each parameter's own, by name; see `LrFactor.layer_decay`."""
-    num_layers, places = 0, dict[str, int]()
-    for prefix, layer in module.named_modules():
-        own = dict(layer.named_parameters(prefix, recurse=False))
-        num_layers += any(parameter.ndim > 1 for parameter in own.values())
-        places |= dict.fromkeys(own, max(1, num_layers))
-    return {name: num_layers - place for name, place in places.items()}
+    layers = layers_by_depth(module)
+    return {
+        f"{prefix}.{name}" if prefix else name: len(layers) - number
+        for number, layer in enumerate(layers, start=1)
+        for prefix, part in layer.items()
+        for name, _ in part.named_parameters(recurse=False)
+    }
 
 
 def param_groups(module: nn.Module, lr_factor: LrFactor) -> list[dict[str, Any]]:

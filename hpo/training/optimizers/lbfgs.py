@@ -37,7 +37,7 @@ class Lbfgs(Config):
                 "Delete it, or use another optimizer."
             )
         return _FreshLbfgs(
-            module.parameters(),
+            [parameter for parameter in module.parameters() if parameter.requires_grad],
             lr=self.lr,
             max_iter=self.max_iter,
             history_size=self.history_size,

@@ -1,0 +1,38 @@
+"""What the driver must know of a sweep."""
+
+from typing import Protocol
+
+from hpo.records import TrialRecord, TrialSpec
+from hpo.scheduling import Budget, Scheduler
+from hpo.sweep.model import Metric, Retries
+
+
+class Terms(Protocol):
+    """Under which trials are compared and go on; a `Sweep` is one, and a `Simulation` of one another."""
+
+    @property
+    def epochs(self) -> int:
+        """Full length of a trial."""
+
+    @property
+    def metric(self) -> Metric:
+        """What trials are compared by."""
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """Who trains on."""
+
+    @property
+    def budget(self) -> Budget:
+        """What may be spent."""
+
+    @property
+    def retries(self) -> Retries:
+        """What is tried again."""
+
+    @property
+    def seed(self) -> int:
+        """Goes with every segment."""
+
+    def specify(self, trial: TrialRecord) -> TrialSpec:
+        """A trial as a worker sees it."""

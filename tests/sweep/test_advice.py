@@ -1,0 +1,62 @@
+import pytest
+
+from hpo.records import Goal
+from hpo.spaces.domain import Choice, Domain, QUniform
+from hpo.sweep import Metric, Sweep
+from hpo.sweep.advice import advice
+from hpo.training.data import Digits
+from hpo.training.models import Cnn, Mlp, Model, Resnet
+
+LR: dict[str, Domain] = {"optimizer.momentum": QUniform(min=0.0, max=0.9, q=0.1)}
+
+
+def sweep(model: Model, space: dict[str, Domain] | None = None, batch_size: int = 64) -> Sweep:
+    metric = Metric(name="val_accuracy", goal=Goal.MAXIMIZE)
+    return Sweep(data=Digits(), model=model, metric=metric, space=LR | (space or {}), batch_size=batch_size)
+
+
+@pytest.mark.parametrize(
+    ("made", "path"),
+    [
+        (sweep(Mlp(norm="batch", dropout=0.3)), "model.dropout"),
+        (sweep(Mlp(norm="batch", input_dropout=0.3)), "model.input_dropout"),
+        (sweep(Mlp(hidden=(8,), norm="batch", input_dropout=0.3)), "model.input_dropout"),
+        (sweep(Cnn(spatial_dropout=0.3)), "model.spatial_dropout"),
+        (sweep(Mlp(norm="batch"), {"model.dropout": QUniform(min=0.0, max=0.6, q=0.1)}), "model.dropout"),
+        (sweep(Mlp(dropout=0.3), {"model.norm": Choice(values=("none", "batch"))}), "model.dropout"),
+        (sweep(Cnn(spatial_dropout=0.3), {"model.kind": Choice(values=("resnet", "cnn"))}), "model.spatial_dropout"),
+    ],
+)
+def test_much_dropout_before_a_batch_norm_is_advised_against(made: Sweep, path: str) -> None:
+    [text] = advice(made)
+
+    assert text.startswith(f"{path}: should be at most 0.2 before a batch norm, which it gives another variance in ")
+    assert text.endswith("Lower it, or use model.norm: layer.")
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        sweep(Mlp(dropout=0.5)),
+        sweep(Mlp(norm="batch", dropout=0.2)),
+        sweep(Mlp(hidden=(8,), norm="batch", dropout=0.5)),
+        sweep(Mlp(norm="layer", dropout=0.5), batch_size=4),
+        sweep(Cnn(dropout=0.5)),
+        sweep(Cnn(channels=(8,), spatial_dropout=0.5)),
+        sweep(Resnet(dropout=0.5, drop_path=0.3)),
+        sweep(Cnn(), batch_size=16),
+    ],
+)
+def test_dropout_behind_every_batch_norm_and_large_batches_need_no_advice(made: Sweep) -> None:
+    assert advice(made) == []
+
+
+def test_few_examples_for_batch_norm_are_advised_against() -> None:
+    [small] = advice(sweep(Cnn(), batch_size=8))
+    [searched] = advice(sweep(Cnn(), {"batch_size": Choice(values=(64, 12))}))
+    [ghosts] = advice(sweep(Cnn(ghost_batch=4)))
+
+    assert small.startswith("batch_size: should be at least 16 with model.norm: batch")
+    assert "but may be 8. Raise it, or use another norm." in small
+    assert "but may be 12." in searched
+    assert ghosts.startswith("model.ghost_batch: should be at least 16")

@@ -1,0 +1,146 @@
+"""Whole searches over curves that are known: the study, scheduler, packing and driver of any sweep."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from hpo.curves import Table
+from hpo.curves.table import TableCurves
+from hpo.errors import SweepError, TrialsFailedError
+from hpo.records import Curve, EndKind, Params
+from hpo.scheduling import Asha, Budget, NoScheduler
+from hpo.search.samplers import Random
+from hpo.search.study import read_trials
+from hpo.simulation import Simulation, simulate
+from hpo.spaces.domain import Choice, RandInt, Uniform
+
+QUALITIES = range(1, 28)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Table:
+    """27 trials, of which the one with quality k has accuracy k/100 at every epoch."""
+    path = tmp_path / "curves.csv"
+    header = ",".join(["quality", *(f"epoch_{epoch}" for epoch in range(1, 10))])
+    path.write_text("\n".join([header, *(f"{k}{f',{k / 100}' * 9}" for k in QUALITIES)]))
+    return Table(path=path, lookup="exact")
+
+
+def make(
+    table: Table, *, num_trials: int = 27, num_slots: int = 1, budget: Budget | None = None, seed: int = 0
+) -> Simulation:
+    return Simulation(
+        curves=table,
+        space={"quality": RandInt(min=1, max=27)},
+        epochs=9,
+        sampler=Random(),
+        scheduler=Asha(),
+        budget=budget or Budget(trials=num_trials),
+        points=tuple({"quality": k} for k in QUALITIES),
+        num_slots=num_slots,
+        seed=seed,
+    )
+
+
+def test_halving_stops_all_but_the_best_as_by_hand(table: Table, tmp_path: Path) -> None:
+    found = simulate(make(table), tmp_path)
+
+    # One slot: cohorts of 16 and 11; trials 0 to 15 have 1 to 16 hundredths, so the best 5 of 16 pass, then the best 9
+    # of 27; of these 14 the best 4 pass the rung at 3.
+    assert Counter((trial.end.kind, trial.end.epoch) for trial in found.trials if trial.end) == {
+        (EndKind.STOPPED, 1): 13,
+        (EndKind.STOPPED, 3): 10,
+        (EndKind.COMPLETE, 9): 4,
+    }
+    assert [trial.params["quality"] for trial in found.trials if trial.end and trial.end.epoch == 9] == [24, 25, 26, 27]
+    assert found.elapsed_s == 60.0 * (27 + 14 * 2 + 4 * 6)
+
+
+def test_the_history_says_when_each_report_came(table: Table, tmp_path: Path) -> None:
+    simulation = make(table, num_trials=2, num_slots=2).model_copy(update={"scheduler": NoScheduler()})
+
+    found = simulate(simulation, tmp_path)
+
+    assert [(moment.at_s, moment.report.trial_id, moment.report.epoch) for moment in found.history] == [
+        (60.0 * epoch, trial_id, epoch) for epoch in range(1, 10) for trial_id in (0, 1)
+    ]
+
+
+def test_a_simulation_repeats_exactly_even_with_several_slots(table: Table, tmp_path: Path) -> None:
+    simulation = make(table, num_trials=8, num_slots=4)
+
+    first, second = (simulate(simulation, tmp_path / name) for name in ("first", "second"))
+
+    assert first == second
+
+
+def test_a_budget_of_minutes_is_one_of_virtual_time(table: Table, tmp_path: Path) -> None:
+    found = simulate(make(table, num_slots=4, budget=Budget(trials=1000, minutes=10)), tmp_path)
+
+    assert 600.0 <= found.elapsed_s <= 600.0 + 6 * 60.0
+    assert all(trial.end for trial in found.trials)
+
+
+def test_no_file_is_touched_that_is_called_like_a_checkpoint(
+    table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    precious = tmp_path / "simulated: trial 26 at epoch 1"
+    precious.write_text("precious")
+
+    found = simulate(make(table), tmp_path)
+
+    assert found.trials[26].checkpoint == "simulated: trial 26 at epoch 9"
+    assert precious.read_text() == "precious"
+    assert {path.name for path in tmp_path.iterdir()} == {"curves.csv", "study.db", "driver.lock", precious.name}
+
+
+def test_an_interrupt_leaves_the_study_as_it_stood(
+    table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulation = make(table, num_slots=2).model_copy(update={"points": tuple({"quality": k} for k in (27, 1, 2))})
+    look_up = TableCurves.curve
+
+    def curve(self: TableCurves, params: Params) -> Curve:
+        if params["quality"] == 2:
+            raise KeyboardInterrupt
+        return look_up(self, params)
+
+    monkeypatch.setattr(TableCurves, "curve", curve)
+    with pytest.raises(KeyboardInterrupt):
+        simulate(simulation, tmp_path)
+
+    trials = read_trials(tmp_path / "study.db", simulation.space)
+    assert [(trial.params["quality"], trial.end and trial.end.kind, trial.checkpoint) for trial in trials] == [
+        (27, None, "simulated: trial 0 at epoch 1"),
+        (1, EndKind.STOPPED, "simulated: trial 1 at epoch 1"),
+        (2, None, None),
+    ]
+
+
+def test_curves_that_are_not_there_fail_their_trials_and_then_the_search(table: Table, tmp_path: Path) -> None:
+    simulation = make(table).model_copy(update={"space": {"quality": Uniform(min=30, max=40)}, "points": ()})
+
+    with pytest.raises(TrialsFailedError, match="lookup: exact needs a row of these params"):
+        simulate(simulation.model_copy(update={"points": ({"quality": 31.0},) * 3}), tmp_path)
+
+
+def test_the_space_must_be_that_of_the_curves(table: Table, tmp_path: Path) -> None:
+    simulation = make(table).model_copy(update={"space": {"depth": Choice(values=(1, 2))}, "points": (), "epochs": 10})
+
+    with pytest.raises(SweepError) as caught:
+        simulate(simulation, tmp_path)
+
+    assert [(problem.key, problem.message) for problem in caught.value.problems] == [
+        (
+            "space",
+            "must search the params of the curves, which are quality, but searches depth. Search the same.",
+        ),
+        ("epochs", "must be at most the 9 of the curves, but got 10. Lower it."),
+    ]
+
+
+def test_rules_of_a_sweep_hold_here_too(table: Table) -> None:
+    with pytest.raises(SweepError, match="scheduler.min_epochs: must be below epochs, which is 1, but got 1"):
+        Simulation(curves=table, space={"quality": RandInt(min=1, max=27)}, epochs=1)
