@@ -22,6 +22,7 @@ from hpo.records import EndKind, TrialRecord
 from hpo.results.lr_curve import write_lr_curve
 from hpo.results.table import leaderboard
 from hpo.search.study import Study
+from hpo.search.terms import Search
 from hpo.spaces import Space
 from hpo.sweep import Sweep, check_data, dump_resolved, find_lr_curve, with_lr_bounds
 from hpo.tracking.mlflow import MlflowTracker
@@ -201,14 +202,16 @@ def _search(
 def _open_study(sweep: Sweep, paths: SweepPaths, num_train: int) -> Study:
     return Study.open(
         paths.study,
-        space=sweep.space,
-        metric=sweep.metric.name,
-        goal=sweep.metric.goal,
-        max_epochs=sweep.epochs,
-        sampler=sweep.sampler,
-        seed=sweep.seed,
-        points=sweep.points,
-        derive=partial(raw_params, sweep.recipe, num_train=num_train),
+        Search(
+            space=sweep.space,
+            metric=sweep.metric.name,
+            goal=sweep.metric.goal,
+            max_epochs=sweep.epochs,
+            sampler=sweep.sampler,
+            seed=sweep.seed,
+            points=sweep.points,
+            derive=partial(raw_params, sweep.recipe, num_train=num_train),
+        ),
     )
 
 

@@ -18,6 +18,7 @@ from hpo.records import Goal, Report, TrialRecord, TrialSpec
 from hpo.scheduling import Asha, Budget, Scheduler
 from hpo.search.samplers import Sampler, Tpe
 from hpo.search.study import Study
+from hpo.search.terms import Search
 from hpo.spaces.domain import Value
 from hpo.spaces.space import Space
 from hpo.sweep import Metric, Retries
@@ -147,10 +148,13 @@ def _check_curves(simulation: Simulation, curves: Curves) -> None:
 def _open_study(simulation: Simulation, folder: Path) -> Study:
     return Study.open(
         folder / "study.db",
-        space=simulation.space,
-        metric=simulation.metric.name,
-        goal=simulation.metric.goal,
-        sampler=simulation.sampler,
-        seed=simulation.seed,
-        points=simulation.points,
+        Search(
+            space=simulation.space,
+            metric=simulation.metric.name,
+            goal=simulation.metric.goal,
+            max_epochs=simulation.epochs,
+            sampler=simulation.sampler,
+            seed=simulation.seed,
+            points=simulation.points,
+        ),
     )

@@ -15,6 +15,7 @@ from hpo.progress import Progress
 from hpo.records import End, EndKind, Failure, Goal, Idle, Params, Report, Segment, SegmentEnd, TrialRecord, TrialSpec
 from hpo.scheduling import Asha, Budget, NoScheduler
 from hpo.search.study import Study
+from hpo.search.terms import Search
 from hpo.spaces.domain import Uniform
 from hpo.sweep import Metric, Retries, Sweep
 from hpo.tracking.tracker import NullTracker
@@ -95,13 +96,15 @@ class Bench:
     def open(self, sweep: Sweep) -> Study:
         return Study.open(
             self.folder / "study.db",
-            space=sweep.space,
-            metric=sweep.metric.name,
-            goal=sweep.metric.goal,
-            max_epochs=sweep.epochs,
-            sampler=sweep.sampler,
-            seed=sweep.seed,
-            points=sweep.points,
+            Search(
+                space=sweep.space,
+                metric=sweep.metric.name,
+                goal=sweep.metric.goal,
+                max_epochs=sweep.epochs,
+                sampler=sweep.sampler,
+                seed=sweep.seed,
+                points=sweep.points,
+            ),
         )
 
 

@@ -31,7 +31,8 @@ training.workload training.__init__
 search ensembles results tracking curves
 execution export cluster
 sweep
-plan driver
+plan accounts trials
+driver
 run prune simulation
 cli __init__ __main__
 """

@@ -21,7 +21,7 @@ from hpo.errors import DataError, SweepError
 from hpo.execution import Executor, NextSegment, OnReport, OnSegmentEnd
 from hpo.records import EndKind, Report, TrialRecord
 from hpo.run import StartExecutor, SweepResult, run_sweep, start_local, start_ray
-from hpo.search.study import read_trials
+from hpo.search.reading import read_trials
 from hpo.sweep import Sweep, load_sweep
 from hpo.tracking.tracker import SweepStatus
 from hpo.training.workload import TorchWorkload

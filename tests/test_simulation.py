@@ -10,8 +10,8 @@ from hpo.curves.table import TableCurves
 from hpo.errors import SweepError, TrialsFailedError
 from hpo.records import Curve, EndKind, Params
 from hpo.scheduling import Asha, Budget, NoScheduler
+from hpo.search.reading import read_trials
 from hpo.search.samplers import Random
-from hpo.search.study import read_trials
 from hpo.simulation import Simulation, simulate
 from hpo.spaces.domain import Choice, RandInt, Uniform
 

@@ -9,7 +9,7 @@ from hpo.paths import SweepPaths, find_sweep
 from hpo.prune import Point, prune_trial
 from hpo.records import TrialRecord
 from hpo.results.table import best
-from hpo.search.study import read_trials
+from hpo.search.reading import read_trials
 from hpo.sweep import Sweep, load_sweep
 from hpo.tracking import ui
 from hpo.training.pruning import Mode

@@ -1,12 +1,22 @@
 """Who goes on: pure decisions, without clock, file or library."""
 
+import math
 from typing import Annotated
 
 from pydantic import Field
 
 from hpo.scheduling.budget import Budget
+from hpo.scheduling.freeze_thaw import FreezeThaw
 from hpo.scheduling.halving import Asha, NoScheduler
 
-Scheduler = Annotated[NoScheduler | Asha, Field(discriminator="kind")]
+Scheduler = Annotated[NoScheduler | Asha | FreezeThaw, Field(discriminator="kind")]
 
-__all__ = ["Asha", "Budget", "NoScheduler", "Scheduler"]
+__all__ = ["Asha", "Budget", "FreezeThaw", "NoScheduler", "Scheduler", "full_budget"]
+
+
+def full_budget(budget: Budget, scheduler: Scheduler, max_epochs: int) -> Budget:
+    """What may be spent, with the epochs that a scheduler plans where nothing else would end it."""
+    if budget.epochs is not None or not isinstance(scheduler, FreezeThaw):
+        return budget
+    planned = math.ceil(scheduler.planned_epochs(budget.trials, max_epochs))
+    return budget.model_copy(update={"epochs": planned})

@@ -1,6 +1,5 @@
 """Asynchronous successive halving (Li et al. 2020), in its stopping form, and no scheduler at all."""
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hpo.config import Config
+from hpo.scheduling.ladder import epochs_to_climb, rungs_of, trials_at_rungs
 
 
 class NoScheduler(Config):
@@ -30,7 +30,7 @@ class NoScheduler(Config):
 
     def decide(self, cost: float, seen: Sequence[float]) -> "Verdict":
         """Always continue; see `Asha.decide`."""
-        return Verdict(continues=math.isfinite(cost), rank=_rank(cost, seen), num_seen=len(seen), cutoff=math.inf)
+        return Verdict(continues=math.isfinite(cost), rank=rank_of(cost, seen), num_seen=len(seen), cutoff=math.inf)
 
 
 class Asha(Config):
@@ -44,22 +44,15 @@ class Asha(Config):
 
     def rungs(self, max_epochs: int) -> tuple[int, ...]:
         """min_epochs times powers of eta, and the end."""
-        rungs = []
-        epoch = self.min_epochs
-        while epoch < max_epochs:
-            rungs.append(epoch)
-            epoch *= self.eta
-        return (*rungs, max_epochs)
+        return rungs_of(self.min_epochs, self.eta, max_epochs)
 
     def planned_epochs(self, num_trials: int, max_epochs: int) -> float:
         """Epochs that `num_trials` are expected to train, over all of them, if each rung keeps 1/eta."""
-        rungs = (0, *self.rungs(max_epochs))
-        lengths = (to - start for start, to in itertools.pairwise(rungs))
-        return sum(num_trials * length / float(self.eta**k) for k, length in enumerate(lengths))
+        return epochs_to_climb(self.rungs(max_epochs), self.eta, num_trials)
 
     def trials_per_rung(self, num_trials: int, max_epochs: int) -> tuple[int, ...]:
         """Expected to reach each rung."""
-        return tuple(max(1, num_trials // self.eta**k) for k in range(len(self.rungs(max_epochs))))
+        return trials_at_rungs(self.rungs(max_epochs), self.eta, num_trials)
 
     def decide(self, cost: float, seen: Sequence[float]) -> "Verdict":
         """Continue if `cost` is in the best 1/eta of `seen`, itself included.
@@ -71,7 +64,7 @@ class Asha(Config):
         ranked = sorted(other for other in seen if math.isfinite(other))
         num_kept = max(1, len(seen) // self.eta)
         cutoff = ranked[min(num_kept, len(ranked)) - 1] if ranked else math.inf
-        rank = _rank(cost, seen)
+        rank = rank_of(cost, seen)
         continues = math.isfinite(cost) and rank <= num_kept
         return Verdict(continues=continues, rank=rank, num_seen=len(seen), cutoff=cutoff)
 
@@ -88,5 +81,6 @@ class Verdict:
     """The worst cost that goes on."""
 
 
-def _rank(cost: float, seen: Sequence[float]) -> int:
+def rank_of(cost: float, seen: Sequence[float]) -> int:
+    """Of `cost` among `seen`, from 1; last where it is not finite."""
     return 1 + sum(other < cost for other in seen) if math.isfinite(cost) else len(seen)

@@ -1,30 +1,26 @@
 """The search memory of one sweep."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, final
+from typing import Self, final
 
 import optuna
 from optuna.storages import RDBStorage
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hpo.errors import SpaceError, StudyError
+from hpo.errors import StudyError
 from hpo.paths import SweepPaths
-from hpo.records import End, EndKind, Goal, Params, Report, TrialRecord
-from hpo.search.distributions import decode_all, distribution_of, encode
-from hpo.search.proposer import Problem, Proposer
-from hpo.search.samplers import Sampler
-from hpo.search.storage import STUDY_NAME, opened, owned, read_only
-from hpo.spaces.domain import Domain
+from hpo.records import End, EndKind, Report, TrialRecord
+from hpo.search.curves import CurveSearch
+from hpo.search.distributions import decode_all, encode
+from hpo.search.reading import CHECKPOINT, DERIVED, END, as_end, params_of
+from hpo.search.storage import STUDY_NAME, opened, owned
+from hpo.search.terms import Search
 
-_END = "end"
-_CHECKPOINT = "checkpoint"
-_DERIVED = "derived"
 _STATES = {
     EndKind.COMPLETE: TrialState.COMPLETE,
     EndKind.STOPPED: TrialState.PRUNED,
@@ -42,75 +38,35 @@ class Study:
     a search in memory that is shown the same. Use as a context manager, or call `close`.
     """
 
-    def __init__(
-        self,
-        space: Mapping[str, Domain],
-        metric: str,
-        points: Sequence[Params],
-        storage: RDBStorage,
-        proposer: Proposer,
-        resources: ExitStack,
-        derive: Callable[[Params], Params],
-    ) -> None:
-        self._space = space
-        self._metric = metric
-        self._points = points
-        self._derive = derive
+    def __init__(self, search: Search, storage: RDBStorage, resources: ExitStack) -> None:
+        self._search = search
         self._storage = storage
-        self._proposer = proposer
         self._resources = resources
-        self._distributions = _distributions(space)
+        self._proposer = search.sampler.begin(search.problem)
+        self._distributions = dict(search.problem.distributions)
         self._study_id = storage.get_study_id_from_name(STUDY_NAME)
         self._records: dict[int, TrialRecord] = {}
         self._rows: dict[int, int] = {}  # trial_id -> the database's own id
         self._checkpoint_epochs: dict[int, int] = {}
 
     @classmethod
-    def open(
-        cls,
-        storage: Path,
-        *,
-        space: Mapping[str, Domain],
-        metric: str,
-        goal: Goal,
-        max_epochs: int,
-        sampler: Sampler,
-        seed: int,
-        points: Sequence[Params] = (),
-        derive: Callable[[Params], Params] = lambda _: {},
-    ) -> Self:
+    def open(cls, storage: Path, search: Search) -> Self:
         """Create the study, or load it as it was left: trials without an end are listed, and can be trained on.
 
         Args:
             storage: the database file, in a folder of the sweep's own.
-            space: dotted recipe path -> domain.
-            metric: the name under which reports hold the objective.
-            goal: which way it is better.
-            max_epochs: at which a trial is complete.
-            sampler: proposes params.
-            seed: of all proposals.
-            points: tried first; what a point leaves open is proposed.
-            derive: what else follows from the proposed values: kept with a trial's params, but nothing to learn from.
+            search: what it is asked for.
 
         Raises:
             StudyError: if the file is not a study, was made for another space, metric or goal, or has another driver.
             SpaceError: if a point lies outside the space.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        _check_points(points, space)
-        direction = StudyDirection.MAXIMIZE if goal is Goal.MAXIMIZE else StudyDirection.MINIMIZE
-        origin = {
-            "space": {path: domain.as_tree() for path, domain in space.items()},
-            "metric": metric,
-            "goal": goal.value,
-        }
+        search.check_points()
         with ExitStack() as resources:
             resources.enter_context(owned(SweepPaths(storage.parent).lock))
-            database = resources.enter_context(opened(storage, direction, origin))
-            problem = Problem(
-                distributions=_distributions(space), direction=direction, max_epochs=max_epochs, seed=seed
-            )
-            study = cls(space, metric, points, database, sampler.begin(problem), resources.pop_all(), derive)
+            database = resources.enter_context(opened(storage, search.direction, search.origin))
+            study = cls(search, database, resources.pop_all())
         study._restore_all()
         return study
 
@@ -126,9 +82,19 @@ class Study:
     ) -> None:
         self.close()
 
-    def ask(self, num: int) -> list[TrialRecord]:
-        """Propose `num` trials, each knowing that those before it run."""
-        return [self._ask_one() for _ in range(num)]
+    def ask(self, num: int, waiting: Collection[int] = ()) -> list[TrialRecord]:
+        """Propose `num` trials, each knowing that those before it run, but for those that wait in line."""
+        return [self._ask_one(waiting) for _ in range(num)]
+
+    def gains(self, waiting: Mapping[int, int]) -> tuple[dict[int, float], float]:
+        """What waiting trials and a new one promise; see `CurveSearch.gains`.
+
+        Raises:
+            StudyError: if the sampler has no model of curves.
+        """
+        if not isinstance(self._proposer, CurveSearch):
+            raise StudyError("only sampler.kind curves says what trials promise. Use it.")
+        return self._proposer.gains(waiting)
 
     def record(self, report: Report) -> None:
         """Remember what a trial measured, and its checkpoint.
@@ -141,13 +107,14 @@ class Study:
         record = self._record_of(report.trial_id)
         if record.end is not None:
             return
-        value = report.metrics.get(self._metric)
+        value = report.metrics.get(self._search.metric)
         if value is not None:
             record = self._with_value(record, report.epoch, value)
         elif report.first_bad_step is None:
             raise StudyError(
-                f"trial {report.trial_id}, epoch {report.epoch}: a report must hold the metric {self._metric!r}, but "
-                f"holds {', '.join(report.metrics) or 'none'}. Report it, or name one of these as the sweep's metric."
+                f"trial {report.trial_id}, epoch {report.epoch}: a report must hold the metric "
+                f"{self._search.metric!r}, but holds {', '.join(report.metrics) or 'none'}. Report it, or name one of "
+                "these as the sweep's metric."
             )
         if report.checkpoint is not None:
             self._keep_checkpoint(record, report.epoch, report.checkpoint)
@@ -163,35 +130,36 @@ class Study:
             return
         if end.kind is EndKind.COMPLETE and (end.value is None or not math.isfinite(end.value)):
             raise StudyError(
-                f"trial {trial_id}: a complete trial must have a finite {self._metric}, but has {end.value}. "
+                f"trial {trial_id}: a complete trial must have a finite {self._search.metric}, but has {end.value}. "
                 "Tell it as diverged."
             )
         if end.value is not None:
             record = self._with_value(record, end.epoch, end.value)
-        self._storage.set_trial_user_attr(self._rows[trial_id], _END, asdict(end))
+        self._storage.set_trial_user_attr(self._rows[trial_id], END, asdict(end))
         self._finish(record, end)
 
     def trials(self) -> list[TrialRecord]:
         """All trials by `trial_id`, those that run included."""
         return list(self._records.values())
 
-    def _ask_one(self) -> TrialRecord:
-        num_asked = len(self._records)
-        point = self._points[num_asked] if num_asked < len(self._points) else {}
-        params = self._proposer.propose({path: encode(self._space[path], value) for path, value in point.items()})
-        derived = self._derive(decode_all(params, self._space))
+    def _ask_one(self, waiting: Collection[int]) -> TrialRecord:
+        search, num_asked = self._search, len(self._records)
+        point = search.points[num_asked] if num_asked < len(search.points) else {}
+        given = {path: encode(search.space[path], value) for path, value in point.items()}
+        params = self._proposer.propose(given, waiting)
+        derived = self._search.derive(decode_all(params, self._search.space))
         trial = create_trial(
             state=TrialState.RUNNING,
             params=params,
             distributions=self._distributions,
-            user_attrs={_DERIVED: derived} if derived else {},
+            user_attrs={DERIVED: derived} if derived else {},
         )
         row = self._storage.create_new_trial(self._study_id, template_trial=trial)
         return self._remember(self._storage.get_trial_number_from_id(row), row, trial)
 
     def _remember(self, number: int, row: int, trial: FrozenTrial) -> TrialRecord:
         self._rows[number] = row
-        self._records[number] = TrialRecord(trial_id=number, params=_params(trial, self._space))
+        self._records[number] = TrialRecord(trial_id=number, params=params_of(trial, self._search.space))
         return self._records[number]
 
     def _with_value(self, record: TrialRecord, epoch: int, value: float) -> TrialRecord:
@@ -206,7 +174,7 @@ class Study:
         """Written after the value: a death in between leaves a trial that trains this segment again."""
         if epoch > self._checkpoint_epochs.get(record.trial_id, 0):
             kept = {"epoch": epoch, "file": checkpoint}
-            self._storage.set_trial_user_attr(self._rows[record.trial_id], _CHECKPOINT, kept)
+            self._storage.set_trial_user_attr(self._rows[record.trial_id], CHECKPOINT, kept)
             self._checkpoint_epochs[record.trial_id] = epoch
             self._records[record.trial_id] = replace(record, checkpoint=checkpoint)
 
@@ -242,60 +210,13 @@ class Study:
     def _restore(self, frozen: FrozenTrial) -> None:
         self._proposer.add(frozen.params)
         record = self._remember(frozen.number, frozen._trial_id, frozen)
-        checkpoint = frozen.user_attrs.get(_CHECKPOINT, {"epoch": 0, "file": None})
+        checkpoint = frozen.user_attrs.get(CHECKPOINT, {"epoch": 0, "file": None})
         self._checkpoint_epochs[frozen.number] = checkpoint["epoch"]
         for epoch, value in frozen.intermediate_values.items():
             self._proposer.report(frozen.number, epoch, value)
         record = replace(record, values=dict(frozen.intermediate_values), checkpoint=checkpoint["file"])
         self._records[frozen.number] = record
-        if _END in frozen.user_attrs:
-            end = _as_end(frozen.user_attrs[_END])
+        if END in frozen.user_attrs:
+            end = as_end(frozen.user_attrs[END])
             finish = self._show_end if frozen.state.is_finished() else self._finish
             finish(record, end)
-
-
-def read_trials(storage: Path, space: Mapping[str, Domain]) -> list[TrialRecord]:
-    """All trials of a study by `trial_id`, as they stand; its driver is not disturbed.
-
-    Raises:
-        StudyError: if the file is not a study.
-    """
-    with read_only(storage) as database:
-        frozen = database.get_all_trials(database.get_study_id_from_name(STUDY_NAME))
-    return [_as_record(trial, space) for trial in frozen if trial.params.keys() == space.keys()]
-
-
-def _as_record(frozen: FrozenTrial, space: Mapping[str, Domain]) -> TrialRecord:
-    end = frozen.user_attrs.get(_END)
-    return TrialRecord(
-        trial_id=frozen.number,
-        params=_params(frozen, space),
-        values=dict(frozen.intermediate_values),
-        end=None if end is None else _as_end(end),
-        checkpoint=frozen.user_attrs.get(_CHECKPOINT, {"file": None})["file"],
-    )
-
-
-def _params(trial: FrozenTrial, space: Mapping[str, Domain]) -> Params:
-    """What was proposed, and what was derived from it."""
-    return {**decode_all(trial.params, space), **trial.user_attrs.get(_DERIVED, {})}
-
-
-def _distributions(space: Mapping[str, Domain]) -> dict[str, optuna.distributions.BaseDistribution]:
-    """Sorted, so that proposals do not hang on the order in a file."""
-    return {path: distribution_of(domain) for path, domain in sorted(space.items())}
-
-
-def _as_end(tree: dict[str, Any]) -> End:
-    return End(**{**tree, "kind": EndKind(tree["kind"])})
-
-
-def _check_points(points: Sequence[Params], space: Mapping[str, Domain]) -> None:
-    for number, point in enumerate(points):
-        for path, value in point.items():
-            if path not in space or not space[path].contains(value):
-                domain = space.get(path)
-                raise SpaceError(
-                    f"points[{number}].{path}: must lie in the space, but {value} does not lie in "
-                    f"{domain if domain is not None else 'it'}. Change the point, or widen the space."
-                )

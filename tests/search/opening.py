@@ -1,13 +1,16 @@
 """The study that the tests of this folder open."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 
-from hpo.records import Goal, Params
-from hpo.search.samplers import Sampler, Tpe
+from hpo.records import Goal
+from hpo.search.samplers import Tpe
 from hpo.search.study import Study
+from hpo.search.terms import Search
 from hpo.spaces.domain import Choice, Domain, LogUniform, QUniform, RandInt, Uniform
 
 SPACE: Mapping[str, Domain] = {
@@ -20,29 +23,12 @@ SPACE: Mapping[str, Domain] = {
 }
 
 
-def open_study(
-    folder: Path,
-    *,
-    space: Mapping[str, Domain] = SPACE,
-    metric: str = "val_accuracy",
-    goal: Goal = Goal.MAXIMIZE,
-    sampler: Sampler | None = None,
-    seed: int = 0,
-    max_epochs: int = 27,
-    points: Sequence[Params] = (),
-    derive: Callable[[Params], Params] = lambda _: {},
-) -> Study:
-    return Study.open(
-        folder / "study.db",
-        space=space,
-        metric=metric,
-        goal=goal,
-        max_epochs=max_epochs,
-        sampler=sampler or Tpe(),
-        seed=seed,
-        points=points,
-        derive=derive,
-    )
+SEARCH = Search(space=SPACE, metric="val_accuracy", goal=Goal.MAXIMIZE, max_epochs=27, sampler=Tpe(), seed=0)
+
+
+def open_study(folder: Path, **changes: Any) -> Study:
+    """With what is changed of `SEARCH`."""
+    return Study.open(folder / "study.db", replace(SEARCH, **changes))
 
 
 def read_with_optuna(folder: Path) -> list[optuna.trial.FrozenTrial]:

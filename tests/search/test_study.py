@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 
 from hpo.errors import SpaceError, StudyError
 from hpo.records import End, EndKind, Params, Report
-from hpo.search.study import read_trials
+from hpo.search.reading import read_trials
 from tests.search.opening import SPACE, open_study, read_with_optuna
 
 COMPLETE = End(

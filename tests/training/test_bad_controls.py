@@ -8,7 +8,7 @@ import pytest
 
 from hpo.records import EndKind, TrialRecord
 from hpo.run import run_sweep, start_local
-from hpo.search.study import read_trials
+from hpo.search.reading import read_trials
 from hpo.sweep import load_sweep
 from hpo.training.data import Digits
 

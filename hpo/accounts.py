@@ -1,0 +1,62 @@
+"""What a sweep has spent, and what it has got for it."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import final
+
+from hpo.records import End, EndKind, Goal, Report
+from hpo.scheduling import Budget
+from hpo.scheduling.budget import Spent, exhausted
+
+NUM_REMEMBERED = 32
+"""Reports by which the time of an epoch is judged."""
+
+
+@final
+class Accounts:
+    """Kept by the driver; time starts when they are opened."""
+
+    def __init__(self, budget: Budget, goal: Goal, clock: Callable[[], float]) -> None:
+        self._budget = budget
+        self._goal = goal
+        self._clock = clock
+        self._started = clock()
+        self._num_program_epochs = 0.0  # an epoch of several lanes counts once
+        self._best: float | None = None  # of the trials that are complete
+        self.num_epochs = 0
+        """Over all trials."""
+        self.num_spared = 0
+        """Epochs that early stopping has saved."""
+        self.epoch_seconds: deque[float] = deque(maxlen=NUM_REMEMBERED)
+        """Of one trial, the last ones."""
+
+    @property
+    def elapsed_s(self) -> float:
+        """Since the start."""
+        return self._clock() - self._started
+
+    @property
+    def mean_lanes(self) -> float:
+        """Trials that trained side by side, on average."""
+        return self.num_epochs / self._num_program_epochs if self.num_epochs else 1.0
+
+    def pay(self, report: Report) -> None:
+        """For an epoch of a trial."""
+        self.num_epochs += 1
+        self._num_program_epochs += 1 / report.metrics.get("lanes", 1)
+        self.epoch_seconds.append(report.metrics["seconds"])
+
+    def credit(self, end: End) -> None:
+        """A trial has come to something."""
+        if end.kind is EndKind.COMPLETE and end.value is not None:
+            better = self._best is None or self._goal.is_better(end.value, self._best)
+            self._best = end.value if better else self._best
+
+    def exhausted(self, num_due: int) -> str | None:
+        """Which limit ends the sweep, in words; none while it may go on.
+
+        Args:
+            num_due: epochs that running segments have yet to report.
+        """
+        spent = Spent(epochs=self.num_epochs + num_due, minutes=self.elapsed_s / 60, best=self._best)
+        return exhausted(self._budget, spent, self._goal)

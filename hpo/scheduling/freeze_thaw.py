@@ -1,0 +1,56 @@
+"""Freeze and thaw: who trains next is decided when a slot is free, not when a trial arrives at a rung."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from hpo.config import Config
+from hpo.scheduling.halving import Verdict, rank_of
+from hpo.scheduling.ladder import epochs_to_climb, rungs_of, trials_at_rungs
+
+AUTO_SHARE = 9
+"""Full length over the first rung, where that is not set."""
+
+
+class FreezeThaw(Config):
+    """Every trial pauses at every rung; whoever promises most trains next, be it paused or new (Swersky et al. 2014).
+
+    What a trial promises is the improvement that a model of all curves expects of it, over the epochs that are left to
+    train. Nobody is stopped before the end of the sweep, which ends when as many epochs were trained as successive
+    halving would train with as many trials.
+    """
+
+    kind: Literal["freeze_thaw"] = "freeze_thaw"
+    min_epochs: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """The first rung; auto: a ninth of the full length."""
+    eta: Annotated[int, Field(ge=2)] = 3
+    """Each rung is eta times as far as the one before."""
+
+    def rungs(self, max_epochs: int) -> tuple[int, ...]:
+        """min_epochs times powers of eta, and the end."""
+        first = max(1, round(max_epochs / AUTO_SHARE)) if self.min_epochs == "auto" else self.min_epochs
+        return rungs_of(first, self.eta, max_epochs)
+
+    def planned_epochs(self, num_trials: int, max_epochs: int) -> float:
+        """Epochs that may be spent on `num_trials`, if the sweep file does not say."""
+        return epochs_to_climb(self.rungs(max_epochs), self.eta, num_trials)
+
+    def trials_per_rung(self, num_trials: int, max_epochs: int) -> tuple[int, ...]:
+        """As for successive halving; how many it will be is for the curves to say."""
+        return trials_at_rungs(self.rungs(max_epochs), self.eta, num_trials)
+
+    def decide(self, cost: float, seen: Sequence[float]) -> Verdict:
+        """Whoever is sound waits; see `Asha.decide`."""
+        return Verdict(continues=math.isfinite(cost), rank=rank_of(cost, seen), num_seen=len(seen), cutoff=math.inf)
+
+    def choose(self, gains: Mapping[int, float], of_new: float | None) -> list[int]:
+        """Waiting trials that promise at least what a new one does, the most promising first; none: begin a new one.
+
+        Args:
+            gains: trial_id -> what it promises.
+            of_new: what a new trial promises; none if there may be no more.
+        """
+        promising = [trial_id for trial_id, gain in gains.items() if of_new is None or gain >= of_new]
+        return sorted(promising, key=lambda trial_id: (-gains[trial_id], trial_id))

@@ -1,0 +1,25 @@
+"""Rungs: the epochs at which trials are compared."""
+
+import itertools
+from collections.abc import Sequence
+
+
+def rungs_of(min_epochs: int, eta: int, max_epochs: int) -> tuple[int, ...]:
+    """min_epochs times powers of eta, and the end."""
+    rungs = []
+    epoch = min_epochs
+    while epoch < max_epochs:
+        rungs.append(epoch)
+        epoch *= eta
+    return (*rungs, max_epochs)
+
+
+def epochs_to_climb(rungs: Sequence[int], eta: int, num_trials: int) -> float:
+    """Over all trials, if each rung but the last lets 1/eta go on."""
+    lengths = (to - start for start, to in itertools.pairwise((0, *rungs)))
+    return sum(num_trials * length / float(eta**k) for k, length in enumerate(lengths))
+
+
+def trials_at_rungs(rungs: Sequence[int], eta: int, num_trials: int) -> tuple[int, ...]:
+    """Expected to reach each rung, if each but the last lets 1/eta go on."""
+    return tuple(max(1, num_trials // eta**k) for k in range(len(rungs)))

@@ -1,0 +1,48 @@
+"""Trials as they stand in the database."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from hpo.records import End, EndKind, Params, TrialRecord
+from hpo.search.distributions import decode_all
+from hpo.search.storage import STUDY_NAME, read_only
+from hpo.spaces.domain import Domain
+
+END = "end"
+CHECKPOINT = "checkpoint"
+DERIVED = "derived"
+
+
+def read_trials(storage: Path, space: Mapping[str, Domain]) -> list[TrialRecord]:
+    """All trials of a study by `trial_id`, as they stand; its driver is not disturbed.
+
+    Raises:
+        StudyError: if the file is not a study.
+    """
+    with read_only(storage) as database:
+        frozen = database.get_all_trials(database.get_study_id_from_name(STUDY_NAME))
+    return [_as_record(trial, space) for trial in frozen if trial.params.keys() == space.keys()]
+
+
+def _as_record(frozen: FrozenTrial, space: Mapping[str, Domain]) -> TrialRecord:
+    end = frozen.user_attrs.get(END)
+    return TrialRecord(
+        trial_id=frozen.number,
+        params=params_of(frozen, space),
+        values=dict(frozen.intermediate_values),
+        end=None if end is None else as_end(end),
+        checkpoint=frozen.user_attrs.get(CHECKPOINT, {"file": None})["file"],
+    )
+
+
+def params_of(trial: FrozenTrial, space: Mapping[str, Domain]) -> Params:
+    """What was proposed, and what was derived from it."""
+    return {**decode_all(trial.params, space), **trial.user_attrs.get(DERIVED, {})}
+
+
+def as_end(tree: dict[str, Any]) -> End:
+    """From JSON."""
+    return End(**{**tree, "kind": EndKind(tree["kind"])})

@@ -1,0 +1,56 @@
+"""Trials that have not ended, as the driver knows them, and how they come to an end."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hpo.records import End, EndKind, Goal, Report, TrialSpec
+from hpo.scheduling.halving import Verdict
+
+Reason = Mapping[str, float | int | str]
+
+
+@dataclass
+class ActiveTrial:
+    """A trial that has not ended."""
+
+    spec: TrialSpec
+    last: Report | None = None
+    kept: Report | None = None
+    """The last report whose state is on disk."""
+    num_errors: int = 0
+    num_lost: int = 0
+
+    @property
+    def epoch(self) -> int:
+        """Epochs trained."""
+        return self.last.epoch if self.last else 0
+
+    @property
+    def checkpoint(self) -> str | None:
+        """Where its last state lies."""
+        return self.kept.checkpoint if self.kept else None
+
+    def value(self, metric: str) -> float:
+        """What it measured last."""
+        assert self.last is not None
+        return self.last.metrics[metric]
+
+    def ended(self, kind: EndKind, metric: str, reason: Reason) -> End:
+        """Its end, as it stands."""
+        if self.last is None:
+            return End(kind=kind, epoch=0, reason=reason)
+        value = self.value(metric)
+        return End(kind=kind, epoch=self.epoch, value=value, metrics=self.last.metrics, reason=reason)
+
+    def restored(self, max_epochs: int) -> Reason:
+        """Where early stopping took it back to, if it did."""
+        if self.last is None or self.last.best_epoch is None:
+            return {}
+        early = {"early_stopped": self.epoch} if self.epoch < max_epochs else {}
+        return early | {"best_epoch": self.last.best_epoch}
+
+
+def stop_reason(rung: int, verdict: Verdict, goal: Goal) -> Reason:
+    """What a trial was stopped by."""
+    cutoff = goal.as_cost(verdict.cutoff)  # its own inverse
+    return {"rung": rung, "cutoff": cutoff, "rank": verdict.rank, "num_seen": verdict.num_seen}
