@@ -88,7 +88,7 @@ def test_a_value_that_does_not_fit_its_field_is_refused(value: ParamValue) -> No
 
 def test_kinds_of_lists_what_a_section_can_be() -> None:
     assert {"mlp": Mlp, "cnn": Cnn, "custom": Custom}.items() <= kinds_of("model").items()
-    assert kinds_of("loss") == {"cross_entropy": CrossEntropy, "focal": Focal}
+    assert {"cross_entropy": CrossEntropy, "focal": Focal}.items() <= kinds_of("loss").items()
 
 
 @pytest.mark.parametrize("section", ["regularizer", "augmentation", "lr_factor", "epochs", "grad_clip"])
