@@ -159,7 +159,7 @@ class Driver:
         return self._survivors(full=True) or self._new() or self._survivors(full=False)
 
     def _most_promising(self, scheduler: FreezeThaw) -> Segment | None:
-        """Those who wait, at the rung of the most promising of them, or new trials."""
+        """The best of those who wait at the rung of the most promising, at most 1/eta of them; or new trials."""
         waiting = self._line.waiting
         gains, of_new = self._study.gains(waiting)
         chosen = scheduler.choose(gains, of_new if self._num_asked < self._budget.trials else None)
@@ -167,7 +167,8 @@ class Driver:
             return self._new()
         epoch = waiting[chosen[0]]
         alike = [trial_id for trial_id in chosen if waiting[trial_id] == epoch]
-        size = min(self._cohort_size(epoch), math.ceil(len(alike) / self._num_slots))
+        most = math.ceil(list(waiting.values()).count(epoch) / scheduler.eta / self._num_slots)
+        size = min(self._cohort_size(epoch), most)
         return self._resumed(self._line.take(alike[:size]))
 
     def _lost_again(self) -> Segment | None:

@@ -22,7 +22,7 @@ from hpo.search.terms import Search
 from hpo.spaces.domain import Value
 from hpo.spaces.space import Space
 from hpo.sweep import Metric, Retries
-from hpo.sweep.rules import asha_problems, point_problems
+from hpo.sweep.rules import pair_problems, point_problems, rung_problems
 from hpo.tracking.tracker import NullTracker
 
 MOST_KEPT = 1024
@@ -68,7 +68,11 @@ class Simulation(Config):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        problems = [*point_problems(self.space, self.points), *asha_problems(self.scheduler, self.epochs)]
+        problems = [
+            *point_problems(self.space, self.points),
+            *rung_problems(self.scheduler, self.epochs),
+            *pair_problems(self.sampler, self.scheduler),
+        ]
         if problems:
             raise SweepError("simulation", problems)
         return self

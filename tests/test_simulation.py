@@ -1,5 +1,6 @@
 """Whole searches over curves that are known: the study, scheduler, packing and driver of any sweep."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -9,9 +10,9 @@ from hpo.curves import Table
 from hpo.curves.table import TableCurves
 from hpo.errors import SweepError, TrialsFailedError
 from hpo.records import Curve, EndKind, Params
-from hpo.scheduling import Asha, Budget, NoScheduler
+from hpo.scheduling import Asha, Budget, FreezeThaw, NoScheduler
 from hpo.search.reading import read_trials
-from hpo.search.samplers import Random
+from hpo.search.samplers import Curves, Random
 from hpo.simulation import Simulation, simulate
 from hpo.spaces.domain import Choice, RandInt, Uniform
 
@@ -144,3 +145,51 @@ def test_the_space_must_be_that_of_the_curves(table: Table, tmp_path: Path) -> N
 def test_rules_of_a_sweep_hold_here_too(table: Table) -> None:
     with pytest.raises(SweepError, match="scheduler.min_epochs: must be below epochs, which is 1, but got 1"):
         Simulation(curves=table, space={"quality": RandInt(min=1, max=27)}, epochs=1)
+
+
+def thawing(table: Table, *, num_slots: int = 1, num_trials: int = 12) -> Simulation:
+    return Simulation(
+        curves=table,
+        space={"quality": RandInt(min=1, max=27)},
+        epochs=9,
+        sampler=Curves(num_startup=4),
+        scheduler=FreezeThaw(),
+        budget=Budget(trials=num_trials),
+        num_slots=num_slots,
+    )
+
+
+@pytest.mark.parametrize("num_slots", [1, 3])
+def test_freeze_and_thaw_trains_what_promises_most_to_the_end(table: Table, tmp_path: Path, num_slots: int) -> None:
+    found = simulate(thawing(table, num_slots=num_slots), tmp_path)
+
+    ends = {trial.params["quality"]: trial.end.kind for trial in found.trials if trial.end is not None}
+    complete = [quality for quality, kind in ends.items() if kind is EndKind.COMPLETE]
+    assert max(ends, key=int) in complete
+    assert EndKind.STOPPED in ends.values()
+    assert all(trial.end for trial in found.trials)
+
+
+def test_freeze_and_thaw_spends_what_halving_plans(table: Table, tmp_path: Path) -> None:
+    planned = 12 * 1 + 4 * 2 + 12 / 9 * 6
+
+    found = simulate(thawing(table), tmp_path)
+
+    assert planned <= len(found.history) <= planned + 9
+
+
+def test_freeze_and_thaw_repeats_exactly_with_several_slots(table: Table, tmp_path: Path) -> None:
+    simulation = thawing(table, num_slots=3)
+
+    first, second = (simulate(simulation, tmp_path / name) for name in ("first", "second"))
+
+    assert first == second
+
+
+def test_freeze_and_thaw_needs_a_sampler_that_knows_what_trials_promise(table: Table) -> None:
+    tree = thawing(table).as_tree() | {"sampler": {"kind": "random"}}
+
+    with pytest.raises(SweepError, match="freeze_thaw needs sampler.kind curves") as error:
+        Simulation.model_validate_json(json.dumps(tree))
+
+    assert [problem.key for problem in error.value.problems] == ["scheduler.kind"]

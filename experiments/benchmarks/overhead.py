@@ -25,7 +25,7 @@ from hpo.paths import SweepPaths
 from hpo.progress import Progress
 from hpo.records import Report, Segment, TrialRecord, TrialSpec
 from hpo.run import run_sweep, start_ray
-from hpo.search.study import read_trials
+from hpo.search.reading import read_trials
 from hpo.sweep import Sweep, load_sweep
 from hpo.training.recipe import with_params
 from hpo.training.workload import TorchWorkload, Trainer

@@ -102,7 +102,7 @@ class CurveModel:
     cube: Cube
     process: GaussianProcess
     best: float
-    """The best value so far, standardised."""
+    """The best value so far, or that is believed to come, standardised."""
     tops: Points
     """[k, D]: of those measured, what is expected to be best."""
     risk: Risk
@@ -127,9 +127,10 @@ class CurveModel:
         return log_expected_improvement(mean, std, self.best) + survives
 
     def believing(self, points: Points) -> "CurveModel":
-        """The same, as if [n, D] had ended as expected."""
-        process = self.process.believing(_inputs(self.cube, points, np.ones(len(points))))
-        return CurveModel(cube=self.cube, process=process, best=self.best, tops=self.tops, risk=self.risk)
+        """The same, as if [n, D] had ended as expected: what they will reach is no longer an improvement."""
+        inputs = _inputs(self.cube, points, np.ones(len(points)))
+        means, _ = self.process.predict(inputs)
+        return replace(self, process=self.process.believing(inputs), best=max(self.best, float(means.max())))
 
 
 def _inputs(cube: Cube, points: Points, progress: Vector) -> NDArray[np.float64]:

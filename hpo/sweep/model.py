@@ -17,11 +17,12 @@ from hpo.spaces.space import Space
 from hpo.sweep.effective import coordinate_problems, rate_problems
 from hpo.sweep.inert import inert_problems
 from hpo.sweep.rules import (
-    asha_problems,
     batch_norm_problems,
     course_problems,
     lr_range_problems,
+    pair_problems,
     point_problems,
+    rung_problems,
     space_problems,
 )
 from hpo.sweep.wording import NAME
@@ -185,7 +186,8 @@ class Sweep(Recipe):
             *(in_space or rate_problems(self.recipe, self.space)),
             *point_problems(self.space, self.points),
             *lr_range_problems(self.lr_range, self.space),
-            *asha_problems(self.scheduler, self.epochs),
+            *rung_problems(self.scheduler, self.epochs),
+            *pair_problems(self.sampler, self.scheduler),
             *course_problems(self.recipe, self.space, self.scheduler),
             *batch_norm_problems(self.recipe, self.space),
             *inert_problems(self.recipe, self.beside, self.space, explicit),

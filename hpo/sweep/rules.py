@@ -6,7 +6,8 @@ from pydantic import ValidationError
 
 from hpo.errors import Problem, SpaceError
 from hpo.records import Params, ParamValue
-from hpo.scheduling import Asha, NoScheduler, Scheduler
+from hpo.scheduling import FreezeThaw, NoScheduler, Scheduler
+from hpo.search.samplers import Curves, Sampler
 from hpo.spaces.coordinates import PREFIX
 from hpo.spaces.domain import Domain, LogUniform, shown
 from hpo.spaces.space import Space
@@ -46,15 +47,26 @@ def point_problems(space: Space, points: Sequence[Params]) -> list[Problem]:
     return list(_point_problems(space, points))
 
 
-def asha_problems(scheduler: Scheduler, epochs: int) -> list[Problem]:
+def rung_problems(scheduler: Scheduler, epochs: int) -> list[Problem]:
     """There must be a rung before the end."""
-    if not isinstance(scheduler, Asha) or scheduler.min_epochs < epochs:
+    if isinstance(scheduler, NoScheduler) or scheduler.min_epochs == "auto" or scheduler.min_epochs < epochs:
         return []
     message = (
         f"must be below epochs, which is {epochs}, but got {scheduler.min_epochs}: no trial would ever be stopped. "
         "Lower it, or use scheduler: {kind: none}."
     )
     return [Problem(key="scheduler.min_epochs", message=message)]
+
+
+def pair_problems(sampler: Sampler, scheduler: Scheduler) -> list[Problem]:
+    """Who decides by what trials promise needs a sampler that knows."""
+    if not isinstance(scheduler, FreezeThaw) or isinstance(sampler, Curves):
+        return []
+    message = (
+        f"freeze_thaw needs sampler.kind curves, whose model says what trials promise, but got {sampler.kind}. "
+        "Use sampler: {kind: curves}, or another scheduler."
+    )
+    return [Problem(key="scheduler.kind", message=message)]
 
 
 def lr_range_problems(lr_range: LrRange | None, space: Space) -> list[Problem]:

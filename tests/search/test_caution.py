@@ -8,6 +8,7 @@ import pytest
 
 from hpo.records import End, EndKind, Goal, Params, Report, TrialRecord
 from hpo.scheduling.halving import Asha, NoScheduler
+from hpo.search.samplers import Curves, Sampler, Tpe
 from hpo.search.study import Study
 from hpo.spaces.domain import Choice, Domain, LogUniform, QUniform, Uniform
 from tests.search.opening import open_study
@@ -21,11 +22,13 @@ SPACE: Mapping[str, Domain] = {
 }
 
 
+@pytest.mark.parametrize("sampler", [Tpe(), Curves()], ids=["tpe", "curves"])
 @pytest.mark.parametrize(("scheduler", "seed"), [(NoScheduler(), 0), (Asha(), 1)], ids=["no early stopping", "asha"])
 def test_at_most_5_of_the_last_25_proposals_diverge_where_half_of_the_space_does(
-    tmp_path: Path, scheduler: NoScheduler | Asha, seed: int
+    tmp_path: Path, sampler: Sampler, scheduler: NoScheduler | Asha, seed: int
 ) -> None:
-    with open_study(tmp_path, space=SPACE, metric="val_loss", goal=Goal.MINIMIZE, seed=seed) as study:
+    terms = {"space": SPACE, "metric": "val_loss", "goal": Goal.MINIMIZE, "max_epochs": 9, "seed": seed}
+    with open_study(tmp_path, **terms, sampler=sampler) as study:
         seen: dict[int, list[float]] = {rung: [] for rung in scheduler.rungs(9)}
         for _ in range(100):
             [trial] = study.ask(1)
