@@ -41,7 +41,7 @@ def test_the_benchmark_of_a_cnn_step_times_every_form(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_benchmark_of_test_accuracy_opens_the_test_split_with_the_winner(tmp_path: Path) -> None:
     table = tmp_path / "test_accuracy.md"
-    settings = ("--seeds", "3", "-s", "budget.trials=2", "-s", "scheduler.kind=none", "-s", "epochs=1")
+    settings = ("--seeds", "3", "-s", "budget.trials=2", "-s", "scheduler={kind: none}", "-s", "epochs=1")
     command = [sys.executable, str(BENCHMARKS / "test_accuracy.py"), str(BENCHMARKS.parent / "digits.yaml"), *settings]
 
     done = subprocess.run([*command, "--out", str(table)], capture_output=True, text=True, check=False)
