@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hpo.execution.cluster import disconnect
-from hpo.export.bundle import load_bundle
+from hpo.export import load_bundle
 from hpo.export.predictions import Predictions
 from hpo.run import run_sweep
 from hpo.sweep import Sweep, load_sweep
