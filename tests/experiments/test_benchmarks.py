@@ -22,3 +22,31 @@ def test_the_benchmark_of_lanes_writes_the_table_that_it_prints(tmp_path: Path) 
     assert [row.split(" | ")[0] for row in rows] == ["| net", *(f"| {net}" for net in nets)]
     assert "2 lanes" in rows[0]
     assert "MLP" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_a_cnn_step_times_every_form(tmp_path: Path) -> None:
+    table = tmp_path / "cnn_step.md"
+    effort = ("--channels", "4", "--batch-sizes", "8", "--steps", "1", "--rounds", "1")
+    command = [sys.executable, str(BENCHMARKS / "cnn_step.py"), *effort]
+
+    done = subprocess.run([*command, "--out", str(table)], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(" | ") for line in table.read_text().splitlines() if line.startswith("| ")]
+    assert rows[1][0::2] == ["| naive", "1.00", "1.00 |"]
+    assert rows[-1][0] == "| all of them: Solo"
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_test_accuracy_opens_the_test_split_with_the_winner(tmp_path: Path) -> None:
+    table = tmp_path / "test_accuracy.md"
+    settings = ("--seeds", "3", "-s", "budget.trials=2", "-s", "scheduler={kind: none}", "-s", "epochs=1")
+    command = [sys.executable, str(BENCHMARKS / "test_accuracy.py"), str(BENCHMARKS.parent / "digits.yaml"), *settings]
+
+    done = subprocess.run([*command, "--out", str(table)], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    *_, row = (line.strip("| ").split(" | ") for line in table.read_text().splitlines() if line.startswith("| "))
+    assert (row[0], row[1], row[3], row[4]) == ("digits", "3", "2", "2")
+    assert 0.1 < float(row[-1]) <= 1

@@ -112,6 +112,18 @@ def test_pooling_before_norm_and_activation_changes_nothing_in_eval_for_positive
     torch.testing.assert_close(ours, usual)
 
 
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "tanh", "sigmoid", "elu", "selu", "celu"])
+def test_pooling_before_a_monotone_activation_changes_no_bit(activation: str) -> None:
+    cnn = Cnn.model_validate({"channels": (4,), "norm": "none", "activation": activation}).build((1, 8, 8), 3)
+    conv, pool, activate, *head = cnn.children()
+    x = torch.randn(5, 1, 8, 8)
+
+    usual = nn.Sequential(conv, activate, pool, *head)(x)
+
+    assert isinstance(pool, nn.MaxPool2d)
+    assert torch.equal(cnn(x), usual)
+
+
 @pytest.mark.parametrize("position", ["before", "after"])
 def test_the_norm_stands_where_it_is_told_to(position: str) -> None:
     mlp = Mlp.model_validate({"hidden": (8,), "norm": "batch", "norm_position": position}).build((4,), 2)
