@@ -68,7 +68,8 @@ def hold_masks(module: nn.Module, optimizer: torch.optim.Optimizer, masks: Tenso
             weight.detach().masked_fill_(where, 0)
 
     for weight, where in pruned:
-        weight.register_post_accumulate_grad_hook(partial(_zero_gradient, where))
+        if weight.requires_grad:  # a frozen one has no gradients
+            weight.register_post_accumulate_grad_hook(partial(_zero_gradient, where))
     optimizer.register_step_post_hook(zero_weights)
     zero_weights()
 
