@@ -19,6 +19,7 @@ from hpo.sweep.inert import inert_problems
 from hpo.sweep.rules import (
     asha_problems,
     batch_norm_problems,
+    control_problems,
     course_problems,
     lr_range_problems,
     point_problems,
@@ -187,6 +188,7 @@ class Sweep(Recipe):
             *lr_range_problems(self.lr_range, self.space),
             *asha_problems(self.scheduler, self.epochs),
             *course_problems(self.recipe, self.space, self.scheduler),
+            *control_problems(self.recipe, self.space, shuffles_labels=self.data.shuffle_labels),
             *batch_norm_problems(self.recipe, self.space),
             *inert_problems(self.recipe, self.beside, self.space, explicit),
         ]
