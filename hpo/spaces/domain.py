@@ -223,7 +223,10 @@ def _lengthen(written: object) -> object:
         return written
     match = re.fullmatch(r"\s*(\w+)\s*\((.*)\)\s*", str(written), re.DOTALL)
     if match is None:
-        raise SpaceError(f"a domain is written like loguniform(1e-4, 1) or choice(32, 64), but got {shown(written)}.")
+        is_cut = re.fullmatch(r"\s*\w+\s*\([^)]*", str(written)) is not None
+        advice = " Within braces it needs quotes, for a comma there ends a value." if is_cut else ""
+        message = f"a domain is written like loguniform(1e-4, 1) or choice(32, 64), but got {shown(written)}.{advice}"
+        raise SpaceError(message)
     name, arguments = match[1], read_yaml(f"[{match[2]}]")
     if name not in _ARGUMENTS:
         known = ", ".join(_ARGUMENTS)

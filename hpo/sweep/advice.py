@@ -33,8 +33,8 @@ def _on(recipe: Recipe, space: Space) -> Iterator[str]:
                 "model.norm: layer."
             )
     for path in ("batch_size", "model.ghost_batch"):
-        fewest = min(_numbers(recipe, space, path))
-        if 0 < fewest < FEW_EXAMPLES:
+        fewest = min((number for number in _numbers(recipe, space, path) if number > 0), default=FEW_EXAMPLES)
+        if fewest < FEW_EXAMPLES:
             yield (
                 f"{path}: should be at least {FEW_EXAMPLES} with model.norm: batch, whose statistics of few examples "
                 f"are noise, but may be {fewest}. Raise it, or use another norm."

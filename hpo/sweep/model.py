@@ -18,6 +18,7 @@ from hpo.sweep.effective import coordinate_problems, rate_problems
 from hpo.sweep.inert import inert_problems
 from hpo.sweep.rules import (
     batch_norm_problems,
+    control_problems,
     course_problems,
     lr_range_problems,
     pair_problems,
@@ -189,6 +190,7 @@ class Sweep(Recipe):
             *rung_problems(self.scheduler, self.epochs),
             *pair_problems(self.sampler, self.scheduler),
             *course_problems(self.recipe, self.space, self.scheduler),
+            *control_problems(self.recipe, self.space, shuffles_labels=self.data.shuffle_labels),
             *batch_norm_problems(self.recipe, self.space),
             *inert_problems(self.recipe, self.beside, self.space, explicit),
         ]

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 
+from pydantic.fields import FieldInfo
+
 from hpo.config import Config, JsonTree
 from hpo.errors import Problem
 from hpo.spaces.spelling import did_you_mean
 from hpo.spaces.yaml_tree import read_yaml
 from hpo.sweep.model import Sweep
+from hpo.sweep.wording import configs_in
 
 
 def override(tree: JsonTree, overrides: Sequence[str]) -> list[Problem]:
@@ -39,7 +42,7 @@ def _find_parent(tree: JsonTree, path: str) -> tuple[JsonTree | None, str]:
     if section == "space" and rest:
         return _begin_space(tree), rest
     field = Sweep.model_fields.get(section)
-    if rest and section not in tree and field is not None and isinstance(field.default, Config):
+    if rest and tree.get(section) is None and field is not None and _can_begin(field):
         kind = getattr(field.default, "kind", None)
         tree[section] = {"kind": kind} if kind else {}
     *sections, name = path.split(".")
@@ -50,6 +53,11 @@ def _find_parent(tree: JsonTree, path: str) -> tuple[JsonTree | None, str]:
             return None, ".".join(sections[: depth + 1])
         node = child
     return node, name
+
+
+def _can_begin(field: FieldInfo) -> bool:
+    """Whether a section has settings without being written; one that is none by default has those of its own."""
+    return isinstance(field.default, Config) or (field.default is None and any(configs_in(field.annotation)))
 
 
 def _begin_space(tree: JsonTree) -> JsonTree:

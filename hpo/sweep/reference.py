@@ -19,8 +19,8 @@ from hpo.training.recipe import Recipe
 INTRODUCTION = """# Every option of a sweep file
 
 Written by `hpo docs`, from the code. An option of section `optimizer` is written `optimizer: {lr: 0.1}`, and searched
-under its path, as in `space: {optimizer.lr: loguniform(1e-3, 1)}`. What belongs to the recipe can be searched, but for
-`epochs`; what a section does not say itself, it says under the kind it belongs to.
+under its path, as in `space: {optimizer.lr: "loguniform(1e-3, 1)"}`. What belongs to the recipe can be searched, but
+for `epochs`; what a section does not say itself, it says under the kind it belongs to.
 
 *Per lane* says whether trials that differ in an option can train side by side as one program: *yes*; *yes, unless 0*,
 for at 0 the piece is not built at all; *outside*, for it acts before the program or beside it; *no*, for it separates

@@ -100,6 +100,17 @@ def course_problems(recipe: Recipe, space: Space, scheduler: Scheduler) -> list[
     ]
 
 
+def control_problems(recipe: Recipe, space: Space, *, shuffles_labels: bool) -> list[Problem]:
+    """A control that must learn nothing from its labels must not be told the true ones by a teacher."""
+    if not shuffles_labels or "distillation" not in _possible(recipe, space, "loss.kind"):
+        return []
+    message = (
+        "must be false with loss.kind distillation, whose teacher has not seen the labels shuffled: the control would "
+        "not stay at chance. Set it to false, or use another loss."
+    )
+    return [Problem(key="data.shuffle_labels", message=message)]
+
+
 def batch_norm_problems(recipe: Recipe, space: Space) -> list[Problem]:
     """Batch norm must have a batch to take statistics of."""
     sizes = [size for size in _possible(recipe, space, "batch_size") if isinstance(size, int)]

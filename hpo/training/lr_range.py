@@ -27,6 +27,8 @@ BLOWN_UP = 4.0
 """The test ends where the smoothed loss is so many times its least value."""
 NUM_UNSETTLED = 10
 """Steps at the beginning, over which the running mean of losses is still noise."""
+LEAST_UNSETTLED = 1.0
+"""The least loss that counts there, in nats: one batch of a pretrained network may cost ten times another."""
 LEAST_STEPS = 4 * NUM_UNSETTLED
 """Fewer steps before the loss blows up say nothing."""
 LEAST_FALL = 0.05
@@ -143,7 +145,7 @@ def num_sound(smoothed: Sequence[float]) -> int:
     """How many come before the first that is above `BLOWN_UP` times the least so far; all where that is negative."""
     least = math.inf
     for number, loss in enumerate(smoothed):
-        least = min(least, loss)
+        least = min(least, loss if number >= NUM_UNSETTLED else max(loss, LEAST_UNSETTLED))
         if 0 < BLOWN_UP * least < loss:
             return number
     return len(smoothed)

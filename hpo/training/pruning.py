@@ -11,13 +11,15 @@ from hpo.errors import PruneError
 from hpo.training.models import Cnn, Mlp, Model
 from hpo.training.models.layers import ELEMENTWISE, DropConnect, Dropout
 from hpo.training.models.norms import GhostBatchNorm
+from hpo.training.models.whitening import PatchWhitening
 from hpo.training.recipe import Recipe
 from hpo.training.state import Tensors
 
 Mode = Literal["global_l1", "structured"]
 
 _DENSE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_UNITS_APART = (nn.Flatten, nn.MaxPool2d, nn.BatchNorm1d, nn.BatchNorm2d, GhostBatchNorm, Dropout, DropConnect)
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, GhostBatchNorm)
+_UNITS_APART = (nn.Flatten, nn.MaxPool2d, *_NORMS, Dropout, DropConnect, PatchWhitening)  # whose filters all stay
 
 
 def weights_of(module: nn.Module) -> dict[str, nn.Parameter]:
@@ -68,7 +70,8 @@ def hold_masks(module: nn.Module, optimizer: torch.optim.Optimizer, masks: Tenso
             weight.detach().masked_fill_(where, 0)
 
     for weight, where in pruned:
-        weight.register_post_accumulate_grad_hook(partial(_zero_gradient, where))
+        if weight.requires_grad:  # a frozen one has no gradients
+            weight.register_post_accumulate_grad_hook(partial(_zero_gradient, where))
     optimizer.register_step_post_hook(zero_weights)
     zero_weights()
 
@@ -85,7 +88,7 @@ def remove_units(recipe: Recipe, module: nn.Module, amount: float) -> tuple[Reci
         amount: in [0, 1).
     """
     layers = [(name, layer) for name, layer in module.named_modules() if [*layer.parameters(recurse=False)]]
-    small: Tensors = {}
+    small: Tensors = dict(module.state_dict())  # what has no parameters, such as whitened patches, stays
     widths = []
     width = num_inputs = layers[0][1].get_parameter("weight").shape[1]
     kept = torch.arange(num_inputs)

@@ -55,6 +55,13 @@ def test_a_short_form_is_the_long_form(short: str, domain: Domain) -> None:
         ("uniform(1)", "uniform is written uniform(min, max), but got uniform(1)."),
         ("normal(0, 1)", "must be one of uniform, loguniform, quniform, randint, choice, but got normal."),
         ("uniform 0 1", "a domain is written like loguniform(1e-4, 1) or choice(32, 64), but got uniform 0 1."),
+        (
+            "uniform(0",
+            (
+                "a domain is written like loguniform(1e-4, 1) or choice(32, 64), but got uniform(0. "
+                "Within braces it needs quotes, for a comma there ends a value."
+            ),
+        ),
         (0.1, "a domain is written like loguniform(1e-4, 1) or choice(32, 64), but got 0.1."),
         ("choice(1], [2)", "the values of a domain are separated by commas, as in choice(32, 64), but got choice(1]"),
     ],

@@ -55,8 +55,10 @@ def test_few_examples_for_batch_norm_are_advised_against() -> None:
     [small] = advice(sweep(Cnn(), batch_size=8))
     [searched] = advice(sweep(Cnn(), {"batch_size": Choice(values=(64, 12))}))
     [ghosts] = advice(sweep(Cnn(ghost_batch=4)))
+    [some_ghosts] = advice(sweep(Cnn(), {"model.ghost_batch": Choice(values=(0, 32, 4))}))
 
     assert small.startswith("batch_size: should be at least 16 with model.norm: batch")
     assert "but may be 8. Raise it, or use another norm." in small
     assert "but may be 12." in searched
     assert ghosts.startswith("model.ghost_batch: should be at least 16")
+    assert "but may be 4." in some_ghosts

@@ -172,6 +172,14 @@ def test_overrides_may_begin_sections_that_the_file_leaves_out(tmp_path: Path) -
     assert list(sweep.space) == ["optimizer.lr", "batch_size"]
 
 
+@pytest.mark.parametrize("text", [SWEEP, SWEEP + "lr_range: null\n", SWEEP + "lr_range: {smoothing: 0.5}\n"])
+def test_an_override_may_begin_a_section_that_is_none_by_default(tmp_path: Path, text: str) -> None:
+    sweep = load_sweep(write(tmp_path, text), ["lr_range.steps=100"])
+
+    assert sweep.lr_range is not None
+    assert sweep.lr_range.steps == 100
+
+
 def test_an_override_may_change_a_kind_with_its_settings(tmp_path: Path) -> None:
     sweep = load_sweep(write(tmp_path, SWEEP), ["optimizer={kind: adamw, beta2: 0.95}"])
 

@@ -83,7 +83,7 @@ def test_a_bundle_is_found_beside_the_sweep_file_and_resolved_to_an_absolute_pat
             (
                 "sweep sweep: initializer.bundle: all tensors of bundles/digits but the head's must fit the network, "
                 "but 3.weight is [8, 16] there and [16, 16] here, 3.bias is [8] there and [16] here. "
-                "Use the bundle's own model, as its card.json describes it."
+                "It must hold the same network, for inputs of the same size, with no norms folded: see its card.json."
             ),
         ),
         (
@@ -91,7 +91,7 @@ def test_a_bundle_is_found_beside_the_sweep_file_and_resolved_to_an_absolute_pat
             (
                 "sweep sweep: space.model.hidden: all tensors of bundles/digits but the head's must fit the network, "
                 "but 3.weight is [8, 16] there and [16, 16] here, 3.bias is [8] there and [16] here. "
-                "Use the bundle's own model, as its card.json describes it."
+                "It must hold the same network, for inputs of the same size, with no norms folded: see its card.json."
             ),
         ),
         (
@@ -146,6 +146,15 @@ def test_a_bundle_is_found_beside_the_sweep_file_and_resolved_to_an_absolute_pat
             (
                 "sweep sweep: loss.teacher: inputs as they came cannot be had back from 20 of 64 components. "
                 "Set data.pca_dim: 0, or data.whiten: none."
+            ),
+        ),
+        (
+            SWEEP.replace("digits}", "digits, shuffle_labels: true}")
+            + "  loss.kind: choice(cross_entropy, distillation)\n"
+            + DISTILLED,
+            (
+                "sweep.yaml:1: data.shuffle_labels: must be false with loss.kind distillation, whose teacher has not "
+                "seen the labels shuffled: the control would not stay at chance. Set it to false, or use another loss."
             ),
         ),
         (

@@ -54,6 +54,20 @@ def test_fine_tuning_is_plain_training_at_a_tenth_of_the_rate_through_epochs_cou
         torch.testing.assert_close(done.state.module[name], value)
 
 
+def test_frozen_layers_are_pruned_and_what_is_left_of_them_is_not_fine_tuned(data: TrainingData) -> None:
+    recipe, state, module = make_trial(data, lr=0.5)
+    frozen = recipe.model_copy(update={"frozen_layers": 1})
+
+    done = prune(frozen, data, LUCK, state, mode="global_l1", amount=0.5, num_epochs=2)
+
+    first, last = (name for name, value in module.state_dict().items() if value.ndim > 1)
+    before, after = state.module[first], done.state.module[first]
+    assert done.num_nonzero == 48  # half of 9 * 8 + 8 * 3
+    assert 0 < after.count_nonzero() < after.numel()
+    assert torch.equal(after, torch.where(after == 0, 0, before))
+    assert not torch.equal(done.state.module[last], torch.where(done.state.module[last] == 0, 0, state.module[last]))
+
+
 def test_a_pruned_network_is_counted_without_its_zeros_and_with_them(data: TrainingData) -> None:
     recipe, state, _ = make_trial(data, lr=0.5)
 

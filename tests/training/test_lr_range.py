@@ -81,10 +81,22 @@ def test_smoothing_divides_by_the_weight_so_far() -> None:
 
 @pytest.mark.parametrize(
     ("smoothed", "num"),
-    [([2.0, 0.5, 2.0, 2.1, 0.4], 3), ([1.0, 2.0, 3.0], 3), ([1.0, math.inf], 1), ([0.1, -1.0, 5.0], 3)],
+    [
+        ([2.0] * 10 + [0.5, 2.0, 2.1, 0.4], 12),
+        ([1.0, 2.0, 3.0], 3),
+        ([2.0, 7.9, 8.1], 2),
+        ([1.0, math.inf], 1),
+        ([1.0] * 10 + [-1.0, 5.0], 12),
+    ],
 )
 def test_a_curve_ends_above_four_times_its_least_loss(smoothed: list[float], num: int) -> None:
     assert num_sound(smoothed) == num
+
+
+def test_the_first_batches_of_a_network_that_knows_its_classes_may_differ_many_times() -> None:
+    first = [0.016, 0.096, 0.068, 0.078, 0.13, 0.11, 0.095, 0.087, 0.08, 0.09]
+
+    assert num_sound([*first, 0.06, 0.23, 0.25]) == 12
 
 
 def test_rates_rise_by_one_factor_and_losses_are_those_of_a_plain_loop(digits: Splits, curve: LrCurve) -> None:

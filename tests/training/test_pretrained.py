@@ -104,7 +104,7 @@ def test_a_convolutional_body_is_taken_under_a_head_for_other_classes(tmp_path: 
             (
                 "but 4.weight is [8, 16] there and [9, 16] here, 5.weight is [8] there and [9] here, "
                 "5.bias is [8] there and [9] here, 5.running_mean is [8] there and [9] here, and 1 more do not fit. "
-                "Use the bundle's own model, as its card.json describes it."
+                "It must hold the same network, for inputs of the same size, with no norms folded: see its card.json."
             ),
         ),
         (

@@ -144,6 +144,7 @@ MODELS = [
     Cnn(channels=(6, 8), hidden=12, spatial_dropout=0.1),
     Cnn(channels=(6, 8), hidden=12, norm="instance"),
     Cnn(channels=(6, 8), hidden=12, norm="none"),
+    Cnn(channels=(6, 8), hidden=12, whiten_patches=2),
 ]
 """Whose units treat each other as strangers."""
 

@@ -97,5 +97,5 @@ def _complaint(bundle: Path, places: Sequence[str], own: Mapping[str, _Tensor], 
     return (
         f"initializer.bundle: all tensors of {bundle} but the head's must fit the network, but "
         f"{', '.join(found)}{rest}. "
-        "Use the bundle's own model, as its card.json describes it."
+        "It must hold the same network, for inputs of the same size, with no norms folded: see its card.json."
     )
