@@ -165,7 +165,7 @@ def test_freeze_and_thaw_trains_what_promises_most_to_the_end(table: Table, tmp_
 
     ends = {trial.params["quality"]: trial.end.kind for trial in found.trials if trial.end is not None}
     complete = [quality for quality, kind in ends.items() if kind is EndKind.COMPLETE]
-    assert max(ends, key=int) in complete
+    assert max(int(str(quality)) for quality in ends) in complete
     assert EndKind.STOPPED in ends.values()
     assert all(trial.end for trial in found.trials)
 
