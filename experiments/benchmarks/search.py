@@ -29,6 +29,7 @@ from hpo.spaces.yaml_tree import read_yaml
 
 HERE = Path(__file__).resolve().parent
 OURS: dict[str, JsonTree] = {
+    "hpo: curves + freeze_thaw": {"sampler": {"kind": "curves"}, "scheduler": {"kind": "freeze_thaw"}},
     "hpo: TPE + asha (default)": {},
     "hpo: TPE + asha from 6": {"sampler": {"kind": "tpe"}, "scheduler": {"kind": "asha", "min_epochs": 6, "eta": 3}},
     "hpo: random + asha from 6": {
