@@ -16,6 +16,7 @@ from hpo.execution.executor import Executor
 from hpo.execution.local import LocalExecutor
 from hpo.export.inference import Inference
 from hpo.export.trial import export_trial
+from hpo.origin import origin, write_parents
 from hpo.paths import SweepPaths, written_beside
 from hpo.progress import Watch
 from hpo.records import EndKind, TrialRecord
@@ -132,13 +133,13 @@ def export(
     inference: Inference | None = None,
 ) -> Path:
     """Write the model of one trial of a sweep as a bundle, to predict as `inference` or else the sweep says."""
-    origin = {"sweep": paths.sweep_id, "mlflow_run": run_id, "metric": sweep.metric.name}
     recipe = with_params(sweep.recipe, trial.params)
-    return export_trial(folder, trial, recipe, splits, origin, inference or sweep.export.inference)
+    whence = {**origin(sweep, paths, recipe), "mlflow_run": run_id}
+    return export_trial(folder, trial, recipe, splits, whence, inference or sweep.export.inference)
 
 
 def make_folder(sweep: Sweep) -> SweepPaths:
-    """A folder of the sweep's own, with an id that is free, and the resolved sweep file in it."""
+    """A folder of the sweep's own, with an id that is free; in it the resolved file, and which bundles trials read."""
     while True:
         paths = SweepPaths(sweep.storage.checkpoints.absolute() / f"{sweep.name}-{secrets.token_hex(2)}")
         try:
@@ -147,6 +148,7 @@ def make_folder(sweep: Sweep) -> SweepPaths:
             continue
         with written_beside(paths.resolved) as beside:
             beside.write_text(dump_resolved(sweep), encoding="utf-8")
+        write_parents(paths.parents, sweep.recipe)
         return paths
 
 

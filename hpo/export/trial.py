@@ -12,6 +12,7 @@ from hpo.export.bundle import AS_TRAINED, write_bundle
 from hpo.export.folding import num_norms
 from hpo.export.inference import Inference
 from hpo.records import TrialRecord
+from hpo.training.bundles.card import portable_tree
 from hpo.training.checkpoint import read_checkpoint
 from hpo.training.data.splits import Splits
 from hpo.training.evaluate import evaluate
@@ -87,7 +88,7 @@ def export_state(
         "trial": trial.trial_id,
         "epoch": state.epoch,
         "params": params,
-        "recipe": recipe.as_tree(),
+        "recipe": portable_tree(recipe),
         "metrics": dict(trial.end.metrics) if trial.end is not None else {},
         "data_digest": splits.digest,
         **origin,
