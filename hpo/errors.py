@@ -10,6 +10,7 @@ HpoError                 catch this to catch them all
 ├── LrRangeError         a learning-rate range test that says nothing
 ├── TrialsFailedError    trial after trial failed with the same error
 ├── BundleError          a bundle that cannot be written or read
+│   └── NoAverageError   averaged weights are asked for, of a trial that has none
 └── PruneError           a network that cannot be pruned as asked
 """
 
@@ -72,6 +73,10 @@ class TrialsFailedError(HpoError):
 
 class BundleError(HpoError):
     """A bundle that cannot be written or read."""
+
+
+class NoAverageError(BundleError):
+    """The averaged weights of a trial that has none, or none yet."""
 
 
 class PruneError(HpoError):

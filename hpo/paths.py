@@ -27,6 +27,11 @@ class SweepPaths:
         return self.root / "resolved.yaml"
 
     @property
+    def parents(self) -> Path:
+        """Which bundles the trials read, as they were when the sweep began; where there are any."""
+        return self.root / "parents.json"
+
+    @property
     def study(self) -> Path:
         """Optuna's SQLite database."""
         return self.root / "study.db"

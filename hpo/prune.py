@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from hpo.errors import PruneError
 from hpo.export.trial import export_state, last_state
+from hpo.origin import origin
 from hpo.paths import SweepPaths, written_beside
 from hpo.records import TrialRecord
 from hpo.sweep import Sweep
@@ -79,8 +80,8 @@ def prune_trial(
         pruned = prune(recipe, data, luck, state, mode=mode, amount=amount, num_epochs=epochs)
         done: dict[str, JsonValue] = {"mode": mode, "amount": amount, "finetune_epochs": epochs}
         told: dict[str, JsonValue] = {"metrics": {**pruned.metrics}, "pruning": done}
-        origin = {"sweep": paths.sweep_id, "metric": sweep.metric.name, **told}
-        bundle = export_state(folder / str(amount), pruned.state, trial, pruned.recipe, splits, origin)
+        whence = {**origin(sweep, paths, recipe), **told}
+        bundle = export_state(folder / str(amount), pruned.state, trial, pruned.recipe, splits, whence)
         points.append(_point(amount, pruned, bundle))
     _write_curve(folder / CURVE, points)
     return points

@@ -12,10 +12,11 @@ from importlib import import_module, metadata
 from pathlib import Path
 
 from hpo.driver import Driver
+from hpo.errors import NoAverageError
 from hpo.execution.executor import Executor
 from hpo.execution.local import LocalExecutor
-from hpo.export.inference import Inference
 from hpo.export.trial import export_trial
+from hpo.origin import origin, write_parents
 from hpo.paths import SweepPaths, written_beside
 from hpo.progress import Watch
 from hpo.records import EndKind, TrialRecord
@@ -24,7 +25,7 @@ from hpo.results.table import leaderboard
 from hpo.search.study import Study
 from hpo.search.terms import Search
 from hpo.spaces import Space
-from hpo.sweep import Sweep, check_data, dump_resolved, find_lr_curve, with_lr_bounds
+from hpo.sweep import Export, Sweep, check_data, dump_resolved, find_lr_curve, with_lr_bounds
 from hpo.tracking.mlflow import MlflowTracker
 from hpo.tracking.tracker import NullTracker, SweepStatus, Tracker
 from hpo.training.data import Splits
@@ -111,8 +112,7 @@ def run_sweep(sweep: Sweep, *, watch: Watch = lambda _: None, start_executor: St
     try:
         result = _search(sweep, splits, paths, tracker, watch, start_executor)
         if result.best is not None and sweep.export.formats:
-            export(paths.bundle, sweep, paths, splits, result.best, run_id=tracker.run_id(result.best.trial_id))
-            tracker.log_artifact(paths.bundle)
+            _export_best(sweep, paths, splits, result.best, tracker)
         summary = _summary(sweep, result)
         status = result.status
     finally:
@@ -129,16 +129,17 @@ def export(
     splits: Splits,
     trial: TrialRecord,
     run_id: str | None = None,
-    inference: Inference | None = None,
+    asked: Export | None = None,
 ) -> Path:
-    """Write the model of one trial of a sweep as a bundle, to predict as `inference` or else the sweep says."""
-    origin = {"sweep": paths.sweep_id, "mlflow_run": run_id, "metric": sweep.metric.name}
+    """Write the model of one trial of a sweep as a bundle, as it is asked for or else as the sweep says."""
     recipe = with_params(sweep.recipe, trial.params)
-    return export_trial(folder, trial, recipe, splits, origin, inference or sweep.export.inference)
+    asked = asked or sweep.export
+    whence = {**origin(sweep, paths, recipe), "mlflow_run": run_id}
+    return export_trial(folder, trial, recipe, splits, whence, asked.inference, asked.weights)
 
 
 def make_folder(sweep: Sweep) -> SweepPaths:
-    """A folder of the sweep's own, with an id that is free, and the resolved sweep file in it."""
+    """A folder of the sweep's own, with an id that is free; in it the resolved file, and which bundles trials read."""
     while True:
         paths = SweepPaths(sweep.storage.checkpoints.absolute() / f"{sweep.name}-{secrets.token_hex(2)}")
         try:
@@ -147,7 +148,18 @@ def make_folder(sweep: Sweep) -> SweepPaths:
             continue
         with written_beside(paths.resolved) as beside:
             beside.write_text(dump_resolved(sweep), encoding="utf-8")
+        write_parents(paths.parents, sweep.recipe)
         return paths
+
+
+def _export_best(sweep: Sweep, paths: SweepPaths, splits: Splits, best: TrialRecord, tracker: Tracker) -> None:
+    """A sweep that ends before its best trial has an average is no failure: it says why there is no bundle."""
+    try:
+        export(paths.bundle, sweep, paths, splits, best, run_id=tracker.run_id(best.trial_id))
+    except NoAverageError as error:
+        logger.warning("No model is exported: %s", error)
+        return
+    tracker.log_artifact(paths.bundle)
 
 
 def _tested(sweep: Sweep, splits: Splits) -> tuple[Sweep, LrCurve | None]:

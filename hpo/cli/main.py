@@ -27,6 +27,7 @@ Set = Annotated[list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE
 Runs = Annotated[Path, typer.Option("--runs", help="The folder that holds the sweeps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Tta = Literal["none", "flip", "flip_translate"]
+Weights = Literal["raw", "averaged"]
 PruneMode = Literal["global_l1", "structured"]
 
 NO_RESULT = 3
@@ -168,15 +169,19 @@ def export_(
     fold_norms: Annotated[
         bool | None, typer.Option(help="Fold batch norms into the layers before them; else as in the file.")
     ] = None,
+    weights: Annotated[
+        Weights | None, typer.Option(help="Of the last step, or their average over steps; else as in the file.")
+    ] = None,
     runs: Runs = RUNS,
 ) -> None:
     """Write a trial's model as a bundle: model.pt2 and card.json."""
+    from hpo.cli import show
     from hpo.cli.sweeps import export_sweep
 
     with _errors_told():
         _make_importable(Path())
-        trial_id = export_sweep(runs, which, folder, tta=tta, fold_norms=fold_norms)
-    print(f"{folder}: the model of trial {trial_id}")
+        card = export_sweep(runs, which, folder, tta=tta, fold_norms=fold_norms, weights=weights)
+        show.exported(folder, card)
 
 
 @app.command()

@@ -16,7 +16,7 @@ from hpo.cli.live import best_so_far
 from hpo.cli.text import clock, domain_text, end_text, grid, make_console, number, objective, why
 from hpo.cli.trials_table import trials_table
 from hpo.config import JsonTree
-from hpo.export import Predictions
+from hpo.export import Card, Predictions
 from hpo.paths import SweepPaths, written_beside
 from hpo.plan import Plan
 from hpo.prune import Point
@@ -187,6 +187,16 @@ def trial(
     console.print(rows)
     if "traceback" in row["reason"]:
         console.print(f"\n{row['reason']['traceback']}")
+
+
+def exported(folder: Path, card: Card) -> None:
+    """A bundle that was written, and how many norms were folded where that was asked for."""
+    said = card.model_extra or {}
+    weights = ", with averaged weights" if said["weights"] == "averaged" else ""
+    print(f"{folder}: the model of trial {said['trial']}{weights}")
+    inference = said.get("inference", {})
+    if inference.get("fold_norms"):
+        print(f"folded {inference['num_folded_norms']} of {inference['num_norms']} batch norms")
 
 
 def predictions(predicted: Predictions, out: Path | None, *, as_json: bool) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from hpo.errors import HpoError
 from hpo.export.inference import Tta
+from hpo.export.weights import Weights
 from hpo.paths import SweepPaths, find_sweep
 from hpo.prune import Point, prune_trial
 from hpo.records import TrialRecord
@@ -12,6 +13,7 @@ from hpo.results.table import best
 from hpo.search.reading import read_trials
 from hpo.sweep import Sweep, load_sweep
 from hpo.tracking import ui
+from hpo.training.bundles.card import Card, read_card
 from hpo.training.pruning import Mode
 
 
@@ -30,19 +32,16 @@ def open_trial(runs: Path, which: str) -> tuple[TrialRecord, list[TrialRecord], 
     return trial, records, sweep, paths
 
 
-def export_sweep(runs: Path, which: str, folder: Path, *, tta: Tta | None, fold_norms: bool | None) -> int:
-    """Write the bundle of `ID/TRIAL`, or of the best trial of `ID`, as asked or else as the sweep's file says.
-
-    Returns:
-        The trial's id.
-    """
+def export_sweep(
+    runs: Path, which: str, folder: Path, *, tta: Tta | None, fold_norms: bool | None, weights: Weights | None
+) -> Card:
+    """Write the bundle of `ID/TRIAL`, or of the best trial of `ID`, as asked or else as the sweep's file says."""
     from hpo.run import export
 
     trial, _, sweep, paths = open_trial(runs, which)
-    asked = {"tta": tta, "fold_norms": fold_norms}
-    inference = sweep.export.inference.model_copy(update={name: to for name, to in asked.items() if to is not None})
-    export(folder, sweep, paths, sweep.data.load(sweep.seed), trial, inference=inference)
-    return trial.trial_id
+    told = {"tta": tta, "fold_norms": fold_norms, "weights": weights}
+    asked = sweep.export.model_copy(update={name: to for name, to in told.items() if to is not None})
+    return read_card(export(folder, sweep, paths, sweep.data.load(sweep.seed), trial, asked=asked))
 
 
 def prune_sweep(

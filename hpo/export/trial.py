@@ -11,7 +11,9 @@ from hpo.errors import BundleError
 from hpo.export.bundle import AS_TRAINED, write_bundle
 from hpo.export.folding import num_norms
 from hpo.export.inference import Inference
+from hpo.export.weights import Weights, averaged, told
 from hpo.records import TrialRecord
+from hpo.training.bundles.card import portable_tree
 from hpo.training.checkpoint import read_checkpoint
 from hpo.training.data.splits import Splits
 from hpo.training.evaluate import evaluate
@@ -29,13 +31,20 @@ def export_trial(
     splits: Splits,
     origin: Mapping[str, JsonValue],
     inference: Inference = AS_TRAINED,
+    weights: Weights = "raw",
 ) -> Path:
     """Write the model of `trial`, as it stood at its last checkpoint, as a bundle; see `export_state`.
 
     Raises:
+        NoAverageError: if averaged `weights` are asked for, and the trial has none.
         BundleError: if the trial has no checkpoint, or the model cannot be exported.
     """
-    return export_state(folder, last_state(trial), trial, recipe, splits, origin, inference)
+    state = last_state(trial)
+    if weights == "averaged":
+        state = averaged(state, recipe, trial.trial_id)
+        metrics = trial.end.metrics if trial.end is not None else {}
+        origin = {**origin, **told(recipe, state.epoch, metrics)}
+    return export_state(folder, state, trial, recipe, splits, origin, inference)
 
 
 def last_state(trial: TrialRecord) -> TrialState:
@@ -87,7 +96,8 @@ def export_state(
         "trial": trial.trial_id,
         "epoch": state.epoch,
         "params": params,
-        "recipe": recipe.as_tree(),
+        "recipe": portable_tree(recipe),
+        "weights": "raw",
         "metrics": dict(trial.end.metrics) if trial.end is not None else {},
         "data_digest": splits.digest,
         **origin,
@@ -111,6 +121,8 @@ def _described(inference: Inference, module: nn.Module, splits: Splits) -> dict[
     without = AS_TRAINED.prepare(module)
     return {
         "tta": inference.tta,
+        "fold_norms": inference.fold_norms,
+        "num_norms": num_norms(without),
         "num_folded_norms": num_norms(without) - num_norms(ready),
         **_measured(inference, ready, splits),
         "without": {**_measured(AS_TRAINED, without, splits)},

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from hpo.config import Config
 from hpo.errors import SweepError
 from hpo.export.inference import Inference
+from hpo.export.weights import Weights
 from hpo.records import Goal, TrialRecord, TrialSpec
 from hpo.scheduling import Asha, Budget, Scheduler
 from hpo.search.samplers import Sampler, Tpe
@@ -17,6 +18,7 @@ from hpo.spaces.space import Space
 from hpo.sweep.effective import coordinate_problems, rate_problems
 from hpo.sweep.inert import inert_problems
 from hpo.sweep.rules import (
+    average_problems,
     batch_norm_problems,
     control_problems,
     course_problems,
@@ -77,6 +79,8 @@ class Export(Inference):
 
     formats: tuple[Literal["pt2"], ...] = ("pt2",)
     """Files of the bundle; none: nothing is exported but by `hpo export`."""
+    weights: Weights = "raw"
+    """Those of the last step, or their average by `ema_half_life` or `swa_start`; trials are compared by the former."""
 
     @property
     def inference(self) -> Inference:
@@ -192,6 +196,7 @@ class Sweep(Recipe):
             *course_problems(self.recipe, self.space, self.scheduler),
             *control_problems(self.recipe, self.space, shuffles_labels=self.data.shuffle_labels),
             *batch_norm_problems(self.recipe, self.space),
+            *average_problems(self.space, self.export.weights),
             *inert_problems(self.recipe, self.beside, self.space, explicit),
         ]
         if problems:

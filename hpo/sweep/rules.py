@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pydantic import ValidationError
 
 from hpo.errors import Problem, SpaceError
+from hpo.export.weights import Weights
 from hpo.records import Params, ParamValue
 from hpo.scheduling import FreezeThaw, NoScheduler, Scheduler
 from hpo.search.samplers import Curves, Sampler
@@ -15,11 +16,13 @@ from hpo.sweep.wording import listed, requirement
 from hpo.training.lr_range import LrRange
 from hpo.training.recipe import Recipe, flatten, kinds_of, with_params
 
+AVERAGES = ("ema_half_life", "swa_start")
+"""Of which one that is not 0 keeps an average of weights."""
 RIVALS = (
     ("augmentation.strength", "augmentation.flip"),
     ("augmentation.strength", "augmentation.translate"),
     ("augmentation.strength", "augmentation.cutout"),
-    ("ema_half_life", "swa_start"),
+    AVERAGES,
 )
 """Of which a recipe may have only one, the other being 0 or none."""
 LEAST_NORMED = 8
@@ -122,6 +125,18 @@ def batch_norm_problems(recipe: Recipe, space: Space) -> list[Problem]:
         f"{smallest}. Raise it, or use another norm, such as layer."
     )
     return [Problem(key="space.batch_size" if "batch_size" in space else "batch_size", message=message)]
+
+
+def average_problems(space: Space, weights: Weights) -> list[Problem]:
+    """Where averaged weights are exported, every trial must keep an average: any of them may be the best."""
+    searched = next((path for path in AVERAGES if path in space and any(space[path].ends())), None)
+    if weights == "raw" or searched is None or all(space[searched].ends()):
+        return []
+    message = (
+        f"must be raw where some trials keep no average of weights, but got {weights}, and {searched} may be 0. "
+        "Set it to raw, or take the 0 out of the space."
+    )
+    return [Problem(key="export.weights", message=message)]
 
 
 def kind_variants(recipe: Recipe, space: Space, path: str) -> list[Recipe]:

@@ -127,7 +127,8 @@ def test_the_card_holds_what_the_exported_model_scores_with_its_changes_and_with
     )
 
     said = json.loads((changed / "card.json").read_text())["inference"]
-    assert (said.pop("tta"), said.pop("num_folded_norms")) == ("flip_translate", 1)
+    assert (said.pop("tta"), said.pop("fold_norms")) == ("flip_translate", True)
+    assert (said.pop("num_norms"), said.pop("num_folded_norms")) == (1, 1)
     assert said.pop("without") == pytest.approx(measure(plain, splits), abs=1e-5)
     assert said == pytest.approx(measure(changed, splits), abs=1e-5)
     assert said != pytest.approx(measure(plain, splits), abs=1e-3)

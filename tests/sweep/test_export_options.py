@@ -83,3 +83,36 @@ def test_views_are_refused_before_any_trial_where_the_data_are_no_images(tmp_pat
             ),
         )
     ]
+
+
+AVERAGED = "export: {weights: averaged}\n"
+
+
+def test_averaged_weights_are_refused_where_no_trial_keeps_an_average(tmp_path: Path) -> None:
+    with pytest.raises(SweepError) as caught:
+        load(tmp_path, SWEEP + AVERAGED)
+
+    message = "has no effect, because ema_half_life is 0.0 and swa_start is 0.0. Delete it, or change one of these."
+    assert problems(caught) == [("export.weights", message)]
+
+
+@pytest.mark.parametrize("path", ["ema_half_life", "swa_start"])
+def test_averaged_weights_are_refused_where_some_trials_keep_no_average(tmp_path: Path, path: str) -> None:
+    with pytest.raises(SweepError) as caught:
+        load(tmp_path, SWEEP + f"  {path}: choice(0, 0.5)\n" + AVERAGED)
+
+    message = (
+        f"must be raw where some trials keep no average of weights, but got averaged, and {path} may be 0. "
+        "Set it to raw, or take the 0 out of the space."
+    )
+    assert problems(caught) == [("export.weights", message)]
+
+
+@pytest.mark.parametrize(
+    "average", ["  swa_start: uniform(0.5, 0.8)\n", "  ema_half_life: choice(1, 2)\n", "ema_half_life: 1\n"]
+)
+def test_averaged_weights_are_for_sweeps_of_which_every_trial_keeps_an_average(tmp_path: Path, average: str) -> None:
+    sweep = load(tmp_path, SWEEP + average + AVERAGED)
+
+    assert sweep.export.weights == "averaged"
+    assert load(tmp_path, dump_resolved(sweep)) == sweep

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from hpo.config import Config
+from hpo.config import Config, JsonTree
 from hpo.errors import BundleError
 
 FORMAT_VERSION: Final = 1
@@ -79,6 +79,18 @@ def write_card(
     except ValueError as error:
         raise BundleError(f"a card must hold finite numbers, but: {error}.") from error
     (folder / CARD).write_text(text + "\n", encoding="utf-8")
+
+
+def portable_tree(config: Config) -> JsonTree:
+    """`config` as JSON that says nothing of the machine: of a path, its last name alone."""
+    tree = config.as_tree()
+    for name, value in config:
+        match value:
+            case Path():
+                tree[name] = value.name
+            case Config():
+                tree[name] = portable_tree(value)
+    return tree
 
 
 def read_card(folder: Path) -> Card:
