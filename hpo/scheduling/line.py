@@ -25,6 +25,11 @@ class Line:
         return {standing.trial_id: standing.epoch for standing in self._waiting}
 
     @property
+    def costs(self) -> Mapping[int, Mapping[int, float]]:
+        """Rung -> trial_id -> cost, of every trial that has been there."""
+        return self._costs
+
+    @property
     def num_at_rungs(self) -> dict[int, int]:
         """How many trials each rung has seen."""
         return {rung: len(self._costs[rung]) for rung in self._rungs}
