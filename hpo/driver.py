@@ -89,6 +89,7 @@ class Driver:
             self._end(trial, End(kind=EndKind.DIVERGED, epoch=report.epoch, metrics=report.metrics, reason=reason))
             return
         trial.last = report
+        trial.course.append(self._sweep.metric.goal.as_cost(trial.value(self._sweep.metric.name)))
         if report.checkpoint is not None:
             outdated, trial.kept = trial.checkpoint, report
             if outdated is not None:
@@ -224,8 +225,7 @@ class Driver:
     def _on_rung(self, rung: int, arrived: Sequence[ActiveTrial]) -> None:
         """Judge all that have arrived together by the same values."""
         metric = self._sweep.metric
-        costs = {trial.spec.trial_id: metric.goal.as_cost(trial.value(metric.name)) for trial in arrived}
-        verdicts = self._line.judge(rung, costs)
+        verdicts = self._line.judge(rung, {trial.spec.trial_id: trial.course for trial in arrived})
         for trial in arrived:
             verdict = verdicts[trial.spec.trial_id]
             if rung == self._sweep.epochs:
@@ -238,8 +238,8 @@ class Driver:
     def _end_paused(self) -> None:
         """Stop whoever waits though nobody is promoted any more, by all values that its rung has seen."""
         for trial_id, rung in self._line.waiting.items():
-            verdict = self._line.judge(rung, {trial_id: self._line.costs[rung][trial_id]})[trial_id]
-            self._stop(self._trials[trial_id], rung, verdict)
+            trial = self._trials[trial_id]
+            self._stop(trial, rung, self._line.judge(rung, {trial_id: trial.course})[trial_id])
         self._line.clear()
 
     def _stop(self, trial: ActiveTrial, rung: int, verdict: Verdict) -> None:

@@ -192,6 +192,23 @@ def test_where_too_few_came_for_one_to_be_promoted_there_is_no_cutoff(table: Tab
     ]
 
 
+def test_the_median_rule_stops_who_never_was_as_good_as_half_of_the_others_on_average(
+    table: Table, tmp_path: Path
+) -> None:
+    tree = make(table).as_tree() | {"scheduler": {"kind": "median"}}
+
+    found = simulate(Simulation.model_validate_json(json.dumps(tree)), tmp_path)
+
+    # One slot: of 1 to 16 hundredths at epoch 3, 1 to 8 are below the median of the others, then none of 17 to 27; the
+    # 16 that waited longest, 9 to 24, go on to epoch 6, where 9 to 16 are below it; then none of 25 to 27.
+    ends = {trial.params["quality"]: trial.end for trial in found.trials if trial.end}
+    assert {quality: end.epoch for quality, end in ends.items()} == {
+        quality: 3 if quality <= 8 else 6 if quality <= 16 else 9 for quality in QUALITIES
+    }
+    assert ends[8].reason == {"rung": 3, "cutoff": pytest.approx(0.09), "rank": 9, "num_seen": 16}
+    assert ends[16].reason == {"rung": 6, "cutoff": pytest.approx(0.17), "rank": 9, "num_seen": 16}
+
+
 def thawing(table: Table, *, num_slots: int = 1, num_trials: int = 12) -> Simulation:
     return Simulation(
         curves=table,

@@ -44,7 +44,7 @@ def next_job(line: Line, scheduler: Asha) -> tuple[int, int] | None:
 
 def arrive(line: Line, rung: int, trial_id: int, cost: float) -> None:
     """As the driver does it."""
-    verdict = line.judge(rung, {trial_id: cost})[trial_id]
+    verdict = line.judge(rung, {trial_id: [cost]})[trial_id]
     if verdict.continues and rung < MAX_EPOCHS:
         line.join(Standing(trial_id=trial_id, epoch=rung))
 
