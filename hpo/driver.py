@@ -12,7 +12,8 @@ from hpo.errors import TrialsFailedError
 from hpo.progress import Progress, Watch
 from hpo.records import End, EndKind, Failure, Idle, Report, Segment, SegmentEnd
 from hpo.results.table import find_best
-from hpo.scheduling import FreezeThaw, full_budget
+from hpo.scheduling import Asha, FreezeThaw, full_budget
+from hpo.scheduling.halving import Verdict
 from hpo.scheduling.line import Line
 from hpo.scheduling.packing import Standing, cohort_size, most_in_cohort
 from hpo.search.study import Study
@@ -72,6 +73,7 @@ class Driver:
             return Idle.WAIT
         if spent_what is not None:
             self.end_waiting(spent_what)
+        self._end_paused()
         return Idle.DONE
 
     def on_report(self, report: Report) -> None:
@@ -87,6 +89,7 @@ class Driver:
             self._end(trial, End(kind=EndKind.DIVERGED, epoch=report.epoch, metrics=report.metrics, reason=reason))
             return
         trial.last = report
+        trial.course.append(self._sweep.metric.goal.as_cost(trial.value(self._sweep.metric.name)))
         if report.checkpoint is not None:
             outdated, trial.kept = trial.checkpoint, report
             if outdated is not None:
@@ -154,22 +157,26 @@ class Driver:
         )
 
     def _next(self) -> Segment | None:
-        if isinstance(self._sweep.scheduler, FreezeThaw):
-            return self._most_promising(self._sweep.scheduler)
-        return self._survivors(full=True) or self._new() or self._survivors(full=False)
+        match self._sweep.scheduler:
+            case FreezeThaw() as scheduler:
+                chosen = self._most_promising(scheduler)
+            case Asha(form="promotion") as scheduler:
+                chosen = scheduler.choose(self._line.costs, self._line.waiting)
+            case _:
+                return self._survivors(full=True) or self._new() or self._survivors(full=False)
+        if not chosen:
+            return self._new()
+        size = self._cohort_size(self._line.waiting[chosen[0]])
+        return self._resumed(self._line.take(chosen[:size]))
 
-    def _most_promising(self, scheduler: FreezeThaw) -> Segment | None:
-        """The best of those who wait at the rung of the most promising, at most 1/eta of them; or new trials."""
+    def _most_promising(self, scheduler: FreezeThaw) -> list[int]:
+        """The best of those who wait at the rung of the most promising, at most 1/eta of them; none: new trials."""
         waiting = self._line.waiting
         gains, of_new = self._study.gains(waiting)
         chosen = scheduler.choose(gains, of_new if self._num_asked < self._budget.trials else None)
-        if not chosen:
-            return self._new()
-        epoch = waiting[chosen[0]]
-        alike = [trial_id for trial_id in chosen if waiting[trial_id] == epoch]
-        most = math.ceil(list(waiting.values()).count(epoch) / scheduler.eta / self._num_slots)
-        size = min(self._cohort_size(epoch), most)
-        return self._resumed(self._line.take(alike[:size]))
+        alike = [trial_id for trial_id in chosen if waiting[trial_id] == waiting[chosen[0]]]
+        num_there = sum(rung == waiting[alike[0]] for rung in waiting.values()) if alike else 0
+        return alike[: math.ceil(num_there / scheduler.eta / self._num_slots)]
 
     def _lost_again(self) -> Segment | None:
         return self._again.pop(0) if self._again else None
@@ -218,8 +225,7 @@ class Driver:
     def _on_rung(self, rung: int, arrived: Sequence[ActiveTrial]) -> None:
         """Judge all that have arrived together by the same values."""
         metric = self._sweep.metric
-        costs = {trial.spec.trial_id: metric.goal.as_cost(trial.value(metric.name)) for trial in arrived}
-        verdicts = self._line.judge(rung, costs)
+        verdicts = self._line.judge(rung, {trial.spec.trial_id: trial.course for trial in arrived})
         for trial in arrived:
             verdict = verdicts[trial.spec.trial_id]
             if rung == self._sweep.epochs:
@@ -227,7 +233,18 @@ class Driver:
             elif verdict.continues:
                 self._line.join(Standing(trial_id=trial.spec.trial_id, epoch=rung, signature=trial.spec.signature))
             else:
-                self._end(trial, trial.ended(EndKind.STOPPED, metric.name, stop_reason(rung, verdict, metric.goal)))
+                self._stop(trial, rung, verdict)
+
+    def _end_paused(self) -> None:
+        """Stop whoever waits though nobody is promoted any more, by all values that its rung has seen."""
+        for trial_id, rung in self._line.waiting.items():
+            trial = self._trials[trial_id]
+            self._stop(trial, rung, self._line.judge(rung, {trial_id: trial.course})[trial_id])
+        self._line.clear()
+
+    def _stop(self, trial: ActiveTrial, rung: int, verdict: Verdict) -> None:
+        goal, metric = self._sweep.metric.goal, self._sweep.metric.name
+        self._end(trial, trial.ended(EndKind.STOPPED, metric, stop_reason(rung, verdict, goal)))
 
     def _on_failure(self, segment: Segment, failure: Failure) -> None:
         """Train the trial's segment again, as often as the sweep file says; then it has failed."""

@@ -1,7 +1,7 @@
 """Trials that have not ended, as the driver knows them, and how they come to an end."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hpo.records import End, EndKind, Goal, Report, TrialSpec
 from hpo.scheduling.halving import Verdict
@@ -17,6 +17,8 @@ class ActiveTrial:
     last: Report | None = None
     kept: Report | None = None
     """The last report whose state is on disk."""
+    course: list[float] = field(default_factory=list)
+    """What every epoch cost, lower is better."""
     num_errors: int = 0
     num_lost: int = 0
 

@@ -1,6 +1,7 @@
 """Whole searches over curves that are known: the study, scheduler, packing and driver of any sweep."""
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -145,6 +146,67 @@ def test_the_space_must_be_that_of_the_curves(table: Table, tmp_path: Path) -> N
 def test_rules_of_a_sweep_hold_here_too(table: Table) -> None:
     with pytest.raises(SweepError, match="scheduler.min_epochs: must be below epochs, which is 1, but got 1"):
         Simulation(curves=table, space={"quality": RandInt(min=1, max=27)}, epochs=1)
+
+
+def promoting(table: Table, *, num_slots: int = 1, num_trials: int = 27) -> Simulation:
+    tree = make(table, num_trials=num_trials, num_slots=num_slots).as_tree()
+    return Simulation.model_validate_json(json.dumps(tree | {"scheduler": {"kind": "asha", "form": "promotion"}}))
+
+
+def test_promotion_trains_on_who_is_among_the_best_whenever_there_is_room(table: Table, tmp_path: Path) -> None:
+    found = simulate(promoting(table), tmp_path)
+
+    # One slot: 16 new trials, of 1 to 16 hundredths; the best 5 are promoted to 3, the best of these to 9; 11 new ones
+    # are all better, and the best 9 of all 27 among them: promoted to 3; the best 4 of 14 there to 9.
+    ends = {trial.params["quality"]: trial.end for trial in found.trials if trial.end}
+    assert Counter((end.kind, end.epoch) for end in ends.values()) == {
+        (EndKind.STOPPED, 1): 13,
+        (EndKind.STOPPED, 3): 9,
+        (EndKind.COMPLETE, 9): 5,
+    }
+    assert [quality for quality, end in ends.items() if end.kind is EndKind.COMPLETE] == [16, 24, 25, 26, 27]
+    assert found.elapsed_s == 60.0 * (27 + 14 * 2 + 5 * 6)
+    assert ends[15].reason == {"rung": 3, "cutoff": 0.24, "rank": 11, "num_seen": 14}
+    assert ends[18].reason == {"rung": 1, "cutoff": 0.19, "rank": 10, "num_seen": 27}
+
+
+def test_promotion_over_several_slots_ends_every_trial_and_completes_the_best(table: Table, tmp_path: Path) -> None:
+    found = simulate(promoting(table, num_slots=4), tmp_path)
+
+    ends = {trial.params["quality"]: trial.end for trial in found.trials if trial.end}
+    assert len(ends) == 27
+    assert ends[27].kind is EndKind.COMPLETE
+    assert sum(end.epoch > 1 for end in ends.values()) >= 9
+    assert all(end.reason["num_seen"] == 27 for end in ends.values() if end.epoch == 1)
+
+
+def test_where_too_few_came_for_one_to_be_promoted_there_is_no_cutoff(table: Table, tmp_path: Path) -> None:
+    simulation = promoting(table).model_copy(update={"budget": Budget(trials=2)})
+
+    found = simulate(simulation, tmp_path)
+
+    reasons = [trial.end.reason for trial in found.trials if trial.end]
+    assert [(reason["rank"], reason["num_seen"], reason["cutoff"]) for reason in reasons] == [
+        (2, 2, math.inf),
+        (1, 2, math.inf),
+    ]
+
+
+def test_the_median_rule_stops_who_never_was_as_good_as_half_of_the_others_on_average(
+    table: Table, tmp_path: Path
+) -> None:
+    tree = make(table).as_tree() | {"scheduler": {"kind": "median"}}
+
+    found = simulate(Simulation.model_validate_json(json.dumps(tree)), tmp_path)
+
+    # One slot: of 1 to 16 hundredths at epoch 3, 1 to 8 are below the median of the others, then none of 17 to 27; the
+    # 16 that waited longest, 9 to 24, go on to epoch 6, where 9 to 16 are below it; then none of 25 to 27.
+    ends = {trial.params["quality"]: trial.end for trial in found.trials if trial.end}
+    assert {quality: end.epoch for quality, end in ends.items()} == {
+        quality: 3 if quality <= 8 else 6 if quality <= 16 else 9 for quality in QUALITIES
+    }
+    assert ends[8].reason == {"rung": 3, "cutoff": pytest.approx(0.09), "rank": 9, "num_seen": 16}
+    assert ends[16].reason == {"rung": 6, "cutoff": pytest.approx(0.17), "rank": 9, "num_seen": 16}
 
 
 def thawing(table: Table, *, num_slots: int = 1, num_trials: int = 12) -> Simulation:

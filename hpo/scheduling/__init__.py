@@ -8,10 +8,11 @@ from pydantic import Field
 from hpo.scheduling.budget import Budget
 from hpo.scheduling.freeze_thaw import FreezeThaw
 from hpo.scheduling.halving import Asha, NoScheduler
+from hpo.scheduling.median import Median
 
-Scheduler = Annotated[NoScheduler | Asha | FreezeThaw, Field(discriminator="kind")]
+Scheduler = Annotated[NoScheduler | Asha | Median | FreezeThaw, Field(discriminator="kind")]
 
-__all__ = ["Asha", "Budget", "FreezeThaw", "NoScheduler", "Scheduler", "full_budget"]
+__all__ = ["Asha", "Budget", "FreezeThaw", "Median", "NoScheduler", "Scheduler", "full_budget"]
 
 
 def full_budget(budget: Budget, scheduler: Scheduler, max_epochs: int) -> Budget:

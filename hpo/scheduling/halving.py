@@ -1,7 +1,7 @@
-"""Asynchronous successive halving (Li et al. 2020), in its stopping form, and no scheduler at all."""
+"""Asynchronous successive halving (Li et al. 2020), in both its forms, and no scheduler at all."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -37,6 +37,8 @@ class Asha(Config):
     """At each rung a trial goes on if it is in the best 1/eta of all that have been there so far."""
 
     kind: Literal["asha"] = "asha"
+    form: Literal["stopping", "promotion"] = "stopping"
+    """When that is decided: once, as it arrives, or, pausing there, whenever there is room to train (Algorithm 2)."""
     min_epochs: Annotated[int, Field(ge=1)] = 1
     """The first rung: no trial is stopped before."""
     eta: Annotated[int, Field(ge=2)] = 3
@@ -55,18 +57,36 @@ class Asha(Config):
         return trials_at_rungs(self.rungs(max_epochs), self.eta, num_trials)
 
     def decide(self, cost: float, seen: Sequence[float]) -> "Verdict":
-        """Continue if `cost` is in the best 1/eta of `seen`, itself included.
+        """Continue if `cost` is in the best 1/eta of `seen`, itself included; to be promoted, whoever is sound waits.
 
         Args:
             cost: the trial's value at the rung, lower is better; NaN and infinity always stop.
             seen: the costs of every trial that has reached the rung, this one's included.
         """
-        ranked = sorted(other for other in seen if math.isfinite(other))
-        num_kept = max(1, len(seen) // self.eta)
-        cutoff = ranked[min(num_kept, len(ranked)) - 1] if ranked else math.inf
+        num_kept = self._num_kept(len(seen))
+        kept = sorted(other for other in seen if math.isfinite(other))[:num_kept]
+        cutoff = kept[-1] if kept else math.inf if num_kept else -math.inf
         rank = rank_of(cost, seen)
-        continues = math.isfinite(cost) and rank <= num_kept
+        continues = math.isfinite(cost) and (rank <= num_kept or self.form == "promotion")
         return Verdict(continues=continues, rank=rank, num_seen=len(seen), cutoff=cutoff)
+
+    def choose(self, costs: Mapping[int, Mapping[int, float]], waiting: Mapping[int, int]) -> list[int]:
+        """Trials to promote, from the deepest rung that has any, the best first; none: begin a new one.
+
+        Args:
+            costs: rung -> trial_id -> cost, of every trial that has been there; lower is better.
+            waiting: trial_id -> the rung at which it waits.
+        """
+        for rung, seen in sorted(costs.items(), reverse=True):
+            ranked = sorted((cost, trial_id) for trial_id, cost in seen.items() if math.isfinite(cost))
+            best = [trial_id for _, trial_id in ranked[: self._num_kept(len(seen))]]
+            if promotable := [trial_id for trial_id in best if waiting.get(trial_id) == rung]:
+                return promotable
+        return []
+
+    def _num_kept(self, num_seen: int) -> int:
+        """Of as many at a rung; in the stopping form the first always goes on."""
+        return max(num_seen // self.eta, 1 if self.form == "stopping" else 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +98,7 @@ class Verdict:
     """Of the trial among all seen, from 1."""
     num_seen: int
     cutoff: float
-    """The worst cost that goes on."""
+    """The worst cost that goes on; minus infinity where none would."""
 
 
 def rank_of(cost: float, seen: Sequence[float]) -> int:

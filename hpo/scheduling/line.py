@@ -1,11 +1,12 @@
 """The line: trials that wait at rungs, and every value that was seen there."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import final
 
-from hpo.scheduling import Scheduler
+from hpo.scheduling import Median, Scheduler
 from hpo.scheduling.halving import Verdict
+from hpo.scheduling.median import average
 from hpo.scheduling.packing import Standing, full_cohort, remaining_cohort
 
 
@@ -25,6 +26,11 @@ class Line:
         return {standing.trial_id: standing.epoch for standing in self._waiting}
 
     @property
+    def costs(self) -> Mapping[int, Mapping[int, float]]:
+        """Rung -> trial_id -> cost, of every trial that has been there; its average, where that is compared."""
+        return self._costs
+
+    @property
     def num_at_rungs(self) -> dict[int, int]:
         """How many trials each rung has seen."""
         return {rung: len(self._costs[rung]) for rung in self._rungs}
@@ -33,16 +39,23 @@ class Line:
         """The next one after `epoch`."""
         return next(rung for rung in self._rungs if rung > epoch)
 
-    def judge(self, rung: int, costs: Mapping[int, float]) -> dict[int, Verdict]:
+    def judge(self, rung: int, courses: Mapping[int, Sequence[float]]) -> dict[int, Verdict]:
         """Of trials that have arrived together, by the same values: their own among all that were seen.
 
         Args:
             rung: at which they stand.
-            costs: by trial_id, lower is better.
+            courses: trial_id -> its costs at every epoch so far, lower is better.
         """
-        self._costs[rung] |= costs
-        seen = list(self._costs[rung].values())
-        return {trial_id: self._scheduler.decide(cost, seen) for trial_id, cost in costs.items()}
+        scheduler, seen = self._scheduler, self._costs[rung]
+        if isinstance(scheduler, Median):
+            seen |= {trial_id: average(course) for trial_id, course in courses.items()}
+            return {
+                trial_id: scheduler.decide(course, [cost for other, cost in seen.items() if other != trial_id])
+                for trial_id, course in courses.items()
+            }
+        seen |= {trial_id: course[-1] for trial_id, course in courses.items()}
+        costs = list(seen.values())
+        return {trial_id: scheduler.decide(course[-1], costs) for trial_id, course in courses.items()}
 
     def join(self, standing: Standing) -> None:
         """Wait for a cohort."""

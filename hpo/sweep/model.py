@@ -25,6 +25,7 @@ from hpo.sweep.rules import (
     lr_range_problems,
     pair_problems,
     point_problems,
+    promotion_problems,
     rung_problems,
     space_problems,
 )
@@ -192,6 +193,7 @@ class Sweep(Recipe):
             *point_problems(self.space, self.points),
             *lr_range_problems(self.lr_range, self.space),
             *rung_problems(self.scheduler, self.epochs),
+            *promotion_problems(self.scheduler, self.budget.trials, self.epochs),
             *pair_problems(self.sampler, self.scheduler),
             *course_problems(self.recipe, self.space, self.scheduler),
             *control_problems(self.recipe, self.space, shuffles_labels=self.data.shuffle_labels),

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 from hpo.errors import Problem, SpaceError
 from hpo.export.weights import Weights
 from hpo.records import Params, ParamValue
-from hpo.scheduling import FreezeThaw, NoScheduler, Scheduler
-from hpo.search.samplers import Curves, Sampler
+from hpo.scheduling import Asha, FreezeThaw, NoScheduler, Scheduler
+from hpo.search.samplers import Curves, Random, Sampler
 from hpo.spaces.coordinates import PREFIX
 from hpo.spaces.domain import Domain, LogUniform, shown
 from hpo.spaces.space import Space
@@ -61,8 +61,33 @@ def rung_problems(scheduler: Scheduler, epochs: int) -> list[Problem]:
     return [Problem(key="scheduler.min_epochs", message=message)]
 
 
+def promotion_problems(scheduler: Scheduler, num_trials: int, epochs: int) -> list[Problem]:
+    """There must be trials enough that one is promoted from every rung."""
+    if not isinstance(scheduler, Asha) or scheduler.form != "promotion":
+        return []
+    rungs = scheduler.rungs(epochs)
+    least = scheduler.eta ** (len(rungs) - 1)
+    if num_trials >= least:
+        return []
+    where = listed([str(rung) for rung in rungs[:-1]])
+    message = (
+        f"must be at least {least} to promote one of {scheduler.eta} at epochs {where}, but got {num_trials}: "
+        "no trial would reach the end. Raise it, raise scheduler.min_epochs, or use form: stopping."
+    )
+    return [Problem(key="budget.trials", message=message)]
+
+
 def pair_problems(sampler: Sampler, scheduler: Scheduler) -> list[Problem]:
-    """Who decides by what trials promise needs a sampler that knows."""
+    """Who pauses trials needs a sampler that learns from them meanwhile, and, to go by what they promise, knows that.
+
+    A sampler that never learns is nobody's loss.
+    """
+    if isinstance(scheduler, Asha) and scheduler.form == "promotion" and not isinstance(sampler, Curves | Random):
+        message = (
+            "promotion pauses trials until the sweep ends, and needs a sampler that learns from paused ones, but got "
+            f"sampler.kind {sampler.kind}. Use sampler: {{kind: curves}} or {{kind: random}}, or form: stopping."
+        )
+        return [Problem(key="scheduler.form", message=message)]
     if not isinstance(scheduler, FreezeThaw) or isinstance(sampler, Curves):
         return []
     message = (

@@ -16,3 +16,16 @@ from hpo.cli.text import why
 )
 def test_a_complete_trial_says_why_it_ended(reason: dict[str, int], sentence: str) -> None:
     assert why({"end": "complete", "reason": reason}) == sentence
+
+
+@pytest.mark.parametrize(
+    ("cutoff", "took"),
+    [(0.75, "going on took 0.75."), (None, "nobody could go on.")],
+    ids=["some go on", "nobody does"],
+)
+def test_a_stopped_trial_says_what_it_took_to_go_on(cutoff: float | None, took: str) -> None:
+    reason = {"rung": 3, "cutoff": cutoff, "rank": 1, "num_seen": 2}
+
+    assert (
+        why({"end": "stopped", "reason": reason}) == f"At epoch 3 it was number 1 of the 2 that had come so far; {took}"
+    )

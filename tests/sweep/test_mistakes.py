@@ -74,6 +74,14 @@ def find_mistakes(folder: Path, text: str) -> str:
                 "Lower it, or use scheduler: {kind: none}."
             ),
         ),
+        (
+            "scheduler: {kind: asha, form: promotion}",
+            (
+                "scheduler.form: promotion pauses trials until the sweep ends, and needs a sampler that learns from "
+                "paused ones, but got sampler.kind tpe. Use sampler: {kind: curves} or {kind: random}, or form: "
+                "stopping."
+            ),
+        ),
         ("scheduler: asha", 'scheduler: must be a mapping of settings, but got "asha". Write {kind: asha}.'),
         ("budget: 64", "budget: must be a mapping of settings, but got 64."),
         ("budget: {target: .nan}", "budget.target: must be finite, but got NaN. Write a number."),
@@ -246,6 +254,13 @@ def test_a_wrong_domain_is_explained(tmp_path: Path, domain: str, message: str) 
             (
                 "sweep.yaml:4: space: must hold at least one domain, but is empty. "
                 "Add one, such as optimizer.lr: loguniform(1e-4, 1)."
+            ),
+        ),
+        (
+            SWEEP + "scheduler: {kind: asha, form: promotion}\nsampler: {kind: random}\nbudget: {trials: 26}\n",
+            (
+                "sweep.yaml:8: budget.trials: must be at least 27 to promote one of 3 at epochs 1, 3 and 9, but got "
+                "26: no trial would reach the end. Raise it, raise scheduler.min_epochs, or use form: stopping."
             ),
         ),
     ],
