@@ -1,15 +1,17 @@
 """What proposes params: configs that begin a search, most of them with one of Optuna's samplers."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import optuna
-from pydantic import Field
+from optuna.samplers import BaseSampler
+from pydantic import Field, model_validator
 
 from hpo.config import Config
 from hpo.search.caution import Cautious
 from hpo.search.curves import CurveSearch
 from hpo.search.mirror import Mirror
 from hpo.search.proposer import Problem, Proposer
+from hpo.search.sobol import Sobol
 
 
 class Random(Config):
@@ -22,18 +24,41 @@ class Random(Config):
         return Mirror(problem, lambda seed: optuna.samplers.RandomSampler(seed=seed))
 
 
+class Qmc(Config):
+    """A scrambled Sobol sequence: even cover of the space, also of every few of its params; learns nothing."""
+
+    kind: Literal["qmc"] = "qmc"
+
+    def begin(self, problem: Problem) -> Proposer:
+        """A search without trials."""
+        return Mirror(problem, lambda _: Sobol(problem))
+
+
 class Tpe(Config):
     """Tree-structured Parzen estimator (Bergstra et al. 2011; Watanabe 2023), wary of where trials diverged."""
 
     kind: Literal["tpe"] = "tpe"
     num_startup: Annotated[int, Field(ge=0)] = 10
-    """Trials drawn at random before the first that is modelled."""
+    """Trials that must have ended before the first that is modelled."""
+    startup: Literal["random", "qmc"] = "random"
+    """How trials are drawn until then: independently, or as a Sobol sequence, spread evenly."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.startup == "qmc" and self.num_startup == 0:
+            raise ValueError(
+                "startup must be random with num_startup 0, but got qmc: no trial is drawn so. Raise num_startup."
+            )
+        return self
 
     def begin(self, problem: Problem) -> Proposer:
         """A search without trials."""
-        return Mirror(
-            problem, lambda seed: Cautious(optuna.samplers.TPESampler(seed=seed, n_startup_trials=self.num_startup))
-        )
+
+        def make(seed: int) -> BaseSampler:
+            tpe = Cautious(optuna.samplers.TPESampler(seed=seed, n_startup_trials=self.num_startup))
+            return tpe if self.startup == "random" else Sobol(problem, tpe, self.num_startup)
+
+        return Mirror(problem, make)
 
 
 class Curves(Config):
@@ -48,4 +73,4 @@ class Curves(Config):
         return CurveSearch(problem, num_startup=self.num_startup)
 
 
-Sampler = Annotated[Random | Tpe | Curves, Field(discriminator="kind")]
+Sampler = Annotated[Random | Qmc | Tpe | Curves, Field(discriminator="kind")]

@@ -5,11 +5,15 @@ from pathlib import Path
 import pytest
 
 from hpo.records import End, EndKind, Report, TrialRecord
-from hpo.search.samplers import Curves, Random, Sampler, Tpe
+from hpo.search.samplers import Curves, Qmc, Random, Sampler, Tpe
 from hpo.search.study import Study
 from tests.search.opening import SPACE, open_study, read_with_optuna
 
-every_sampler = pytest.mark.parametrize("sampler", [Random(), Tpe(), Curves()], ids=["random", "tpe", "curves"])
+every_sampler = pytest.mark.parametrize(
+    "sampler",
+    [Random(), Qmc(), Tpe(), Tpe(startup="qmc"), Curves()],
+    ids=["random", "qmc", "tpe", "tpe after qmc", "curves"],
+)
 
 
 def finish(study: Study, trial: TrialRecord) -> None:
