@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from hpo.config import Config
 from hpo.search.caution import Cautious
 from hpo.search.curves import CurveSearch
+from hpo.search.grid import GridSearch
 from hpo.search.mirror import Mirror
 from hpo.search.proposer import Problem, Proposer
 from hpo.search.sobol import Sobol
@@ -32,6 +33,16 @@ class Qmc(Config):
     def begin(self, problem: Problem) -> Proposer:
         """A search without trials."""
         return Mirror(problem, lambda _: Sobol(problem))
+
+
+class Grid(Config):
+    """Every combination of choices, whole numbers and steps, once, in an order that is shuffled by the seed."""
+
+    kind: Literal["grid"] = "grid"
+
+    def begin(self, problem: Problem) -> Proposer:
+        """A search without trials."""
+        return GridSearch(problem)
 
 
 class Tpe(Config):
@@ -73,4 +84,4 @@ class Curves(Config):
         return CurveSearch(problem, num_startup=self.num_startup)
 
 
-Sampler = Annotated[Random | Qmc | Tpe | Curves, Field(discriminator="kind")]
+Sampler = Annotated[Random | Qmc | Grid | Tpe | Curves, Field(discriminator="kind")]
