@@ -22,7 +22,8 @@ from hpo.search.terms import Search
 from hpo.spaces.domain import Value
 from hpo.spaces.space import Space
 from hpo.sweep import Metric, Retries
-from hpo.sweep.rules import grid_problems, pair_problems, point_problems, rung_problems
+from hpo.sweep.rules import pair_problems, point_problems, rung_problems
+from hpo.sweep.sampling import sampler_problems
 from hpo.tracking.tracker import NullTracker
 
 MOST_KEPT = 1024
@@ -72,7 +73,7 @@ class Simulation(Config):
             *point_problems(self.space, self.points),
             *rung_problems(self.scheduler, self.epochs),
             *pair_problems(self.sampler, self.scheduler),
-            *grid_problems(self.sampler, self.space, self.budget.trials),
+            *sampler_problems(self.sampler, self.space, self.budget.trials),
         ]
         if problems:
             raise SweepError("simulation", problems)

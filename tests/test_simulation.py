@@ -229,3 +229,11 @@ def test_a_grid_is_refused_where_it_cannot_be_listed(
         Simulation.model_validate_json(json.dumps(tree))
 
     assert [problem.key for problem in error.value.problems] == [key]
+
+
+def test_evolution_of_nothing_but_choices_is_refused(table: Table) -> None:
+    space = {"space": {"quality": "choice(1, 2, 3)"}, "points": []}
+    tree = make(table).as_tree() | {"sampler": {"kind": "cmaes"}} | space
+
+    with pytest.raises(SweepError, match="sampler.kind: cmaes needs a domain that is a number"):
+        Simulation.model_validate_json(json.dumps(tree))

@@ -20,13 +20,13 @@ from hpo.sweep.rules import (
     batch_norm_problems,
     control_problems,
     course_problems,
-    grid_problems,
     lr_range_problems,
     pair_problems,
     point_problems,
     rung_problems,
     space_problems,
 )
+from hpo.sweep.sampling import sampler_problems
 from hpo.sweep.wording import NAME
 from hpo.training.data import Data
 from hpo.training.lr_range import LrRange
@@ -190,7 +190,7 @@ class Sweep(Recipe):
             *lr_range_problems(self.lr_range, self.space),
             *rung_problems(self.scheduler, self.epochs),
             *pair_problems(self.sampler, self.scheduler),
-            *grid_problems(self.sampler, self.space, self.budget.trials),
+            *sampler_problems(self.sampler, self.space, self.budget.trials),
             *course_problems(self.recipe, self.space, self.scheduler),
             *control_problems(self.recipe, self.space, shuffles_labels=self.data.shuffle_labels),
             *batch_norm_problems(self.recipe, self.space),

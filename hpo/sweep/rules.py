@@ -1,6 +1,5 @@
 """Rules that hold between the fields of a sweep: pure functions that return every problem they find."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import ValidationError
@@ -8,9 +7,9 @@ from pydantic import ValidationError
 from hpo.errors import Problem, SpaceError
 from hpo.records import Params, ParamValue
 from hpo.scheduling import FreezeThaw, NoScheduler, Scheduler
-from hpo.search.samplers import Curves, Grid, Sampler
+from hpo.search.samplers import Curves, Sampler
 from hpo.spaces.coordinates import PREFIX
-from hpo.spaces.domain import Choice, Domain, LogUniform, QUniform, RandInt, shown
+from hpo.spaces.domain import Domain, LogUniform, shown
 from hpo.spaces.space import Space
 from hpo.sweep.wording import listed, requirement
 from hpo.training.lr_range import LrRange
@@ -23,8 +22,6 @@ RIVALS = (
     ("ema_half_life", "swa_start"),
 )
 """Of which a recipe may have only one, the other being 0 or none."""
-MOST_LISTED = 100_000
-"""Combinations of a grid."""
 LEAST_NORMED = 8
 """Examples of a batch that batch norm can take statistics of."""
 
@@ -70,31 +67,6 @@ def pair_problems(sampler: Sampler, scheduler: Scheduler) -> list[Problem]:
         "Use sampler: {kind: curves}, or another scheduler."
     )
     return [Problem(key="scheduler.kind", message=message)]
-
-
-def grid_problems(sampler: Sampler, space: Space, num_trials: int) -> list[Problem]:
-    """A grid must have values to list, not too many combinations of them, and one for every trial."""
-    if not isinstance(sampler, Grid) or not space:
-        return []
-    nums = {path: _num_values(domain) for path, domain in space.items()}
-    endless = [path for path, num in nums.items() if num is None]
-    if endless:
-        message = (
-            "must have values that can be listed with sampler.kind grid, but any number between two bounds is one. "
-            "Use choice(...), randint(...) or quniform(...), or another sampler."
-        )
-        return [Problem(key=f"space.{path}", message=message) for path in endless]
-    size = math.prod(num for num in nums.values() if num is not None)
-    if size > MOST_LISTED:
-        message = f"grid lists at most {MOST_LISTED} combinations, but the space has {size}. Use qmc, or fewer values."
-        return [Problem(key="sampler.kind", message=message)]
-    if num_trials > size:
-        message = (
-            f"must be at most the size of the grid, which is {size}, but got {num_trials}: every combination is tried "
-            "once. Lower it, or widen the space."
-        )
-        return [Problem(key="budget.trials", message=message)]
-    return []
 
 
 def lr_range_problems(lr_range: LrRange | None, space: Space) -> list[Problem]:
@@ -158,18 +130,6 @@ def kind_variants(recipe: Recipe, space: Space, path: str) -> list[Recipe]:
     if kind_path not in space or path == kind_path:
         return [recipe]
     return [with_params(recipe, {kind_path: kind}) for kind in space[kind_path].ends()]
-
-
-def _num_values(domain: Domain) -> int | None:
-    match domain:
-        case Choice():
-            return len(domain.values)
-        case RandInt():
-            return domain.max - domain.min + 1
-        case QUniform():
-            return round((domain.max - domain.min) / domain.q) + 1
-        case _:
-            return None
 
 
 def _courses(recipe: Recipe, space: Space) -> Iterator[tuple[str, ParamValue, str]]:

@@ -6,15 +6,24 @@ from pathlib import Path
 import pytest
 
 from hpo.records import End, EndKind, Report, TrialRecord
-from hpo.search.samplers import Curves, Grid, Qmc, Random, Sampler, Tpe
+from hpo.search.samplers import Cmaes, Curves, Gp, Grid, Qmc, Random, Sampler, Tpe
 from hpo.search.study import Study
 from hpo.spaces.domain import Choice, Domain, QUniform
 from tests.search.opening import SPACE, open_study, read_with_optuna
 
 every_sampler = pytest.mark.parametrize(
     "sampler",
-    [Random(), Qmc(), Grid(), Tpe(), Tpe(startup="qmc"), Curves()],
-    ids=["random", "qmc", "grid", "tpe", "tpe after qmc", "curves"],
+    [
+        Random(),
+        Qmc(),
+        Grid(),
+        Tpe(),
+        Tpe(startup="qmc"),
+        pytest.param(Gp(startup="qmc"), marks=pytest.mark.slow),
+        Cmaes(),
+        Curves(),
+    ],
+    ids=["random", "qmc", "grid", "tpe", "tpe after qmc", "gp", "cmaes", "curves"],
 )
 LISTED: Mapping[str, Domain] = {
     **SPACE,
