@@ -13,7 +13,7 @@ from hpo.errors import SweepError, TrialsFailedError
 from hpo.records import Curve, EndKind, Params
 from hpo.scheduling import Asha, Budget, FreezeThaw, NoScheduler
 from hpo.search.reading import read_trials
-from hpo.search.samplers import Curves, Random
+from hpo.search.samplers import Curves, Grid, Random
 from hpo.simulation import Simulation, simulate
 from hpo.spaces.domain import Choice, RandInt, Uniform
 
@@ -255,3 +255,47 @@ def test_freeze_and_thaw_needs_a_sampler_that_knows_what_trials_promise(table: T
         Simulation.model_validate_json(json.dumps(tree))
 
     assert [problem.key for problem in error.value.problems] == ["scheduler.kind"]
+
+
+def test_a_grid_tries_every_combination_once_and_the_sweep_ends(table: Table, tmp_path: Path) -> None:
+    simulation = make(table, num_slots=2).model_copy(update={"sampler": Grid(), "points": ()})
+
+    found = simulate(simulation, tmp_path)
+
+    assert sorted(str(trial.params["quality"]) for trial in found.trials) == sorted(map(str, QUALITIES))
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "message"),
+    [
+        ({"budget": {"trials": 28}}, "budget.trials", "must be at most the size of the grid, which is 27, but got 28"),
+        (
+            {"space": {"quality": "uniform(1, 27)"}, "points": []},
+            "space.quality",
+            "must have values that can be listed with sampler.kind grid",
+        ),
+        (
+            {"space": {"quality": "randint(1, 1000)", "other": "quniform(0, 1, 0.005)"}, "points": []},
+            "sampler.kind",
+            "grid lists at most 100000 combinations, but the space has 201000",
+        ),
+    ],
+    ids=["too many trials", "a range", "too many combinations"],
+)
+def test_a_grid_is_refused_where_it_cannot_be_listed(
+    table: Table, changes: dict[str, object], key: str, message: str
+) -> None:
+    tree = make(table).as_tree() | {"sampler": {"kind": "grid"}} | changes
+
+    with pytest.raises(SweepError, match=message) as error:
+        Simulation.model_validate_json(json.dumps(tree))
+
+    assert [problem.key for problem in error.value.problems] == [key]
+
+
+def test_evolution_of_nothing_but_choices_is_refused(table: Table) -> None:
+    space = {"space": {"quality": "choice(1, 2, 3)"}, "points": []}
+    tree = make(table).as_tree() | {"sampler": {"kind": "cmaes"}} | space
+
+    with pytest.raises(SweepError, match="sampler.kind: cmaes needs a domain that is a number"):
+        Simulation.model_validate_json(json.dumps(tree))

@@ -28,6 +28,11 @@ class Cube:
         """D."""
         return len(self._axes)
 
+    @property
+    def num_cells(self) -> list[int | None]:
+        """Values that each param may take; none where it is continuous [D]."""
+        return [axis.num_cells for axis in self._axes.values()]
+
     def point(self, params: Mapping[str, Stored]) -> NDArray[np.float64]:
         """The middle of the cell in which `params` lie [D]."""
         return np.array([axis.place(params[name]) for name, axis in self._axes.items()])
@@ -49,24 +54,24 @@ class _Axis:
         self._distribution = distribution
         self._low, self._high = float(distribution.low), float(distribution.high)
         step = distribution.step
-        self._num_cells = None if step is None else round((self._high - self._low) / step) + 1
+        self.num_cells = None if step is None else round((self._high - self._low) / step) + 1
         self._is_log = distribution.log
-        if self._is_log and self._num_cells is not None:  # cells would not be of equal width
-            self._low, self._high, self._num_cells = self._low - 0.5, self._high + 0.5, None
+        if self._is_log and self.num_cells is not None:  # cells would not be of equal width
+            self._low, self._high, self.num_cells = self._low - 0.5, self._high + 0.5, None
 
     def place(self, value: Stored) -> float:
         number = float(value)
-        if self._num_cells is not None:
+        if self.num_cells is not None:
             assert self._distribution.step is not None
-            return (round((number - self._low) / self._distribution.step) + 0.5) / self._num_cells
+            return (round((number - self._low) / self._distribution.step) + 0.5) / self.num_cells
         low, high = self._scale(self._low), self._scale(self._high)
         return float((self._scale(number) - low) / (high - low))
 
     def value(self, place: float) -> Stored:
         distribution = self._distribution
-        if self._num_cells is not None:
+        if self.num_cells is not None:
             assert distribution.step is not None
-            number = self._low + distribution.step * _cell(place, self._num_cells)
+            number = self._low + distribution.step * _cell(place, self.num_cells)
         else:
             low, high = self._scale(self._low), self._scale(self._high)
             scaled = low + place * (high - low)
@@ -76,9 +81,9 @@ class _Axis:
         return min(max(number, distribution.low), distribution.high)
 
     def features(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
-        if self._num_cells is None:
+        if self.num_cells is None:
             return places
-        return _cells(places, self._num_cells) / max(1, self._num_cells - 1)
+        return _cells(places, self.num_cells) / max(1, self.num_cells - 1)
 
     def _scale(self, number: float) -> float:
         return float(np.log(number)) if self._is_log else number
@@ -88,6 +93,7 @@ class _Choices:
     """A param that is one of several; numbers in rising order count as steps."""
 
     def __init__(self, choices: Sequence[Stored]) -> None:
+        self.num_cells = len(choices)
         self._choices = choices
         numbers = [choice for choice in choices if isinstance(choice, int | float) and not isinstance(choice, bool)]
         self._is_ordered = len(numbers) == len(choices) and all(np.diff(numbers) > 0)

@@ -7,7 +7,6 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 from optuna.study import StudyDirection
-from scipy.stats import qmc
 
 from hpo.records import End, EndKind
 from hpo.search.acquisition import maximize
@@ -17,6 +16,7 @@ from hpo.search.distributions import Stored
 from hpo.search.proposer import Problem
 from hpo.search.risk import Risk, learn_risk
 from hpo.search.seeds import derive_seed
+from hpo.search.sobol import sobol_point
 
 Vector = NDArray[np.float64]
 
@@ -92,17 +92,10 @@ class CurveSearch:
         number = len(self._trials)
         model = self._modelled(waiting) if number >= self._num_startup else None
         if model is None:
-            return self._start(number), math.inf
+            return sobol_point(self._cube.num_axes, number, self._seed), math.inf
         rng = np.random.default_rng(derive_seed(self._seed, number))
         point, gain = maximize(model.log_improvement, model.tops, rng)
         return point, gain - math.log(self._max_epochs)
-
-    def _start(self, number: int) -> Vector:
-        sequence = qmc.Sobol(self._cube.num_axes, rng=derive_seed(self._seed, 0))
-        if number > 0:
-            sequence.fast_forward(number)
-        start: Vector = sequence.random(1)[0]
-        return start
 
     def _modelled(self, waiting: Collection[int]) -> CurveModel | None:
         """Kept until something is reported; those that train are believed to end as expected."""

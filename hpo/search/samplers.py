@@ -1,15 +1,20 @@
 """What proposes params: configs that begin a search, most of them with one of Optuna's samplers."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import optuna
-from pydantic import Field
+from optuna.samplers import BaseSampler
+from pydantic import Field, model_validator
 
 from hpo.config import Config
 from hpo.search.caution import Cautious
 from hpo.search.curves import CurveSearch
+from hpo.search.evolution import Evolution, load_cmaes
+from hpo.search.grid import GridSearch
+from hpo.search.hindsight import Hindsight
 from hpo.search.mirror import Mirror
 from hpo.search.proposer import Problem, Proposer
+from hpo.search.sobol import Sobol
 
 
 class Random(Config):
@@ -22,18 +27,96 @@ class Random(Config):
         return Mirror(problem, lambda seed: optuna.samplers.RandomSampler(seed=seed))
 
 
+class Qmc(Config):
+    """A scrambled Sobol sequence: even cover of the space, also of every few of its params; learns nothing."""
+
+    kind: Literal["qmc"] = "qmc"
+
+    def begin(self, problem: Problem) -> Proposer:
+        """A search without trials."""
+        return Mirror(problem, lambda _: Sobol(problem))
+
+
+class Grid(Config):
+    """Every combination of choices, whole numbers and steps, once, in an order that is shuffled by the seed."""
+
+    kind: Literal["grid"] = "grid"
+
+    def begin(self, problem: Problem) -> Proposer:
+        """A search without trials."""
+        return GridSearch(problem)
+
+
 class Tpe(Config):
     """Tree-structured Parzen estimator (Bergstra et al. 2011; Watanabe 2023), wary of where trials diverged."""
 
     kind: Literal["tpe"] = "tpe"
     num_startup: Annotated[int, Field(ge=0)] = 10
-    """Trials drawn at random before the first that is modelled."""
+    """Trials that must have ended before the first that is modelled."""
+    startup: Literal["random", "qmc"] = "random"
+    """How trials are drawn until then: independently, or as a Sobol sequence, spread evenly."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.startup == "qmc" and self.num_startup == 0:
+            raise ValueError(
+                "startup must be random with num_startup 0, but got qmc: no trial is drawn so. Raise num_startup."
+            )
+        return self
 
     def begin(self, problem: Problem) -> Proposer:
         """A search without trials."""
-        return Mirror(
-            problem, lambda seed: Cautious(optuna.samplers.TPESampler(seed=seed, n_startup_trials=self.num_startup))
-        )
+
+        def make(seed: int) -> BaseSampler:
+            sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=self.num_startup)
+            return _after_startup(self.startup, self.num_startup, Cautious(sampler), problem)
+
+        return Mirror(problem, make)
+
+
+class Gp(Config):
+    """Expected improvement by Optuna's Gaussian process, where it is not likely to diverge; for few trials.
+
+    It learns from complete trials alone, so a stopped one is shown with what it would likely have reached.
+    """
+
+    kind: Literal["gp"] = "gp"
+    num_startup: Annotated[int, Field(ge=1)] = 10
+    """Trials that must have ended before the first that is modelled."""
+    startup: Literal["random", "qmc"] = "random"
+    """How trials are drawn until then: independently, or as a Sobol sequence, spread evenly."""
+
+    def begin(self, problem: Problem) -> Proposer:
+        """A search without trials."""
+
+        def make(seed: int) -> BaseSampler:
+            sampler = optuna.samplers.GPSampler(
+                seed=seed, n_startup_trials=self.num_startup, warn_independent_sampling=False
+            )
+            return _after_startup(self.startup, self.num_startup, Cautious(sampler), problem)
+
+        return Hindsight(problem, make)
+
+
+class Cmaes(Config):
+    """Evolution of a normal distribution (CMA-ES, Hansen 2016): for numbers and many trials; choices stay random.
+
+    A stopped trial is shown with what it would likely have reached, a diverged one as the worst.
+    """
+
+    kind: Literal["cmaes"] = "cmaes"
+    population: Annotated[int, Field(ge=4)] | Literal["auto"] = "auto"
+    """Trials of a generation; auto: 4 + 3 log d, rounded down, of d params that are numbers."""
+
+    def begin(self, problem: Problem) -> Proposer:
+        """A search without trials.
+
+        Raises:
+            StudyError: if the package cmaes is not installed.
+        """
+        load_cmaes()
+        population = None if self.population == "auto" else self.population
+        return Hindsight(problem, lambda seed: Cautious(Evolution(problem, population, seed)))
 
 
 class Curves(Config):
@@ -48,4 +131,9 @@ class Curves(Config):
         return CurveSearch(problem, num_startup=self.num_startup)
 
 
-Sampler = Annotated[Random | Tpe | Curves, Field(discriminator="kind")]
+Sampler = Annotated[Random | Qmc | Grid | Tpe | Gp | Cmaes | Curves, Field(discriminator="kind")]
+
+
+def _after_startup(startup: str, num_startup: int, sampler: BaseSampler, problem: Problem) -> BaseSampler:
+    """Optuna's samplers begin at random themselves."""
+    return sampler if startup == "random" else Sobol(problem, sampler, num_startup)

@@ -29,6 +29,7 @@ from hpo.sweep.rules import (
     rung_problems,
     space_problems,
 )
+from hpo.sweep.sampling import sampler_problems
 from hpo.sweep.wording import NAME
 from hpo.training.data import Data
 from hpo.training.lr_range import LrRange
@@ -195,6 +196,7 @@ class Sweep(Recipe):
             *rung_problems(self.scheduler, self.epochs),
             *promotion_problems(self.scheduler, self.budget.trials, self.epochs),
             *pair_problems(self.sampler, self.scheduler),
+            *sampler_problems(self.sampler, self.space, self.budget.trials),
             *course_problems(self.recipe, self.space, self.scheduler),
             *control_problems(self.recipe, self.space, shuffles_labels=self.data.shuffle_labels),
             *batch_norm_problems(self.recipe, self.space),

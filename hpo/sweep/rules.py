@@ -8,7 +8,7 @@ from hpo.errors import Problem, SpaceError
 from hpo.export.weights import Weights
 from hpo.records import Params, ParamValue
 from hpo.scheduling import Asha, FreezeThaw, NoScheduler, Scheduler
-from hpo.search.samplers import Curves, Random, Sampler
+from hpo.search.samplers import Curves, Grid, Qmc, Random, Sampler
 from hpo.spaces.coordinates import PREFIX
 from hpo.spaces.domain import Domain, LogUniform, shown
 from hpo.spaces.space import Space
@@ -82,10 +82,14 @@ def pair_problems(sampler: Sampler, scheduler: Scheduler) -> list[Problem]:
 
     A sampler that never learns is nobody's loss.
     """
-    if isinstance(scheduler, Asha) and scheduler.form == "promotion" and not isinstance(sampler, Curves | Random):
+    if (
+        isinstance(scheduler, Asha)
+        and scheduler.form == "promotion"
+        and not isinstance(sampler, Curves | Random | Qmc | Grid)
+    ):
         message = (
             "promotion pauses trials until the sweep ends, and needs a sampler that learns from paused ones, but got "
-            f"sampler.kind {sampler.kind}. Use sampler: {{kind: curves}} or {{kind: random}}, or form: stopping."
+            f"sampler.kind {sampler.kind}. Use sampler: {{kind: curves}} or one that never learns, such as random, or form: stopping."
         )
         return [Problem(key="scheduler.form", message=message)]
     if not isinstance(scheduler, FreezeThaw) or isinstance(sampler, Curves):

@@ -1,15 +1,40 @@
 """What every sampler owes to the study."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from hpo.records import End, EndKind, Report, TrialRecord
-from hpo.search.samplers import Curves, Random, Sampler, Tpe
+from hpo.search.samplers import Cmaes, Curves, Gp, Grid, Qmc, Random, Sampler, Tpe
 from hpo.search.study import Study
+from hpo.spaces.domain import Choice, Domain, QUniform
 from tests.search.opening import SPACE, open_study, read_with_optuna
 
-every_sampler = pytest.mark.parametrize("sampler", [Random(), Tpe(), Curves()], ids=["random", "tpe", "curves"])
+every_sampler = pytest.mark.parametrize(
+    "sampler",
+    [
+        Random(),
+        Qmc(),
+        Grid(),
+        Tpe(),
+        Tpe(startup="qmc"),
+        pytest.param(Gp(startup="qmc"), marks=pytest.mark.slow),
+        Cmaes(),
+        Curves(),
+    ],
+    ids=["random", "qmc", "grid", "tpe", "tpe after qmc", "gp", "cmaes", "curves"],
+)
+LISTED: Mapping[str, Domain] = {
+    **SPACE,
+    "optimizer.lr": Choice(values=(0.001, 0.1, 1.0)),
+    "optimizer.momentum": QUniform(min=0.0, max=0.9, q=0.1),
+}
+
+
+def space_for(sampler: Sampler) -> Mapping[str, Domain]:
+    """Grids need domains that can be listed."""
+    return LISTED if isinstance(sampler, Grid) else SPACE
 
 
 def finish(study: Study, trial: TrialRecord) -> None:
@@ -26,14 +51,15 @@ def finish(study: Study, trial: TrialRecord) -> None:
 
 @every_sampler
 def test_200_proposals_stay_in_the_domain(tmp_path: Path, sampler: Sampler) -> None:
-    with open_study(tmp_path, sampler=sampler) as study:
+    with open_study(tmp_path, sampler=sampler, space=space_for(sampler)) as study:
         for _ in range(25):
             for trial in study.ask(8):
                 finish(study, trial)
         trials = study.trials()
 
+    space = space_for(sampler)
     outside = [
-        (path, value) for trial in trials for path, value in trial.params.items() if not SPACE[path].contains(value)
+        (path, value) for trial in trials for path, value in trial.params.items() if not space[path].contains(value)
     ]
     dropouts = {trial.params["model.dropout"] for trial in trials}
     assert len(trials) == 200
@@ -44,13 +70,13 @@ def test_200_proposals_stay_in_the_domain(tmp_path: Path, sampler: Sampler) -> N
 @every_sampler
 def test_reload_then_ask_equals_ask_without_reload(tmp_path_factory: pytest.TempPathFactory, sampler: Sampler) -> None:
     def propose(folder: Path, *, reload: bool) -> list[TrialRecord]:
-        study = open_study(folder, sampler=sampler)
+        study = open_study(folder, sampler=sampler, space=space_for(sampler))
         for _ in range(3):
             for trial in study.ask(8)[:-1]:
                 finish(study, trial)
             if reload:
                 study.close()
-                study = open_study(folder, sampler=sampler)
+                study = open_study(folder, sampler=sampler, space=space_for(sampler))
         with study:
             return study.ask(8)
 
@@ -64,7 +90,7 @@ def test_reload_then_ask_equals_ask_without_reload(tmp_path_factory: pytest.Temp
 def test_another_seed_proposes_other_trials(tmp_path_factory: pytest.TempPathFactory, sampler: Sampler) -> None:
     proposals = []
     for seed in (0, 1):
-        with open_study(tmp_path_factory.mktemp("seed"), sampler=sampler, seed=seed) as study:
+        with open_study(tmp_path_factory.mktemp("seed"), sampler=sampler, space=space_for(sampler), seed=seed) as study:
             proposals.append(study.ask(4))
 
     assert proposals[0] != proposals[1]
@@ -72,7 +98,7 @@ def test_another_seed_proposes_other_trials(tmp_path_factory: pytest.TempPathFac
 
 @every_sampler
 def test_a_batch_of_32_after_64_told_trials_is_diverse(tmp_path: Path, sampler: Sampler) -> None:
-    with open_study(tmp_path, sampler=sampler) as study:
+    with open_study(tmp_path, sampler=sampler, space=space_for(sampler)) as study:
         for trial in study.ask(64):
             finish(study, trial)
 
@@ -83,7 +109,7 @@ def test_a_batch_of_32_after_64_told_trials_is_diverse(tmp_path: Path, sampler: 
 
 @every_sampler
 def test_no_trial_is_left_running_when_all_are_told(tmp_path: Path, sampler: Sampler) -> None:
-    with open_study(tmp_path, sampler=sampler) as study:
+    with open_study(tmp_path, sampler=sampler, space=space_for(sampler)) as study:
         for trial in study.ask(18):
             finish(study, trial)
 

@@ -78,7 +78,7 @@ def find_mistakes(folder: Path, text: str) -> str:
             "scheduler: {kind: asha, form: promotion}",
             (
                 "scheduler.form: promotion pauses trials until the sweep ends, and needs a sampler that learns from "
-                "paused ones, but got sampler.kind tpe. Use sampler: {kind: curves} or {kind: random}, or form: "
+                "paused ones, but got sampler.kind tpe. Use sampler: {kind: curves}, one that never learns, such as random, or "
                 "stopping."
             ),
         ),
