@@ -82,14 +82,12 @@ def pair_problems(sampler: Sampler, scheduler: Scheduler) -> list[Problem]:
 
     A sampler that never learns is nobody's loss.
     """
-    if (
-        isinstance(scheduler, Asha)
-        and scheduler.form == "promotion"
-        and not isinstance(sampler, Curves | Random | Qmc | Grid)
-    ):
+    may_wait = isinstance(sampler, Curves | Random | Qmc | Grid)
+    if isinstance(scheduler, Asha) and scheduler.form == "promotion" and not may_wait:
         message = (
             "promotion pauses trials until the sweep ends, and needs a sampler that learns from paused ones, but got "
-            f"sampler.kind {sampler.kind}. Use sampler: {{kind: curves}} or one that never learns, such as random, or form: stopping."
+            f"sampler.kind {sampler.kind}. Use sampler: {{kind: curves}}, one that never learns, such as random, or "
+            "form: stopping."
         )
         return [Problem(key="scheduler.form", message=message)]
     if not isinstance(scheduler, FreezeThaw) or isinstance(sampler, Curves):

@@ -78,8 +78,8 @@ def find_mistakes(folder: Path, text: str) -> str:
             "scheduler: {kind: asha, form: promotion}",
             (
                 "scheduler.form: promotion pauses trials until the sweep ends, and needs a sampler that learns from "
-                "paused ones, but got sampler.kind tpe. Use sampler: {kind: curves}, one that never learns, such as random, or "
-                "stopping."
+                "paused ones, but got sampler.kind tpe. Use sampler: {kind: curves}, one that never learns, such as "
+                "random, or form: stopping."
             ),
         ),
         ("scheduler: asha", 'scheduler: must be a mapping of settings, but got "asha". Write {kind: asha}.'),
