@@ -89,19 +89,7 @@ def export_state(
         raise BundleError(f"tta: {error}") from error
     module = recipe.model.build(splits.input_shape, splits.num_classes)
     module.load_state_dict(state.module)
-    params: dict[str, JsonValue] = {
-        path: list(value) if isinstance(value, tuple) else value for path, value in trial.params.items()
-    }
-    card: dict[str, JsonValue] = {
-        "trial": trial.trial_id,
-        "epoch": state.epoch,
-        "params": params,
-        "recipe": portable_tree(recipe),
-        "weights": "raw",
-        "metrics": dict(trial.end.metrics) if trial.end is not None else {},
-        "data_digest": splits.digest,
-        **origin,
-    }
+    card = {**_story(trial, state, recipe), "data_digest": splits.digest, **origin}
     if inference != AS_TRAINED:
         card["inference"] = _described(inference, module, splits)
     return write_bundle(
@@ -113,6 +101,21 @@ def export_state(
         card=card,
         inference=inference,
     )
+
+
+def _story(trial: TrialRecord, state: TrialState, recipe: Recipe) -> dict[str, JsonValue]:
+    """Which trial it was, how it was trained, and what it measured."""
+    params: dict[str, JsonValue] = {
+        path: list(value) if isinstance(value, tuple) else value for path, value in trial.params.items()
+    }
+    return {
+        "trial": trial.trial_id,
+        "epoch": state.epoch,
+        "params": params,
+        "recipe": portable_tree(recipe),
+        "weights": "raw",
+        "metrics": dict(trial.end.metrics) if trial.end is not None else {},
+    }
 
 
 def _described(inference: Inference, module: nn.Module, splits: Splits) -> dict[str, JsonValue]:
