@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
@@ -54,4 +54,17 @@ class Proposer(Protocol):
 
     def end(self, trial_id: int, values: Mapping[int, float], end: End) -> None:
         """A trial has ended, with these values by epoch."""
+        ...
+
+
+@runtime_checkable
+class Foresight(Protocol):
+    """A proposer that knows what going on with a trial promises."""
+
+    def gains(self, waiting: Mapping[int, int]) -> tuple[dict[int, float], float]:
+        """What every waiting trial promises, and what a new one does; see `CurveSearch.gains`.
+
+        Args:
+            waiting: trial_id -> epochs behind it.
+        """
         ...

@@ -1,4 +1,7 @@
-"""What proposes params: configs that begin a search, most of them with one of Optuna's samplers."""
+"""What proposes params: configs that begin a search, most of them with one of Optuna's samplers.
+
+Whoever reads a sweep file imports this, so what needs scipy, most of a second, is imported when a search begins.
+"""
 
 from typing import Annotated, Literal, Self
 
@@ -8,13 +11,11 @@ from pydantic import Field, model_validator
 
 from hpo.config import Config
 from hpo.search.caution import Cautious
-from hpo.search.curves import CurveSearch
 from hpo.search.evolution import Evolution, load_cmaes
 from hpo.search.grid import GridSearch
 from hpo.search.hindsight import Hindsight
 from hpo.search.mirror import Mirror
 from hpo.search.proposer import Problem, Proposer
-from hpo.search.sobol import Sobol
 
 
 class Random(Config):
@@ -34,6 +35,8 @@ class Qmc(Config):
 
     def begin(self, problem: Problem) -> Proposer:
         """A search without trials."""
+        from hpo.search.sobol import Sobol  # noqa: PLC0415 - see the module
+
         return Mirror(problem, lambda _: Sobol(problem))
 
 
@@ -128,6 +131,8 @@ class Curves(Config):
 
     def begin(self, problem: Problem) -> Proposer:
         """A search without trials."""
+        from hpo.search.curves import CurveSearch  # noqa: PLC0415 - see the module
+
         return CurveSearch(problem, num_startup=self.num_startup)
 
 
@@ -136,4 +141,8 @@ Sampler = Annotated[Random | Qmc | Grid | Tpe | Gp | Cmaes | Curves, Field(discr
 
 def _after_startup(startup: str, num_startup: int, sampler: BaseSampler, problem: Problem) -> BaseSampler:
     """Optuna's samplers begin at random themselves."""
-    return sampler if startup == "random" else Sobol(problem, sampler, num_startup)
+    if startup == "random":
+        return sampler
+    from hpo.search.sobol import Sobol  # noqa: PLC0415 - see the module
+
+    return Sobol(problem, sampler, num_startup)

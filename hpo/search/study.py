@@ -15,8 +15,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hpo.errors import StudyError
 from hpo.paths import SweepPaths
 from hpo.records import End, EndKind, Report, TrialRecord
-from hpo.search.curves import CurveSearch
 from hpo.search.distributions import decode_all, encode
+from hpo.search.proposer import Foresight
 from hpo.search.reading import CHECKPOINT, DERIVED, END, as_end, params_of
 from hpo.search.storage import STUDY_NAME, opened, owned
 from hpo.search.terms import Search
@@ -87,12 +87,12 @@ class Study:
         return [self._ask_one(waiting) for _ in range(num)]
 
     def gains(self, waiting: Mapping[int, int]) -> tuple[dict[int, float], float]:
-        """What waiting trials and a new one promise; see `CurveSearch.gains`.
+        """What waiting trials and a new one promise; see `Foresight`.
 
         Raises:
             StudyError: if the sampler has no model of curves.
         """
-        if not isinstance(self._proposer, CurveSearch):
+        if not isinstance(self._proposer, Foresight):
             raise StudyError("only sampler.kind curves says what trials promise. Use it.")
         return self._proposer.gains(waiting)
 

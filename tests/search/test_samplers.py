@@ -1,5 +1,7 @@
 """What every sampler owes to the study."""
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -117,3 +119,11 @@ def test_no_trial_is_left_running_when_all_are_told(tmp_path: Path, sampler: Sam
 
     states = {trial.state.name for trial in read_with_optuna(tmp_path)}
     assert states == {"COMPLETE", "PRUNED", "FAIL"}
+
+
+def test_samplers_are_named_without_waiting_for_scipy() -> None:
+    code = "import sys, hpo.search.samplers; print([name for name in sys.modules if name.partition('.')[0] == 'scipy'])"
+
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+
+    assert said == "[]\n"
