@@ -11,12 +11,12 @@ from hpo.accounts import Accounts
 from hpo.errors import TrialsFailedError
 from hpo.progress import Progress, Watch
 from hpo.records import End, EndKind, Failure, Idle, Report, Segment, SegmentEnd
-from hpo.results.table import find_best
 from hpo.scheduling import Asha, FreezeThaw, full_budget
 from hpo.scheduling.halving import Verdict
 from hpo.scheduling.line import Line
 from hpo.scheduling.packing import Standing, cohort_size, most_in_cohort
 from hpo.search.study import Study
+from hpo.standings import Standings
 from hpo.sweep import Terms
 from hpo.tracking.tracker import Tracker
 from hpo.trials import ActiveTrial, stop_reason
@@ -57,6 +57,7 @@ class Driver:
         self._trials: dict[int, ActiveTrial] = {}
         self._again: list[Segment] = []
         self._running: dict[int, Segment] = {}
+        self._standings = Standings(sweep.metric.goal, study.trials)
         self._num_asked = len(study.trials())
         self._num_segments = 0
         self._errors_alike: Counter[str] = Counter()
@@ -81,7 +82,7 @@ class Driver:
         trial = self._trials.get(report.trial_id)
         if trial is None or (report.epoch <= trial.epoch and not report.is_last):
             return  # told before: the segment was lost and has run again
-        self._study.record(report)
+        self._standings.see(self._study.record(report))
         self._tracker.log(report)
         self._accounts.pay(report)
         if report.first_bad_step is not None:
@@ -128,18 +129,17 @@ class Driver:
 
     def progress(self) -> Progress:
         """How the sweep stands."""
-        records = self._study.trials()
         spent = self._accounts
         planned = self._sweep.scheduler.planned_epochs(self._sweep.budget.trials, self._sweep.epochs)
         left = max(0.0, planned - spent.num_spared - spent.num_epochs)
         return Progress(
-            num_trials=len(records),
+            num_trials=self._num_asked,
             num_planned=self._sweep.budget.trials,
             num_running=sum(len(segment.cohort) for segment in self._running.values()),
             num_ready=len(self._line.waiting),
-            ends=Counter(record.end.kind for record in records if record.end is not None),
+            ends=self._standings.ends.copy(),
             rungs=self._line.num_at_rungs,
-            best=find_best(records, self._sweep.metric.goal),
+            best=self._standings.best,
             num_epochs=spent.num_epochs,
             mean_lanes=spent.mean_lanes,
             elapsed_s=spent.elapsed_s,
@@ -283,7 +283,7 @@ class Driver:
         return replace(segment, segment_id=self._num_segments, cohort=specs, attempt=segment.attempt + 1)
 
     def _end(self, trial: ActiveTrial, end: End) -> None:
-        self._study.tell(trial.spec.trial_id, end)
+        self._standings.see(self._study.tell(trial.spec.trial_id, end))
         self._tracker.end(trial.spec.trial_id, end)
         del self._trials[trial.spec.trial_id]
         self._accounts.credit(end)

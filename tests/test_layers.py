@@ -31,7 +31,7 @@ training.workload training.__init__
 search ensembles results tracking curves
 execution export cluster
 sweep
-plan accounts trials origin
+plan accounts standings trials origin
 driver
 run prune simulation
 cli __init__ __main__
