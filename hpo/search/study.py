@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hpo.errors import StudyError
 from hpo.paths import SweepPaths
 from hpo.records import End, EndKind, Report, TrialRecord
-from hpo.search.distributions import decode_all, encode
+from hpo.search.distributions import encode
 from hpo.search.proposer import Foresight
 from hpo.search.reading import CHECKPOINT, DERIVED, END, as_end, params_of
 from hpo.search.storage import STUDY_NAME, opened, owned
@@ -43,7 +43,8 @@ class Study:
         self._storage = storage
         self._resources = resources
         self._proposer = search.sampler.begin(search.problem)
-        self._distributions = dict(search.problem.distributions)
+        self._shape = search.shape
+        self._distributions = self._shape.distributions
         self._study_id = storage.get_study_id_from_name(STUDY_NAME)
         self._records: dict[int, TrialRecord] = {}
         self._rows: dict[int, int] = {}  # trial_id -> the database's own id
@@ -149,11 +150,11 @@ class Study:
         point = search.points[num_asked] if num_asked < len(search.points) else {}
         given = {path: encode(search.space[path], value) for path, value in point.items()}
         params = self._proposer.propose(given, waiting)
-        derived = self._search.derive(decode_all(params, self._search.space))
+        derived = self._search.derive(self._shape.values(params))
         trial = create_trial(
             state=TrialState.RUNNING,
             params=params,
-            distributions=self._distributions,
+            distributions={name: self._distributions[name] for name in params},
             user_attrs={DERIVED: derived} if derived else {},
         )
         row = self._storage.create_new_trial(self._study_id, template_trial=trial)
@@ -161,7 +162,7 @@ class Study:
 
     def _remember(self, number: int, row: int, trial: FrozenTrial) -> TrialRecord:
         self._rows[number] = row
-        self._records[number] = TrialRecord(trial_id=number, params=params_of(trial, self._search.space))
+        self._records[number] = TrialRecord(trial_id=number, params=params_of(trial, self._shape))
         return self._records[number]
 
     def _with_value(self, record: TrialRecord, epoch: int, value: float) -> TrialRecord:
@@ -202,7 +203,7 @@ class Study:
 
     def _restore_all(self) -> None:
         for frozen in self._storage.get_all_trials(self._study_id):
-            if frozen.params.keys() == self._distributions.keys():
+            if self._shape.is_whole(frozen.params):
                 self._restore(frozen)
                 continue
             self._proposer.skip()
