@@ -9,11 +9,11 @@ from pathlib import Path
 
 from hpo.accounts import Accounts
 from hpo.errors import TrialsFailedError
+from hpo.judge import Judge
 from hpo.progress import Progress, Watch
-from hpo.records import End, EndKind, Failure, Idle, Report, Segment, SegmentEnd
+from hpo.records import Decision, End, EndKind, Failure, Idle, Outcome, Report, Segment, SegmentEnd
 from hpo.results.table import find_best
 from hpo.scheduling import Asha, FreezeThaw, full_budget
-from hpo.scheduling.halving import Verdict
 from hpo.scheduling.line import Line
 from hpo.scheduling.packing import Standing, cohort_size, most_in_cohort
 from hpo.search.study import Study
@@ -52,6 +52,7 @@ class Driver:
         self._discard = discard  # of checkpoints that nobody needs any more
         self._watched = clock()
         self._line = Line(sweep.scheduler, sweep.epochs)
+        self._judge = Judge(sweep, study, self._line)
         self._budget = full_budget(sweep.budget, sweep.scheduler, sweep.epochs)
         self._accounts = Accounts(self._budget, sweep.metric.goal, clock)
         self._trials: dict[int, ActiveTrial] = {}
@@ -166,8 +167,10 @@ class Driver:
                 return self._survivors(full=True) or self._new() or self._survivors(full=False)
         if not chosen:
             return self._new()
-        size = self._cohort_size(self._line.waiting[chosen[0]])
-        return self._resumed(self._line.take(chosen[:size]))
+        rung = self._line.waiting[chosen[0]]
+        cohort = self._line.take(chosen[: self._cohort_size(rung)])
+        self._judge.on_resumption(rung, [self._trials[standing.trial_id] for standing in cohort])
+        return self._resumed(cohort)
 
     def _most_promising(self, scheduler: FreezeThaw) -> list[int]:
         """The best of those who wait at the rung of the most promising, at most 1/eta of them; none: new trials."""
@@ -223,28 +226,26 @@ class Driver:
         )
 
     def _on_rung(self, rung: int, arrived: Sequence[ActiveTrial]) -> None:
-        """Judge all that have arrived together by the same values."""
-        metric = self._sweep.metric
-        verdicts = self._line.judge(rung, {trial.spec.trial_id: trial.course for trial in arrived})
+        """Let trials that have arrived together wait for a cohort, or end."""
+        decisions = self._judge.on_arrival(rung, arrived)
         for trial in arrived:
-            verdict = verdicts[trial.spec.trial_id]
-            if rung == self._sweep.epochs:
-                self._end(trial, trial.ended(EndKind.COMPLETE, metric.name, trial.restored(rung)))
-            elif verdict.continues:
-                self._line.join(Standing(trial_id=trial.spec.trial_id, epoch=rung, signature=trial.spec.signature))
+            decision = decisions.get(trial.spec.trial_id)
+            if decision is None:
+                self._end(trial, trial.ended(EndKind.COMPLETE, self._sweep.metric.name, trial.restored(rung)))
+            elif decision.outcome is Outcome.STOPS:
+                self._stop(trial, decision)
             else:
-                self._stop(trial, rung, verdict)
+                self._line.join(Standing(trial_id=trial.spec.trial_id, epoch=rung, signature=trial.spec.signature))
 
     def _end_paused(self) -> None:
         """Stop whoever waits though nobody is promoted any more, by all values that its rung has seen."""
         for trial_id, rung in self._line.waiting.items():
             trial = self._trials[trial_id]
-            self._stop(trial, rung, self._line.judge(rung, {trial_id: trial.course})[trial_id])
+            self._stop(trial, self._judge.on_abandonment(rung, trial))
         self._line.clear()
 
-    def _stop(self, trial: ActiveTrial, rung: int, verdict: Verdict) -> None:
-        goal, metric = self._sweep.metric.goal, self._sweep.metric.name
-        self._end(trial, trial.ended(EndKind.STOPPED, metric, stop_reason(rung, verdict, goal)))
+    def _stop(self, trial: ActiveTrial, decision: Decision) -> None:
+        self._end(trial, trial.ended(EndKind.STOPPED, self._sweep.metric.name, stop_reason(decision)))
 
     def _on_failure(self, segment: Segment, failure: Failure) -> None:
         """Train the trial's segment again, as often as the sweep file says; then it has failed."""

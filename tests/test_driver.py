@@ -12,7 +12,21 @@ from hpo.driver import Driver
 from hpo.errors import TrialsFailedError
 from hpo.execution import NextSegment, OnReport, OnSegmentEnd
 from hpo.progress import Progress
-from hpo.records import End, EndKind, Failure, Goal, Idle, Params, Report, Segment, SegmentEnd, TrialRecord, TrialSpec
+from hpo.records import (
+    Decision,
+    End,
+    EndKind,
+    Failure,
+    Goal,
+    Idle,
+    Outcome,
+    Params,
+    Report,
+    Segment,
+    SegmentEnd,
+    TrialRecord,
+    TrialSpec,
+)
 from hpo.scheduling import Asha, Budget, NoScheduler
 from hpo.search.study import Study
 from hpo.search.terms import Search
@@ -211,6 +225,16 @@ def test_a_stopped_trial_says_its_rung_rank_and_what_it_took_to_go_on(bench: Ben
     assert end_of(trials, 4).reason == {"rung": 1, "cutoff": 0.7, "rank": 5, "num_seen": 9}
     assert (end_of(trials, 4).epoch, end_of(trials, 4).value) == (1, 0.5)
     assert end_of(trials, 1).reason == {"rung": 3, "cutoff": 0.9, "rank": 2, "num_seen": 3}
+
+
+def test_every_decision_is_kept_with_its_trial(bench: Bench) -> None:
+    points = tuple({LR: value} for value in (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1))
+
+    trials = bench.drive(make_sweep(points=points), Workers(well))
+
+    first = Decision(rung=1, value=0.9, cutoff=0.7, rank=1, num_seen=9, outcome=Outcome.CONTINUES)
+    assert trials[0].decisions == (first, replace(first, rung=3, cutoff=0.9, num_seen=3))
+    assert trials[4].decisions == (replace(first, value=0.5, rank=5, outcome=Outcome.STOPS),)
 
 
 def test_points_are_tried_first(bench: Bench) -> None:

@@ -170,6 +170,20 @@ def test_promotion_trains_on_who_is_among_the_best_whenever_there_is_room(table:
     assert ends[18].reason == {"rung": 1, "cutoff": 0.19, "rank": 10, "num_seen": 27}
 
 
+def test_a_trial_that_pauses_is_decided_on_when_it_comes_and_when_it_goes(table: Table, tmp_path: Path) -> None:
+    found = simulate(promoting(table), tmp_path)
+
+    decisions = {
+        trial.params["quality"]: [
+            (decision.rung, decision.outcome.value, decision.rank, decision.num_seen) for decision in trial.decisions
+        ]
+        for trial in found.trials
+    }
+    assert decisions[15] == [(1, "pauses", 2, 16), (1, "continues", 2, 16), (3, "pauses", 2, 5), (3, "stops", 11, 14)]
+    assert decisions[18] == [(1, "pauses", 10, 27), (1, "stops", 10, 27)]
+    assert found.trials == read_trials(tmp_path / "study.db", promoting(table).space)
+
+
 def test_promotion_over_several_slots_ends_every_trial_and_completes_the_best(table: Table, tmp_path: Path) -> None:
     found = simulate(promoting(table, num_slots=4), tmp_path)
 

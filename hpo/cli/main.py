@@ -147,7 +147,7 @@ def trial(
     as_json: Json = False,
     runs: Runs = RUNS,
 ) -> None:
-    """One trial: its params, its curve, and why it ended."""
+    """One trial: its params, its curve, what was decided at its rungs, and why it ended."""
     if "/" not in which:
         raise typer.BadParameter(f"must be ID/TRIAL, such as {which}/0. The winner is shown by: hpo best {which}")
     _show_trial(which, runs, as_json=as_json)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hpo.cli.live import best_so_far
+from hpo.cli.rungs import decisions_json, decisions_table
 from hpo.cli.text import clock, domain_text, end_text, grid, make_console, number, objective, why
 from hpo.cli.trials_table import trials_table
 from hpo.config import JsonTree
@@ -168,7 +169,7 @@ def trials(records: Sequence[TrialRecord], sweep: Sweep, *, top: int | None, as_
 def trial(
     record: TrialRecord, records: Sequence[TrialRecord], sweep: Sweep, paths: SweepPaths, *, as_json: bool
 ) -> None:
-    """One trial: its params, its curve, and why it ended."""
+    """One trial: its params, its curve, what was decided at its rungs, and why it ended."""
     row = next(row for row in to_json(records, sweep.metric.goal) if row["trial"] == record.trial_id)
     if as_json:
         print_json(_with_curve(row, record))
@@ -183,6 +184,8 @@ def trial(
         rows.add_row("metrics", _lines({name: _digits(value) for name, value in row["metrics"].items()}))
     if record.values:
         rows.add_row(sweep.metric.name, _curve(record.values))
+    if record.decisions:
+        rows.add_row("rungs", decisions_table(record.decisions))
     console.print(f"{paths.sweep_id}/{record.trial_id}", style="bold")
     console.print(rows)
     if "traceback" in row["reason"]:
@@ -244,7 +247,8 @@ def print_json(value: JsonTree | list[JsonTree]) -> None:
 
 def _with_curve(row: JsonTree, record: TrialRecord) -> JsonTree:
     values = {str(epoch): value for epoch, value in record.values.items()}
-    return {**row, "values": values, "checkpoint": record.checkpoint}
+    decisions = decisions_json(record.decisions)
+    return {**row, "values": values, "decisions": decisions, "checkpoint": record.checkpoint}
 
 
 def _params(params: Mapping[str, object]) -> Table:

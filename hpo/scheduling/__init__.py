@@ -12,7 +12,12 @@ from hpo.scheduling.median import Median
 
 Scheduler = Annotated[NoScheduler | Asha | Median | FreezeThaw, Field(discriminator="kind")]
 
-__all__ = ["Asha", "Budget", "FreezeThaw", "Median", "NoScheduler", "Scheduler", "full_budget"]
+__all__ = ["Asha", "Budget", "FreezeThaw", "Median", "NoScheduler", "Scheduler", "full_budget", "pauses"]
+
+
+def pauses(scheduler: Scheduler) -> bool:
+    """Whether trials wait at rungs until it is decided, again and again, who trains next."""
+    return isinstance(scheduler, FreezeThaw) or (isinstance(scheduler, Asha) and scheduler.form == "promotion")
 
 
 def full_budget(budget: Budget, scheduler: Scheduler, max_epochs: int) -> Budget:

@@ -43,7 +43,8 @@ class FreezeThaw(Config):
 
     def decide(self, cost: float, seen: Sequence[float]) -> Verdict:
         """Whoever is sound waits; see `Asha.decide`."""
-        return Verdict(continues=math.isfinite(cost), rank=rank_of(cost, seen), num_seen=len(seen), cutoff=math.inf)
+        rank = rank_of(cost, seen)
+        return Verdict(continues=math.isfinite(cost), cost=cost, rank=rank, num_seen=len(seen), cutoff=math.inf)
 
     def choose(self, gains: Mapping[int, float], of_new: float | None) -> list[int]:
         """Waiting trials that promise at least what a new one does, the most promising first; none: begin a new one.

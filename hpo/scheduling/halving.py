@@ -30,7 +30,8 @@ class NoScheduler(Config):
 
     def decide(self, cost: float, seen: Sequence[float]) -> "Verdict":
         """Always continue; see `Asha.decide`."""
-        return Verdict(continues=math.isfinite(cost), rank=rank_of(cost, seen), num_seen=len(seen), cutoff=math.inf)
+        rank = rank_of(cost, seen)
+        return Verdict(continues=math.isfinite(cost), cost=cost, rank=rank, num_seen=len(seen), cutoff=math.inf)
 
 
 class Asha(Config):
@@ -68,7 +69,7 @@ class Asha(Config):
         cutoff = kept[-1] if kept else math.inf if num_kept else -math.inf
         rank = rank_of(cost, seen)
         continues = math.isfinite(cost) and (rank <= num_kept or self.form == "promotion")
-        return Verdict(continues=continues, rank=rank, num_seen=len(seen), cutoff=cutoff)
+        return Verdict(continues=continues, cost=cost, rank=rank, num_seen=len(seen), cutoff=cutoff)
 
     def choose(self, costs: Mapping[int, Mapping[int, float]], waiting: Mapping[int, int]) -> list[int]:
         """Trials to promote, from the deepest rung that has any, the best first; none: begin a new one.
@@ -94,6 +95,8 @@ class Verdict:
     """Whether a trial goes on from a rung, and what that was judged by."""
 
     continues: bool
+    cost: float
+    """Of the trial, as it was compared."""
     rank: int
     """Of the trial among all seen, from 1."""
     num_seen: int

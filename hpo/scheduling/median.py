@@ -46,6 +46,7 @@ class Median(Config):
         cutoff = statistics.median(averages) if averages else math.inf
         return Verdict(
             continues=math.isfinite(course[-1]) and best <= cutoff,
+            cost=best,
             rank=1 + sum(other < best for other in averages),
             num_seen=1 + len(averages),
             cutoff=cutoff,

@@ -216,6 +216,19 @@ def test_a_trial_shows_its_curve_and_why_it_was_stopped(hpo: Hpo) -> None:
     assert "epoch 3" not in said
 
 
+def test_a_trial_shows_what_was_decided_at_its_rungs(hpo: Hpo) -> None:
+    row = json.loads(hpo("best", "small", "--json").stdout)
+    [first, second] = row["decisions"]
+
+    said = hpo("best", "small").stdout
+
+    lines = [line.split() for line in said.splitlines()]
+    rank = f"{second['rank']} of {second['num_seen']}".split()
+    assert ["rungs", "epoch", "value", "cutoff", "rank", "decided"] in lines
+    assert ["2", f"{second['value']:.4f}", f"{second['cutoff']:.4f}", *rank, "goes", "on"] in lines
+    assert (first["rung"], first["outcome"], first["value"]) == (1, "continues", row["values"]["1"])
+
+
 def test_a_trial_as_json_holds_its_curve(hpo: Hpo) -> None:
     trial = json.loads(hpo("trial", "small/0", "--json").stdout)
 
