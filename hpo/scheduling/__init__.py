@@ -12,7 +12,12 @@ from hpo.scheduling.median import Median
 
 Scheduler = Annotated[NoScheduler | Asha | Median | FreezeThaw, Field(discriminator="kind")]
 
-__all__ = ["Asha", "Budget", "FreezeThaw", "Median", "NoScheduler", "Scheduler", "full_budget", "pauses"]
+__all__ = ["Asha", "Budget", "FreezeThaw", "Median", "NoScheduler", "Scheduler", "full_budget", "is_auto", "pauses"]
+
+
+def is_auto(scheduler: Scheduler) -> bool:
+    """Whether the first rung is left to be found from length, warm-up and data."""
+    return not isinstance(scheduler, NoScheduler) and scheduler.min_epochs == "auto"
 
 
 def pauses(scheduler: Scheduler) -> bool:

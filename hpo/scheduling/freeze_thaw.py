@@ -8,10 +8,7 @@ from pydantic import Field
 
 from hpo.config import Config
 from hpo.scheduling.halving import Verdict, rank_of
-from hpo.scheduling.ladder import epochs_to_climb, rungs_of, trials_at_rungs
-
-AUTO_SHARE = 9
-"""Full length over the first rung, where that is not set."""
+from hpo.scheduling.ladder import MinEpochs, epochs_to_climb, rungs_of, trials_at_rungs
 
 
 class FreezeThaw(Config):
@@ -23,15 +20,14 @@ class FreezeThaw(Config):
     """
 
     kind: Literal["freeze_thaw"] = "freeze_thaw"
-    min_epochs: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    """The first rung; auto: a ninth of the full length."""
+    min_epochs: MinEpochs = "auto"
+    """The first rung; auto: a ninth of full length or, if later, an epoch after warm-up, or 200 steps or a third."""
     eta: Annotated[int, Field(ge=2)] = 3
     """Each rung is eta times as far as the one before."""
 
     def rungs(self, max_epochs: int) -> tuple[int, ...]:
         """min_epochs times powers of eta, and the end."""
-        first = max(1, round(max_epochs / AUTO_SHARE)) if self.min_epochs == "auto" else self.min_epochs
-        return rungs_of(first, self.eta, max_epochs)
+        return rungs_of(self.min_epochs, self.eta, max_epochs)
 
     def planned_epochs(self, num_trials: int, max_epochs: int) -> float:
         """Epochs that may be spent on `num_trials`, if the sweep file does not say."""

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hpo.config import Config
-from hpo.scheduling.ladder import epochs_to_climb, rungs_of, trials_at_rungs
+from hpo.scheduling.ladder import MinEpochs, epochs_to_climb, rungs_of, trials_at_rungs
 
 
 class NoScheduler(Config):
@@ -40,8 +40,8 @@ class Asha(Config):
     kind: Literal["asha"] = "asha"
     form: Literal["stopping", "promotion"] = "stopping"
     """When that is decided: once, as it arrives, or, pausing there, whenever there is room to train (Algorithm 2)."""
-    min_epochs: Annotated[int, Field(ge=1)] = 1
-    """The first rung: no trial is stopped before."""
+    min_epochs: MinEpochs = "auto"
+    """The first rung; auto: a ninth of full length or, if later, an epoch after warm-up, or 200 steps or a third."""
     eta: Annotated[int, Field(ge=2)] = 3
     """Of eta trials at a rung, one goes on; each rung is eta times as far as the one before."""
 

@@ -2,12 +2,25 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+AUTO_SHARE = 9
+"""Full length over the first rung, where nothing else is known."""
+
+MinEpochs = Annotated[int, Field(ge=1)] | Literal["auto"]
 
 
-def rungs_of(min_epochs: int, eta: int, max_epochs: int) -> tuple[int, ...]:
+def first_rung(min_epochs: MinEpochs, max_epochs: int) -> int:
+    """As set; auto is a ninth here, but a sweep, which knows its warm-up and data, puts a number in its place."""
+    return max(1, round(max_epochs / AUTO_SHARE)) if min_epochs == "auto" else min_epochs
+
+
+def rungs_of(min_epochs: MinEpochs, eta: int, max_epochs: int) -> tuple[int, ...]:
     """min_epochs times powers of eta, and the end."""
     rungs = []
-    epoch = min_epochs
+    epoch = first_rung(min_epochs, max_epochs)
     while epoch < max_epochs:
         rungs.append(epoch)
         epoch *= eta

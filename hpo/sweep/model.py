@@ -11,7 +11,7 @@ from hpo.errors import SweepError
 from hpo.export.inference import Inference
 from hpo.export.weights import Weights
 from hpo.records import Goal, TrialRecord, TrialSpec
-from hpo.scheduling import Asha, Budget, Scheduler
+from hpo.scheduling import Asha, Budget, Scheduler, is_auto
 from hpo.search.samplers import Sampler, Tpe
 from hpo.spaces.domain import Value
 from hpo.spaces.space import Space
@@ -194,7 +194,7 @@ class Sweep(Recipe):
             *point_problems(self.space, self.points),
             *lr_range_problems(self.lr_range, self.space),
             *rung_problems(self.scheduler, self.epochs),
-            *promotion_problems(self.scheduler, self.budget.trials, self.epochs),
+            *([] if is_auto(self.scheduler) else promotion_problems(self.scheduler, self.budget.trials, self.epochs)),
             *pair_problems(self.sampler, self.scheduler),
             *sampler_problems(self.sampler, self.space, self.budget.trials),
             *course_problems(self.recipe, self.space, self.scheduler),

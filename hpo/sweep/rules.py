@@ -52,11 +52,12 @@ def point_problems(space: Space, points: Sequence[Params]) -> list[Problem]:
 
 def rung_problems(scheduler: Scheduler, epochs: int) -> list[Problem]:
     """There must be a rung before the end."""
-    if isinstance(scheduler, NoScheduler) or scheduler.min_epochs == "auto" or scheduler.min_epochs < epochs:
+    if isinstance(scheduler, NoScheduler) or scheduler.rungs(epochs)[0] < epochs:
         return []
+    remedy = "Raise epochs" if scheduler.min_epochs == "auto" else "Lower it"
     message = (
         f"must be below epochs, which is {epochs}, but got {scheduler.min_epochs}: no trial would ever be stopped. "
-        "Lower it, or use scheduler: {kind: none}."
+        f"{remedy}, or use scheduler: {{kind: none}}."
     )
     return [Problem(key="scheduler.min_epochs", message=message)]
 

@@ -257,7 +257,9 @@ def test_a_wrong_domain_is_explained(tmp_path: Path, domain: str, message: str) 
             ),
         ),
         (
-            SWEEP + "scheduler: {kind: asha, form: promotion}\nsampler: {kind: random}\nbudget: {trials: 26}\n",
+            SWEEP
+            + "scheduler: {kind: asha, form: promotion, min_epochs: 1}\n"
+            + "sampler: {kind: random}\nbudget: {trials: 26}\n",
             (
                 "sweep.yaml:8: budget.trials: must be at least 27 to promote one of 3 at epochs 1, 3 and 9, but got "
                 "26: no trial would reach the end. Raise it, raise scheduler.min_epochs, or use form: stopping."
