@@ -12,7 +12,6 @@ from hpo.errors import TrialsFailedError
 from hpo.judge import Judge
 from hpo.progress import Progress, Watch
 from hpo.records import Decision, End, EndKind, Failure, Idle, Outcome, Report, Segment, SegmentEnd
-from hpo.results.table import find_best
 from hpo.scheduling import Asha, FreezeThaw, full_budget
 from hpo.scheduling.line import Line
 from hpo.scheduling.packing import Standing, cohort_size, most_in_cohort
@@ -129,22 +128,13 @@ class Driver:
 
     def progress(self) -> Progress:
         """How the sweep stands."""
-        records = self._study.trials()
-        spent = self._accounts
-        planned = self._sweep.scheduler.planned_epochs(self._sweep.budget.trials, self._sweep.epochs)
-        left = max(0.0, planned - spent.num_spared - spent.num_epochs)
-        return Progress(
-            num_trials=len(records),
+        return self._accounts.progress(
+            self._study.trials(),
+            rungs=self._line.num_at_rungs,
             num_planned=self._sweep.budget.trials,
+            num_epochs_planned=self._sweep.scheduler.planned_epochs(self._sweep.budget.trials, self._sweep.epochs),
             num_running=sum(len(segment.cohort) for segment in self._running.values()),
             num_ready=len(self._line.waiting),
-            ends=Counter(record.end.kind for record in records if record.end is not None),
-            rungs=self._line.num_at_rungs,
-            best=find_best(records, self._sweep.metric.goal),
-            num_epochs=spent.num_epochs,
-            mean_lanes=spent.mean_lanes,
-            elapsed_s=spent.elapsed_s,
-            remaining_s=spent.elapsed_s * left / spent.num_epochs if any(self._line.num_at_rungs.values()) else None,
         )
 
     @property
