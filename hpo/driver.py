@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +55,7 @@ class Driver:
         self._budget = full_budget(sweep.budget, sweep.scheduler, sweep.epochs)
         self._accounts = Accounts(self._budget, sweep.metric.goal, clock)
         self._trials: dict[int, ActiveTrial] = {}
+        self._newborn: list[list[ActiveTrial]] = []  # cohorts that have not begun
         self._again: list[Segment] = []
         self._running: dict[int, Segment] = {}
         self._num_asked = len(study.trials())
@@ -124,6 +125,7 @@ class Driver:
             trial.last = trial.kept
             self._end(trial, trial.ended(EndKind.STOPPED, self._sweep.metric.name, {"sweep_ended": why}))
         self._line.clear()
+        self._newborn.clear()
         self._again.clear()
 
     def progress(self) -> Progress:
@@ -187,16 +189,20 @@ class Driver:
 
     def _new(self) -> Segment | None:
         num_left = self._budget.trials - self._num_asked
-        if num_left <= 0:
-            return None
-        num = min(self._cohort_size(0), math.ceil(num_left / self._num_slots))
+        if not self._newborn and num_left > 0:
+            self._ask(min(self._cohort_size(0), math.ceil(num_left / self._num_slots)))
+        return self._segment(self._newborn.pop(0), 0) if self._newborn else None
+
+    def _ask(self, num: int) -> None:
+        """Begin new trials: a cohort of each ladder, for its trials train to the same rung."""
         self._num_asked += num
-        trials = []
+        by_ladder = defaultdict(list)
         for record in self._study.ask(num, self._line.waiting):
-            trials.append(ActiveTrial(spec=self._sweep.specify(record)))
-            self._trials[record.trial_id] = trials[-1]
+            trial = ActiveTrial(spec=self._sweep.specify(record))
+            by_ladder[self._line.ladder(record.trial_id)].append(trial)
+            self._trials[record.trial_id] = trial
             self._tracker.start(record.trial_id, record.params)
-        return self._segment(trials, 0)
+        self._newborn += by_ladder.values()
 
     def _cohort_size(self, epoch: int) -> int:
         seconds = statistics.median(self._accounts.epoch_seconds) if self._accounts.epoch_seconds else None
@@ -210,7 +216,7 @@ class Driver:
             segment_id=self._num_segments,
             cohort=tuple(trial.spec for trial in trials),
             from_epoch=epoch,
-            to_epoch=self._line.rung_above(epoch),
+            to_epoch=next(rung for rung in self._line.ladder(trials[0].spec.trial_id) if rung > epoch),
             seed=self._sweep.seed,
             checkpoints={trial.spec.trial_id: trial.checkpoint for trial in trials if trial.checkpoint is not None},
         )

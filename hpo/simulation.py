@@ -22,8 +22,9 @@ from hpo.search.terms import Search
 from hpo.spaces.domain import Value
 from hpo.spaces.space import Space
 from hpo.sweep import Metric, Retries
-from hpo.sweep.rules import pair_problems, point_problems, promotion_problems, rung_problems
+from hpo.sweep.rules import pair_problems, point_problems
 from hpo.sweep.sampling import sampler_problems
+from hpo.sweep.scheduling import ladder_problems, rung_problems
 from hpo.tracking.tracker import NullTracker
 
 MOST_KEPT = 1024
@@ -72,7 +73,7 @@ class Simulation(Config):
         problems = [
             *point_problems(self.space, self.points),
             *rung_problems(self.scheduler, self.epochs),
-            *promotion_problems(self.scheduler, self.budget.trials, self.epochs),
+            *ladder_problems(self.scheduler, self.budget.trials, self.epochs),
             *pair_problems(self.sampler, self.scheduler),
             *sampler_problems(self.sampler, self.space, self.budget.trials),
         ]

@@ -27,7 +27,7 @@ from hpo.records import (
     TrialRecord,
     TrialSpec,
 )
-from hpo.scheduling import Asha, Budget, NoScheduler
+from hpo.scheduling import Asha, Budget, Hyperband, NoScheduler, Scheduler
 from hpo.search.study import Study
 from hpo.search.terms import Search
 from hpo.spaces.domain import Uniform
@@ -131,7 +131,7 @@ def make_sweep(
     *,
     num_trials: int = 9,
     epochs: int = 9,
-    scheduler: Asha | NoScheduler | None = None,
+    scheduler: Scheduler | None = None,
     budget: Budget | None = None,
     error_retries: int = 1,
     points: tuple[Mapping[str, float], ...] = (),
@@ -419,6 +419,37 @@ def test_survivors_travel_together_with_their_checkpoints(bench: Bench) -> None:
     ]
     third = workers.segments[2]
     assert third.checkpoints == {trial.trial_id: f"trial {trial.trial_id} epoch 1" for trial in third.cohort}
+
+
+def test_a_cohort_holds_trials_that_train_to_the_same_rung(bench: Bench) -> None:
+    workers = Workers(well)
+    points = tuple({LR: 0.1 + 0.01 * trial_id} for trial_id in range(16))
+
+    trials = bench.drive(make_sweep(num_trials=16, scheduler=Hyperband(), points=points), workers)
+
+    # The best two of 8 in the first bracket, the best of 5 in the second; the third stops nobody.
+    assert [
+        (segment.from_epoch, segment.to_epoch, [trial.trial_id for trial in segment.cohort])
+        for segment in workers.segments
+    ] == [
+        (0, 1, [0, 2, 4, 6, 7, 10, 12, 13]),
+        (0, 3, [1, 5, 8, 11, 15]),
+        (0, 9, [3, 9, 14]),
+        (3, 9, [15]),
+        (1, 3, [12, 13]),
+        (3, 9, [13]),
+    ]
+    assert kinds(trials) == {EndKind.COMPLETE: 5, EndKind.STOPPED: 11}
+    assert end_of(trials, 12).reason == {"rung": 3, "cutoff": 0.23, "rank": 2, "num_seen": 2}
+
+
+def test_trials_that_have_not_begun_end_with_their_sweep(bench: Bench) -> None:
+    sweep = make_sweep(scheduler=Hyperband(), budget=Budget(trials=16, epochs=8))
+
+    trials = bench.drive(sweep, Workers(well))
+
+    assert Counter(end_of(trials, trial.trial_id).epoch for trial in trials) == {1: 8, 0: 8}
+    assert end_of(trials, 1) == End(kind=EndKind.STOPPED, epoch=0, reason={"sweep_ended": "budget.epochs: 8 reached"})
 
 
 def test_a_trial_keeps_its_last_checkpoint_only(bench: Bench, tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, *, as_json: bool) -> None:
             {
                 "name": sweep.name,
                 "space": {path: domain.as_tree() for path, domain in sweep.space.items()},
-                "rungs": dict(zip(map(str, planned.rungs), planned.trials_per_rung, strict=True)),
+                "rungs": planned.rungs,
+                "brackets": [dict(zip(bracket.rungs, bracket.num_trials, strict=True)) for bracket in planned.brackets],
                 "num_epochs": planned.num_epochs,
                 "training_s": planned.training_s,
                 "disk_bytes": planned.disk_bytes,
@@ -65,10 +66,11 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, *, as_json: bool) -> None:
     for path, domain in sweep.space.items():
         space.add_row(path, domain_text(domain), shown(base.get(path, "")))
     console.print("", space, "", sep="\n")
-    rungs = (f"{num} to epoch {rung}" for rung, num in zip(planned.rungs, planned.trials_per_rung, strict=True))
     cost = grid()
     cost.add_row("data", f"{len(splits.train)} train, {len(splits.validation)} validate, {num_test} kept back")
-    cost.add_row("trials", ", ".join(rungs))
+    for place, bracket in enumerate(planned.brackets, start=1):
+        rungs = (f"{num} to epoch {rung}" for rung, num in zip(bracket.rungs, bracket.num_trials, strict=True))
+        cost.add_row("trials" if len(planned.brackets) == 1 else f"bracket {place}", ", ".join(rungs))
     cost.add_row("time", f"{planned.num_epochs:.0f} epochs, about {planned.training_s:.0f} s on one core like this")
     cost.add_row("disk", f"about {planned.disk_bytes / 1e6:.0f} MB of checkpoints under {sweep.storage.checkpoints}")
     console.print(cost)

@@ -8,11 +8,23 @@ from pydantic import Field
 from hpo.scheduling.budget import Budget
 from hpo.scheduling.freeze_thaw import FreezeThaw
 from hpo.scheduling.halving import Asha, NoScheduler
+from hpo.scheduling.hyperband import Hyperband
 from hpo.scheduling.median import Median
 
-Scheduler = Annotated[NoScheduler | Asha | Median | FreezeThaw, Field(discriminator="kind")]
+Scheduler = Annotated[NoScheduler | Asha | Hyperband | Median | FreezeThaw, Field(discriminator="kind")]
 
-__all__ = ["Asha", "Budget", "FreezeThaw", "Median", "NoScheduler", "Scheduler", "full_budget", "is_auto", "pauses"]
+__all__ = [
+    "Asha",
+    "Budget",
+    "FreezeThaw",
+    "Hyperband",
+    "Median",
+    "NoScheduler",
+    "Scheduler",
+    "full_budget",
+    "is_auto",
+    "pauses",
+]
 
 
 def is_auto(scheduler: Scheduler) -> bool:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -64,12 +64,8 @@ class Asha(Config):
             cost: the trial's value at the rung, lower is better; NaN and infinity always stop.
             seen: the costs of every trial that has reached the rung, this one's included.
         """
-        num_kept = self._num_kept(len(seen))
-        kept = sorted(other for other in seen if math.isfinite(other))[:num_kept]
-        cutoff = kept[-1] if kept else math.inf if num_kept else -math.inf
-        rank = rank_of(cost, seen)
-        continues = math.isfinite(cost) and (rank <= num_kept or self.form == "promotion")
-        return Verdict(continues=continues, cost=cost, rank=rank, num_seen=len(seen), cutoff=cutoff)
+        verdict = halved(cost, seen, self._num_kept(len(seen)))
+        return verdict if self.form == "stopping" else replace(verdict, continues=math.isfinite(cost))
 
     def choose(self, costs: Mapping[int, Mapping[int, float]], waiting: Mapping[int, int]) -> list[int]:
         """Trials to promote, from the deepest rung that has any, the best first; none: begin a new one.
@@ -102,6 +98,15 @@ class Verdict:
     num_seen: int
     cutoff: float
     """The worst cost that goes on; minus infinity where none would."""
+
+
+def halved(cost: float, seen: Sequence[float], num_kept: int) -> Verdict:
+    """Continue if `cost` is finite and among the best `num_kept` of `seen`, itself included."""
+    kept = sorted(other for other in seen if math.isfinite(other))[:num_kept]
+    cutoff = kept[-1] if kept else math.inf if num_kept else -math.inf
+    rank = rank_of(cost, seen)
+    continues = math.isfinite(cost) and rank <= num_kept
+    return Verdict(continues=continues, cost=cost, rank=rank, num_seen=len(seen), cutoff=cutoff)
 
 
 def rank_of(cost: float, seen: Sequence[float]) -> int:

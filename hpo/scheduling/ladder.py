@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -10,6 +11,15 @@ AUTO_SHARE = 9
 """Full length over the first rung, where nothing else is known."""
 
 MinEpochs = Annotated[int, Field(ge=1)] | Literal["auto"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bracket:
+    """One ladder, and its trials."""
+
+    rungs: tuple[int, ...]
+    num_trials: tuple[int, ...]
+    """Expected to reach each rung."""
 
 
 def first_rung(min_epochs: MinEpochs, max_epochs: int) -> int:
@@ -35,4 +45,4 @@ def epochs_to_climb(rungs: Sequence[int], eta: int, num_trials: int) -> float:
 
 def trials_at_rungs(rungs: Sequence[int], eta: int, num_trials: int) -> tuple[int, ...]:
     """Expected to reach each rung, if each but the last lets 1/eta go on."""
-    return tuple(max(1, num_trials // eta**k) for k in range(len(rungs)))
+    return tuple(max(min(1, num_trials), num_trials // eta**k) for k in range(len(rungs)))

@@ -25,11 +25,10 @@ from hpo.sweep.rules import (
     lr_range_problems,
     pair_problems,
     point_problems,
-    promotion_problems,
-    rung_problems,
     space_problems,
 )
 from hpo.sweep.sampling import sampler_problems
+from hpo.sweep.scheduling import ladder_problems, rung_problems
 from hpo.sweep.wording import NAME
 from hpo.training.data import Data
 from hpo.training.lr_range import LrRange
@@ -194,7 +193,7 @@ class Sweep(Recipe):
             *point_problems(self.space, self.points),
             *lr_range_problems(self.lr_range, self.space),
             *rung_problems(self.scheduler, self.epochs),
-            *([] if is_auto(self.scheduler) else promotion_problems(self.scheduler, self.budget.trials, self.epochs)),
+            *([] if is_auto(self.scheduler) else ladder_problems(self.scheduler, self.budget.trials, self.epochs)),
             *pair_problems(self.sampler, self.scheduler),
             *sampler_problems(self.sampler, self.space, self.budget.trials),
             *course_problems(self.recipe, self.space, self.scheduler),

@@ -58,6 +58,20 @@ def test_check_shows_what_the_base_recipe_is_in_effective_coordinates(hpo: Hpo) 
     assert "effective.lr  loguniform(0.001, 0.01)  0.0156" in done.output  # 0.1 / (64 * (1 - 0.9))
 
 
+def test_check_shows_the_ladder_of_each_bracket(hpo: Hpo) -> None:
+    settings = ("-s", "scheduler={kind: hyperband, eta: 2}")
+
+    shown = hpo("check", "small.yaml", *settings).output
+    plan = json.loads(hpo("check", "small.yaml", *settings, "--json").stdout)
+
+    lines = [line.rstrip() for line in shown.splitlines()]
+    # the rates warm up in the first of 4 epochs, so that the first rung is the second; n = ceil(2 * 2 / 2) and 2
+    assert "bracket 1  4 to epoch 2, 2 to epoch 4" in lines
+    assert "bracket 2  4 to epoch 4" in lines
+    assert plan["rungs"] == {"2": 4, "4": 6}
+    assert plan["brackets"] == [{"2": 4, "4": 2}, {"4": 4}]
+
+
 def test_check_as_json(hpo: Hpo) -> None:
     plan = json.loads(hpo("check", "small.yaml", "--json").stdout)
 

@@ -91,6 +91,6 @@ def test_promotion_needs_trials_for_the_rungs_that_follow_from_the_data(tmp_path
         check_data(load(tmp_path, *settings, "budget.trials=2"), splits)
 
     assert str(caught.value) == (
-        "sweep sweep: budget.trials: must be at least 3 to promote one of 3 at epochs 9, but got 2: no trial would "
+        "sweep sweep: budget.trials: must be at least 3 to promote one of 3 at epoch 9, but got 2: no trial would "
         "reach the end. Raise it, raise scheduler.min_epochs, or use form: stopping."
     )

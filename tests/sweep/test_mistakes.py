@@ -82,6 +82,13 @@ def find_mistakes(folder: Path, text: str) -> str:
                 "random, or form: stopping."
             ),
         ),
+        (
+            "scheduler: {kind: hyperband, min_epochs: 3, brackets: 4}",
+            (
+                "scheduler.brackets: must be at most 3, for each bracket begins at another rung of epochs 3, 9 and 27, "
+                "but got 4. Lower it, or lower scheduler.min_epochs."
+            ),
+        ),
         ("scheduler: asha", 'scheduler: must be a mapping of settings, but got "asha". Write {kind: asha}.'),
         ("budget: 64", "budget: must be a mapping of settings, but got 64."),
         ("budget: {target: .nan}", "budget.target: must be finite, but got NaN. Write a number."),
