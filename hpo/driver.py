@@ -12,7 +12,7 @@ from hpo.errors import TrialsFailedError
 from hpo.judge import Judge
 from hpo.progress import Progress, Watch
 from hpo.records import Decision, End, EndKind, Failure, Idle, Outcome, Report, Segment, SegmentEnd
-from hpo.scheduling import Asha, FreezeThaw, full_budget
+from hpo.scheduling import Asha, FreezeThaw, compares_averages, full_budget
 from hpo.scheduling.line import Line
 from hpo.scheduling.packing import Standing, cohort_size, most_in_cohort
 from hpo.search.study import Study
@@ -50,6 +50,7 @@ class Driver:
         self._clock = clock
         self._discard = discard  # of checkpoints that nobody needs any more
         self._watched = clock()
+        self._compared = f"ema_{sweep.metric.name}" if compares_averages(sweep.scheduler) else sweep.metric.name
         self._line = Line(sweep.scheduler, sweep.epochs)
         self._judge = Judge(sweep, study, self._line)
         self._budget = full_budget(sweep.budget, sweep.scheduler, sweep.epochs)
@@ -90,7 +91,7 @@ class Driver:
             self._end(trial, End(kind=EndKind.DIVERGED, epoch=report.epoch, metrics=report.metrics, reason=reason))
             return
         trial.last = report
-        trial.course.append(self._sweep.metric.goal.as_cost(trial.value(self._sweep.metric.name)))
+        trial.course.append(self._sweep.metric.goal.as_cost(trial.value(self._compared)))
         if report.checkpoint is not None:
             outdated, trial.kept = trial.checkpoint, report
             if outdated is not None:

@@ -24,7 +24,7 @@ from hpo.spaces.space import Space
 from hpo.sweep import Metric, Retries
 from hpo.sweep.rules import pair_problems, point_problems
 from hpo.sweep.sampling import sampler_problems
-from hpo.sweep.scheduling import ladder_problems, rung_problems
+from hpo.sweep.scheduling import comparison_problems, ladder_problems, rung_problems
 from hpo.tracking.tracker import NullTracker
 
 MOST_KEPT = 1024
@@ -74,6 +74,7 @@ class Simulation(Config):
             *point_problems(self.space, self.points),
             *rung_problems(self.scheduler, self.epochs),
             *ladder_problems(self.scheduler, self.budget.trials, self.epochs),
+            *comparison_problems(self.scheduler, half_lives=(0,)),
             *pair_problems(self.sampler, self.scheduler),
             *sampler_problems(self.sampler, self.space, self.budget.trials),
         ]

@@ -17,7 +17,7 @@ class ActiveTrial:
     kept: Report | None = None
     """The last report whose state is on disk."""
     course: list[float] = field(default_factory=list)
-    """What every epoch cost, lower is better."""
+    """What every epoch cost, by what trials are compared by; lower is better."""
     num_errors: int = 0
     num_lost: int = 0
 

@@ -135,6 +135,7 @@ def make_sweep(
     budget: Budget | None = None,
     error_retries: int = 1,
     points: tuple[Mapping[str, float], ...] = (),
+    ema_half_life: float = 0.0,
 ) -> Sweep:
     return Sweep(
         model=Mlp(hidden=(4,)),
@@ -146,6 +147,7 @@ def make_sweep(
         budget=budget or Budget(trials=num_trials),
         retries=Retries(error=error_retries),
         points=points,
+        ema_half_life=ema_half_life,
         tracking=None,
     )
 
@@ -235,6 +237,24 @@ def test_every_decision_is_kept_with_its_trial(bench: Bench) -> None:
     first = Decision(rung=1, value=0.9, cutoff=0.7, rank=1, num_seen=9, outcome=Outcome.CONTINUES)
     assert trials[0].decisions == (first, replace(first, rung=3, cutoff=0.9, num_seen=3))
     assert trials[4].decisions == (replace(first, value=0.5, rank=5, outcome=Outcome.STOPS),)
+
+
+def test_averaged_weights_decide_at_rungs_where_that_is_asked_for_and_the_metric_at_the_end(bench: Bench) -> None:
+    def behave(segment: Segment) -> Iterator[Message]:
+        for trial in segment.cohort:
+            for report in reports(segment, trial):
+                metrics = {**report.metrics, "ema_val_accuracy": 1 - report.metrics["val_accuracy"]}
+                yield replace(report, metrics=metrics)
+
+    points = tuple({LR: value} for value in (0.75, 0.5, 0.25))
+    sweep = make_sweep(num_trials=3, scheduler=Asha(compare="averaged"), points=points, ema_half_life=0.5)
+
+    trials = bench.drive(sweep, Workers(behave))
+
+    assert [end_of(trials, trial_id).kind.value for trial_id in range(3)] == ["stopped", "stopped", "complete"]
+    assert [trial.decisions[0].value for trial in trials] == [0.25, 0.5, 0.75]
+    assert [end_of(trials, trial_id).value for trial_id in range(3)] == [0.75, 0.5, 0.25]
+    assert end_of(trials, 0).reason["cutoff"] == 0.75
 
 
 def test_points_are_tried_first(bench: Bench) -> None:

@@ -21,10 +21,16 @@ __all__ = [
     "Median",
     "NoScheduler",
     "Scheduler",
+    "compares_averages",
     "full_budget",
     "is_auto",
     "pauses",
 ]
+
+
+def compares_averages(scheduler: Scheduler) -> bool:
+    """Whether trials are compared by what their averaged weights measure."""
+    return isinstance(scheduler, Asha | Hyperband) and scheduler.compare == "averaged"
 
 
 def is_auto(scheduler: Scheduler) -> bool:

@@ -10,6 +10,8 @@ from pydantic import Field
 from hpo.config import Config
 from hpo.scheduling.ladder import MinEpochs, epochs_to_climb, rungs_of, trials_at_rungs
 
+Compare = Literal["last", "best", "averaged"]
+
 
 class NoScheduler(Config):
     """Every trial trains to the end."""
@@ -44,6 +46,8 @@ class Asha(Config):
     """The first rung; auto: a ninth of full length or, if later, an epoch after warm-up, or 200 steps or a third."""
     eta: Annotated[int, Field(ge=2)] = 3
     """Of eta trials at a rung, one goes on; each rung is eta times as far as the one before."""
+    compare: Compare = "last"
+    """By what trials are compared: their value at the rung, their best so far, or that of their averaged weights."""
 
     def rungs(self, max_epochs: int) -> tuple[int, ...]:
         """min_epochs times powers of eta, and the end."""
@@ -107,6 +111,11 @@ def halved(cost: float, seen: Sequence[float], num_kept: int) -> Verdict:
     rank = rank_of(cost, seen)
     continues = math.isfinite(cost) and rank <= num_kept
     return Verdict(continues=continues, cost=cost, rank=rank, num_seen=len(seen), cutoff=cutoff)
+
+
+def best(course: Sequence[float]) -> float:
+    """The least of the costs so far; the last, if that is not finite."""
+    return min(filter(math.isfinite, course)) if math.isfinite(course[-1]) else course[-1]
 
 
 def rank_of(cost: float, seen: Sequence[float]) -> int:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hpo.config import Config
-from hpo.scheduling.halving import Verdict, halved
+from hpo.scheduling.halving import Compare, Verdict, halved
 from hpo.scheduling.ladder import Bracket, MinEpochs, epochs_to_climb, rungs_of, trials_at_rungs
 
 
@@ -26,6 +26,8 @@ class Hyperband(Config):
     """The first rung; auto: a ninth of full length or, if later, an epoch after warm-up, or 200 steps or a third."""
     eta: Annotated[int, Field(ge=2)] = 3
     """Of eta trials at a rung, one goes on; each rung is eta times as far as the one before."""
+    compare: Compare = "last"
+    """By what trials are compared: their value at the rung, their best so far, or that of their averaged weights."""
     brackets: Annotated[int, Field(ge=2)] | Literal["auto"] = "auto"
     """Ladders, which begin at the first rung, the second, and so on; auto: at every one, the last without any stop."""
 

@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import final
 
-from hpo.scheduling import Hyperband, Median, Scheduler
-from hpo.scheduling.halving import Verdict
+from hpo.scheduling import Asha, Hyperband, Median, Scheduler
+from hpo.scheduling.halving import Verdict, best
 from hpo.scheduling.median import average
 from hpo.scheduling.packing import Standing, full_cohort, remaining_cohort
 
@@ -30,7 +30,7 @@ class Line:
 
     @property
     def costs(self) -> Mapping[int, Mapping[int, float]]:
-        """Rung -> trial_id -> cost, of every trial that has been there; its average, where that is compared."""
+        """Rung -> trial_id -> cost, of every trial that has been there, as it is compared."""
         return self._costs[self._rungs]
 
     @property
@@ -56,8 +56,7 @@ class Line:
             courses: trial_id -> its costs at every epoch so far, lower is better.
         """
         for trial_id, course in courses.items():
-            is_average = isinstance(self._scheduler, Median)
-            self._seen(rung, trial_id)[trial_id] = average(course) if is_average else course[-1]
+            self._seen(rung, trial_id)[trial_id] = self._compared(course)
         return {trial_id: self._verdict(rung, trial_id, course) for trial_id, course in courses.items()}
 
     def join(self, standing: Standing) -> None:
@@ -82,6 +81,15 @@ class Line:
 
     def _seen(self, rung: int, trial_id: int) -> dict[int, float]:
         return self._costs[self.ladder(trial_id)][rung]
+
+    def _compared(self, course: Sequence[float]) -> float:
+        match self._scheduler:
+            case Median():
+                return average(course)
+            case Asha(compare="best") | Hyperband(compare="best"):
+                return best(course)
+            case _:
+                return course[-1]
 
     def _verdict(self, rung: int, trial_id: int, course: Sequence[float]) -> Verdict:
         seen = self._seen(rung, trial_id)

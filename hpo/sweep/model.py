@@ -28,7 +28,7 @@ from hpo.sweep.rules import (
     space_problems,
 )
 from hpo.sweep.sampling import sampler_problems
-from hpo.sweep.scheduling import ladder_problems, rung_problems
+from hpo.sweep.scheduling import comparison_problems, ladder_problems, rung_problems
 from hpo.sweep.wording import NAME
 from hpo.training.data import Data
 from hpo.training.lr_range import LrRange
@@ -188,12 +188,14 @@ class Sweep(Recipe):
             for name in config.model_fields_set
         } | self.model_fields_set
         in_space = [*space_problems(self.recipe, self.space), *coordinate_problems(self.recipe, self.space)]
+        half_lives = self.space["ema_half_life"].ends() if "ema_half_life" in self.space else (self.ema_half_life,)
         problems = [
             *(in_space or rate_problems(self.recipe, self.space)),
             *point_problems(self.space, self.points),
             *lr_range_problems(self.lr_range, self.space),
             *rung_problems(self.scheduler, self.epochs),
             *([] if is_auto(self.scheduler) else ladder_problems(self.scheduler, self.budget.trials, self.epochs)),
+            *comparison_problems(self.scheduler, half_lives),
             *pair_problems(self.sampler, self.scheduler),
             *sampler_problems(self.sampler, self.space, self.budget.trials),
             *course_problems(self.recipe, self.space, self.scheduler),

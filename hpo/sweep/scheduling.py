@@ -1,7 +1,10 @@
 """Rules that hold between a scheduler and what it has to schedule."""
 
+from collections.abc import Collection
+
 from hpo.errors import Problem
-from hpo.scheduling import Asha, Hyperband, NoScheduler, Scheduler
+from hpo.records import ParamValue
+from hpo.scheduling import Asha, Hyperband, NoScheduler, Scheduler, compares_averages
 from hpo.sweep.wording import listed
 
 
@@ -36,6 +39,22 @@ def ladder_problems(scheduler: Scheduler, num_trials: int, epochs: int) -> list[
             return [Problem(key="budget.trials", message=message)]
         case _:
             return []
+
+
+def comparison_problems(scheduler: Scheduler, half_lives: Collection[ParamValue]) -> list[Problem]:
+    """Where averaged weights are compared, every trial must keep an average from its first step on.
+
+    Args:
+        scheduler: of the sweep.
+        half_lives: what trials may have as `ema_half_life`; 0 keeps none.
+    """
+    if not compares_averages(scheduler) or all(half_lives):
+        return []
+    message = (
+        f"averaged needs ema_half_life above 0 in every trial, but it {'is' if len(half_lives) == 1 else 'may be'} 0. "
+        "Set it (an average by swa_start begins too late for rungs), or compare by last or best."
+    )
+    return [Problem(key="scheduler.compare", message=message)]
 
 
 def _epochs(rungs: tuple[int, ...]) -> str:

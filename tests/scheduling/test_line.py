@@ -8,6 +8,11 @@ import pytest
 from hpo.scheduling import Asha, FreezeThaw, Hyperband, Median, NoScheduler, Scheduler
 from hpo.scheduling.line import Line
 
+COMPARING: list[Scheduler] = [
+    Asha(min_epochs=1, compare="best"),
+    Asha(min_epochs=1, compare="best", form="promotion"),
+    Hyperband(min_epochs=1, compare="best"),
+]
 SCHEDULERS: list[Scheduler] = [
     NoScheduler(),
     Asha(min_epochs=1),
@@ -15,6 +20,7 @@ SCHEDULERS: list[Scheduler] = [
     Hyperband(min_epochs=1),
     Median(min_epochs=1),
     FreezeThaw(min_epochs=1),
+    *COMPARING,
 ]
 
 
@@ -46,3 +52,17 @@ def test_trials_that_arrive_together_are_judged_by_all_values_that_have_arrived_
 
     assert all(found == verdicts[0] for found in verdicts)
     assert {verdict.num_seen for verdict in verdicts[0].values()} == {6}
+
+
+@pytest.mark.parametrize("scheduler", COMPARING, ids=lambda scheduler: scheduler.kind)
+def test_the_best_so_far_is_compared_where_that_is_asked_for(scheduler: Scheduler) -> None:
+    line = Line(scheduler, 9)
+
+    verdicts = line.judge(3, {0: [0.6, 0.2, 0.7], 2: [0.5, 0.4, 0.3], 4: [math.nan, 0.9, 0.8]})
+
+    assert {trial_id: (verdict.cost, verdict.rank) for trial_id, verdict in verdicts.items()} == {
+        0: (0.2, 1),
+        2: (0.3, 2),
+        4: (0.8, 3),
+    }
+    assert {verdict.cutoff for verdict in verdicts.values()} == {0.2}

@@ -89,6 +89,13 @@ def find_mistakes(folder: Path, text: str) -> str:
                 "but got 4. Lower it, or lower scheduler.min_epochs."
             ),
         ),
+        (
+            "scheduler: {kind: asha, compare: averaged}",
+            (
+                "scheduler.compare: averaged needs ema_half_life above 0 in every trial, but it is 0. Set it (an "
+                "average by swa_start begins too late for rungs), or compare by last or best."
+            ),
+        ),
         ("scheduler: asha", 'scheduler: must be a mapping of settings, but got "asha". Write {kind: asha}.'),
         ("budget: 64", "budget: must be a mapping of settings, but got 64."),
         ("budget: {target: .nan}", "budget.target: must be finite, but got NaN. Write a number."),
