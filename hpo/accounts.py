@@ -1,5 +1,6 @@
 """What a sweep has spent, and what it has got for it."""
 
+import statistics
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import final
@@ -25,17 +26,21 @@ class Accounts:
         self._started = clock()
         self._num_program_epochs = 0.0  # an epoch of several lanes counts once
         self._best: float | None = None  # of the trials that are complete
+        self._epoch_seconds: deque[float] = deque(maxlen=NUM_REMEMBERED)
         self.num_epochs = 0
         """Over all trials."""
         self.num_spared = 0
         """Epochs that early stopping has saved."""
-        self.epoch_seconds: deque[float] = deque(maxlen=NUM_REMEMBERED)
-        """Of one trial, the last ones."""
 
     @property
     def elapsed_s(self) -> float:
         """Since the start."""
         return self._clock() - self._started
+
+    @property
+    def seconds_per_epoch(self) -> float | None:
+        """Of one trial, the median of the last ones; none before the first report."""
+        return statistics.median(self._epoch_seconds) if self._epoch_seconds else None
 
     @property
     def mean_lanes(self) -> float:
@@ -46,7 +51,7 @@ class Accounts:
         """For an epoch of a trial."""
         self.num_epochs += 1
         self._num_program_epochs += 1 / report.metrics.get("lanes", 1)
-        self.epoch_seconds.append(report.metrics["seconds"])
+        self._epoch_seconds.append(report.metrics["seconds"])
 
     def credit(self, end: End) -> None:
         """A trial has come to something."""

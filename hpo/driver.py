@@ -1,7 +1,6 @@
 """The driver of one sweep: hands segments out, takes reports in, decides at rungs, tells study and tracker."""
 
 import math
-import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -153,7 +152,9 @@ class Driver:
     def _next(self) -> Segment | None:
         match self._sweep.scheduler:
             case FreezeThaw() as scheduler:
-                chosen = self._most_promising(scheduler)
+                gains, of_new = self._study.gains(self._line.waiting)
+                may_ask = self._num_asked < self._budget.trials
+                chosen = scheduler.choose(self._line.waiting, gains, of_new if may_ask else None, self._num_slots)
             case Asha(form="promotion") as scheduler:
                 chosen = scheduler.choose(self._line.costs, self._line.waiting)
             case _:
@@ -164,15 +165,6 @@ class Driver:
         cohort = self._line.take(chosen[: self._cohort_size(rung)])
         self._judge.on_resumption(rung, [self._trials[standing.trial_id] for standing in cohort])
         return self._resumed(cohort)
-
-    def _most_promising(self, scheduler: FreezeThaw) -> list[int]:
-        """The best of those who wait at the rung of the most promising, at most 1/eta of them; none: new trials."""
-        waiting = self._line.waiting
-        gains, of_new = self._study.gains(waiting)
-        chosen = scheduler.choose(gains, of_new if self._num_asked < self._budget.trials else None)
-        alike = [trial_id for trial_id in chosen if waiting[trial_id] == waiting[chosen[0]]]
-        num_there = sum(rung == waiting[alike[0]] for rung in waiting.values()) if alike else 0
-        return alike[: math.ceil(num_there / scheduler.eta / self._num_slots)]
 
     def _lost_again(self) -> Segment | None:
         return self._again.pop(0) if self._again else None
@@ -206,9 +198,9 @@ class Driver:
         self._newborn += by_ladder.values()
 
     def _cohort_size(self, epoch: int) -> int:
-        seconds = statistics.median(self._accounts.epoch_seconds) if self._accounts.epoch_seconds else None
         num_epochs = self._line.rung_above(epoch) - epoch
         most = most_in_cohort(self._sweep.budget.trials, self._num_slots)
+        seconds = self._accounts.seconds_per_epoch
         return cohort_size(num_epochs=num_epochs, seconds_per_epoch=seconds, num_slots=self._num_slots, most=most)
 
     def _segment(self, trials: Sequence[ActiveTrial], epoch: int) -> Segment:

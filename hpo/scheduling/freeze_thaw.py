@@ -42,12 +42,24 @@ class FreezeThaw(Config):
         rank = rank_of(cost, seen)
         return Verdict(continues=math.isfinite(cost), cost=cost, rank=rank, num_seen=len(seen), cutoff=math.inf)
 
-    def choose(self, gains: Mapping[int, float], of_new: float | None) -> list[int]:
-        """Waiting trials that promise at least what a new one does, the most promising first; none: begin a new one.
+    def choose(
+        self, waiting: Mapping[int, int], gains: Mapping[int, float], of_new: float | None, num_slots: int
+    ) -> list[int]:
+        """Trials that promise at least what a new one does, the most promising first; none: begin a new one.
+
+        All wait at the rung of the first, and are at most a slot's share of 1/eta of those who wait there.
 
         Args:
+            waiting: trial_id -> the rung at which it waits.
             gains: trial_id -> what it promises.
             of_new: what a new trial promises; none if there may be no more.
+            num_slots: segments that run at once.
         """
         promising = [trial_id for trial_id, gain in gains.items() if of_new is None or gain >= of_new]
-        return sorted(promising, key=lambda trial_id: (-gains[trial_id], trial_id))
+        if not promising:
+            return []
+        promising.sort(key=lambda trial_id: (-gains[trial_id], trial_id))
+        rung = waiting[promising[0]]
+        num_there = sum(other == rung for other in waiting.values())
+        alike = [trial_id for trial_id in promising if waiting[trial_id] == rung]
+        return alike[: math.ceil(num_there / self.eta / num_slots)]
