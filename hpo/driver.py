@@ -1,18 +1,17 @@
 """The driver of one sweep: hands segments out, takes reports in, decides at rungs, tells study and tracker."""
 
 import math
-import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from hpo.accounts import Accounts
 from hpo.errors import TrialsFailedError
+from hpo.judge import Judge
 from hpo.progress import Progress, Watch
-from hpo.records import End, EndKind, Failure, Idle, Report, Segment, SegmentEnd
-from hpo.scheduling import Asha, FreezeThaw, full_budget
-from hpo.scheduling.halving import Verdict
+from hpo.records import Decision, End, EndKind, Failure, Idle, Outcome, Report, Segment, SegmentEnd
+from hpo.scheduling import Asha, FreezeThaw, compares_averages, full_budget
 from hpo.scheduling.line import Line
 from hpo.scheduling.packing import Standing, cohort_size, most_in_cohort
 from hpo.search.study import Study
@@ -51,10 +50,13 @@ class Driver:
         self._clock = clock
         self._discard = discard  # of checkpoints that nobody needs any more
         self._watched = clock()
+        self._compared = f"ema_{sweep.metric.name}" if compares_averages(sweep.scheduler) else sweep.metric.name
         self._line = Line(sweep.scheduler, sweep.epochs)
+        self._judge = Judge(sweep, study, self._line)
         self._budget = full_budget(sweep.budget, sweep.scheduler, sweep.epochs)
         self._accounts = Accounts(self._budget, sweep.metric.goal, clock)
         self._trials: dict[int, ActiveTrial] = {}
+        self._newborn: list[list[ActiveTrial]] = []  # cohorts that have not begun
         self._again: list[Segment] = []
         self._running: dict[int, Segment] = {}
         self._standings = Standings(sweep.metric.goal, study.trials)
@@ -90,7 +92,7 @@ class Driver:
             self._end(trial, End(kind=EndKind.DIVERGED, epoch=report.epoch, metrics=report.metrics, reason=reason))
             return
         trial.last = report
-        trial.course.append(self._sweep.metric.goal.as_cost(trial.value(self._sweep.metric.name)))
+        trial.course.append(self._sweep.metric.goal.as_cost(trial.value(self._compared)))
         if report.checkpoint is not None:
             outdated, trial.kept = trial.checkpoint, report
             if outdated is not None:
@@ -125,25 +127,19 @@ class Driver:
             trial.last = trial.kept
             self._end(trial, trial.ended(EndKind.STOPPED, self._sweep.metric.name, {"sweep_ended": why}))
         self._line.clear()
+        self._newborn.clear()
         self._again.clear()
 
     def progress(self) -> Progress:
         """How the sweep stands."""
-        spent = self._accounts
-        planned = self._sweep.scheduler.planned_epochs(self._sweep.budget.trials, self._sweep.epochs)
-        left = max(0.0, planned - spent.num_spared - spent.num_epochs)
-        return Progress(
+        return self._accounts.progress(
+            self._standings,
+            rungs=self._line.num_at_rungs,
             num_trials=self._num_asked,
             num_planned=self._sweep.budget.trials,
+            num_epochs_planned=self._sweep.scheduler.planned_epochs(self._sweep.budget.trials, self._sweep.epochs),
             num_running=sum(len(segment.cohort) for segment in self._running.values()),
             num_ready=len(self._line.waiting),
-            ends=self._standings.ends.copy(),
-            rungs=self._line.num_at_rungs,
-            best=self._standings.best,
-            num_epochs=spent.num_epochs,
-            mean_lanes=spent.mean_lanes,
-            elapsed_s=spent.elapsed_s,
-            remaining_s=spent.elapsed_s * left / spent.num_epochs if any(self._line.num_at_rungs.values()) else None,
         )
 
     @property
@@ -159,24 +155,19 @@ class Driver:
     def _next(self) -> Segment | None:
         match self._sweep.scheduler:
             case FreezeThaw() as scheduler:
-                chosen = self._most_promising(scheduler)
+                gains, of_new = self._study.gains(self._line.waiting)
+                may_ask = self._num_asked < self._budget.trials
+                chosen = scheduler.choose(self._line.waiting, gains, of_new if may_ask else None, self._num_slots)
             case Asha(form="promotion") as scheduler:
                 chosen = scheduler.choose(self._line.costs, self._line.waiting)
             case _:
                 return self._survivors(full=True) or self._new() or self._survivors(full=False)
         if not chosen:
             return self._new()
-        size = self._cohort_size(self._line.waiting[chosen[0]])
-        return self._resumed(self._line.take(chosen[:size]))
-
-    def _most_promising(self, scheduler: FreezeThaw) -> list[int]:
-        """The best of those who wait at the rung of the most promising, at most 1/eta of them; none: new trials."""
-        waiting = self._line.waiting
-        gains, of_new = self._study.gains(waiting)
-        chosen = scheduler.choose(gains, of_new if self._num_asked < self._budget.trials else None)
-        alike = [trial_id for trial_id in chosen if waiting[trial_id] == waiting[chosen[0]]]
-        num_there = sum(rung == waiting[alike[0]] for rung in waiting.values()) if alike else 0
-        return alike[: math.ceil(num_there / scheduler.eta / self._num_slots)]
+        rung = self._line.waiting[chosen[0]]
+        cohort = self._line.take(chosen[: self._cohort_size(rung)])
+        self._judge.on_resumption(rung, [self._trials[standing.trial_id] for standing in cohort])
+        return self._resumed(cohort)
 
     def _lost_again(self) -> Segment | None:
         return self._again.pop(0) if self._again else None
@@ -194,21 +185,25 @@ class Driver:
 
     def _new(self) -> Segment | None:
         num_left = self._budget.trials - self._num_asked
-        if num_left <= 0:
-            return None
-        num = min(self._cohort_size(0), math.ceil(num_left / self._num_slots))
+        if not self._newborn and num_left > 0:
+            self._ask(min(self._cohort_size(0), math.ceil(num_left / self._num_slots)))
+        return self._segment(self._newborn.pop(0), 0) if self._newborn else None
+
+    def _ask(self, num: int) -> None:
+        """Begin new trials: a cohort of each ladder, for its trials train to the same rung."""
         self._num_asked += num
-        trials = []
+        by_ladder = defaultdict(list)
         for record in self._study.ask(num, self._line.waiting):
-            trials.append(ActiveTrial(spec=self._sweep.specify(record)))
-            self._trials[record.trial_id] = trials[-1]
+            trial = ActiveTrial(spec=self._sweep.specify(record))
+            by_ladder[self._line.ladder(record.trial_id)].append(trial)
+            self._trials[record.trial_id] = trial
             self._tracker.start(record.trial_id, record.params)
-        return self._segment(trials, 0)
+        self._newborn += by_ladder.values()
 
     def _cohort_size(self, epoch: int) -> int:
-        seconds = statistics.median(self._accounts.epoch_seconds) if self._accounts.epoch_seconds else None
         num_epochs = self._line.rung_above(epoch) - epoch
         most = most_in_cohort(self._sweep.budget.trials, self._num_slots)
+        seconds = self._accounts.seconds_per_epoch
         return cohort_size(num_epochs=num_epochs, seconds_per_epoch=seconds, num_slots=self._num_slots, most=most)
 
     def _segment(self, trials: Sequence[ActiveTrial], epoch: int) -> Segment:
@@ -217,34 +212,32 @@ class Driver:
             segment_id=self._num_segments,
             cohort=tuple(trial.spec for trial in trials),
             from_epoch=epoch,
-            to_epoch=self._line.rung_above(epoch),
+            to_epoch=next(rung for rung in self._line.ladder(trials[0].spec.trial_id) if rung > epoch),
             seed=self._sweep.seed,
             checkpoints={trial.spec.trial_id: trial.checkpoint for trial in trials if trial.checkpoint is not None},
         )
 
     def _on_rung(self, rung: int, arrived: Sequence[ActiveTrial]) -> None:
-        """Judge all that have arrived together by the same values."""
-        metric = self._sweep.metric
-        verdicts = self._line.judge(rung, {trial.spec.trial_id: trial.course for trial in arrived})
+        """Let trials that have arrived together wait for a cohort, or end."""
+        decisions = self._judge.on_arrival(rung, arrived)
         for trial in arrived:
-            verdict = verdicts[trial.spec.trial_id]
-            if rung == self._sweep.epochs:
-                self._end(trial, trial.ended(EndKind.COMPLETE, metric.name, trial.restored(rung)))
-            elif verdict.continues:
-                self._line.join(Standing(trial_id=trial.spec.trial_id, epoch=rung, signature=trial.spec.signature))
+            decision = decisions.get(trial.spec.trial_id)
+            if decision is None:
+                self._end(trial, trial.ended(EndKind.COMPLETE, self._sweep.metric.name, trial.restored(rung)))
+            elif decision.outcome is Outcome.STOPS:
+                self._stop(trial, decision)
             else:
-                self._stop(trial, rung, verdict)
+                self._line.join(Standing(trial_id=trial.spec.trial_id, epoch=rung, signature=trial.spec.signature))
 
     def _end_paused(self) -> None:
         """Stop whoever waits though nobody is promoted any more, by all values that its rung has seen."""
         for trial_id, rung in self._line.waiting.items():
             trial = self._trials[trial_id]
-            self._stop(trial, rung, self._line.judge(rung, {trial_id: trial.course})[trial_id])
+            self._stop(trial, self._judge.on_abandonment(rung, trial))
         self._line.clear()
 
-    def _stop(self, trial: ActiveTrial, rung: int, verdict: Verdict) -> None:
-        goal, metric = self._sweep.metric.goal, self._sweep.metric.name
-        self._end(trial, trial.ended(EndKind.STOPPED, metric, stop_reason(rung, verdict, goal)))
+    def _stop(self, trial: ActiveTrial, decision: Decision) -> None:
+        self._end(trial, trial.ended(EndKind.STOPPED, self._sweep.metric.name, stop_reason(decision)))
 
     def _on_failure(self, segment: Segment, failure: Failure) -> None:
         """Train the trial's segment again, as often as the sweep file says; then it has failed."""

@@ -1,7 +1,10 @@
 """What a sweep will cost, before it runs: rungs, trials per rung, time and disk."""
 
+from collections import Counter
 from dataclasses import dataclass
 
+from hpo.scheduling import Hyperband
+from hpo.scheduling.ladder import Bracket
 from hpo.sweep import Sweep
 from hpo.training.data import Splits
 from hpo.training.probe import probe
@@ -11,15 +14,23 @@ from hpo.training.probe import probe
 class Plan:
     """The cost of a sweep if its trials are like its base recipe."""
 
-    rungs: tuple[int, ...]
-    trials_per_rung: tuple[int, ...]
-    """Expected to reach each rung."""
+    num_trials: int
+    brackets: tuple[Bracket, ...]
+    """Only hyperband has more than one."""
     num_epochs: float
     """Over all trials."""
     seconds_per_epoch: float
     """Of one trial of the base recipe, alone on one thread of this machine."""
     checkpoint_bytes: int
     """Of one trial."""
+
+    @property
+    def rungs(self) -> dict[int, int]:
+        """Trials that are expected to reach each rung, over all brackets."""
+        nums: Counter[int] = Counter()
+        for bracket in self.brackets:
+            nums.update(dict(zip(bracket.rungs, bracket.num_trials, strict=True)))
+        return dict(nums)
 
     @property
     def training_s(self) -> float:
@@ -29,17 +40,23 @@ class Plan:
     @property
     def disk_bytes(self) -> int:
         """Each trial keeps its last checkpoint."""
-        return self.trials_per_rung[0] * self.checkpoint_bytes
+        return self.num_trials * self.checkpoint_bytes
 
 
 def make_plan(sweep: Sweep, splits: Splits) -> Plan:
     """Count on paper, and try the base recipe for a few steps."""
-    rungs = sweep.scheduler.rungs(sweep.epochs)
     cost = probe(sweep.recipe, splits)
     return Plan(
-        rungs=rungs,
-        trials_per_rung=sweep.scheduler.trials_per_rung(sweep.budget.trials, sweep.epochs),
+        num_trials=sweep.budget.trials,
+        brackets=_brackets(sweep),
         num_epochs=sweep.scheduler.planned_epochs(sweep.budget.trials, sweep.epochs),
         seconds_per_epoch=cost.seconds_per_epoch,
         checkpoint_bytes=cost.checkpoint_bytes,
     )
+
+
+def _brackets(sweep: Sweep) -> tuple[Bracket, ...]:
+    scheduler, num_trials, epochs = sweep.scheduler, sweep.budget.trials, sweep.epochs
+    if isinstance(scheduler, Hyperband):
+        return scheduler.plan(num_trials, epochs)
+    return (Bracket(rungs=scheduler.rungs(epochs), num_trials=scheduler.trials_per_rung(num_trials, epochs)),)

@@ -128,6 +128,29 @@ class End:
     timed_out: limit_s."""
 
 
+class Outcome(StrEnum):
+    """What was decided of a trial at a rung."""
+
+    CONTINUES = "continues"
+    PAUSES = "pauses"
+    STOPS = "stops"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What was decided of a trial at a rung, and by what."""
+
+    rung: int
+    value: float
+    """Of the trial, as the scheduler compares it."""
+    cutoff: float
+    """The worst value that goes on; infinite where every value would, or none."""
+    rank: int
+    """Of the trial among all that the rung had seen, from 1."""
+    num_seen: int
+    outcome: Outcome
+
+
 class Goal(StrEnum):
     """Which way is better."""
 
@@ -155,4 +178,6 @@ class TrialRecord:
     """None while the trial runs or waits in line."""
     checkpoint: str | None = None
     """The last state that was reported."""
+    decisions: tuple[Decision, ...] = ()
+    """At its rungs, in order of time."""
     seed_index: int = 0

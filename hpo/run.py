@@ -25,7 +25,7 @@ from hpo.results.table import leaderboard
 from hpo.search.study import Study
 from hpo.search.terms import Search
 from hpo.spaces import Space
-from hpo.sweep import Export, Sweep, check_data, dump_resolved, find_lr_curve, with_lr_bounds
+from hpo.sweep import Export, Sweep, check_data, dump_resolved, find_lr_curve, with_first_rung, with_lr_bounds
 from hpo.tracking.mlflow import MlflowTracker
 from hpo.tracking.tracker import NullTracker, SweepStatus, Tracker
 from hpo.training.data import Splits
@@ -99,7 +99,7 @@ def run_sweep(sweep: Sweep, *, watch: Watch = lambda _: None, start_executor: St
     started = time.monotonic()
     splits = sweep.data.load(sweep.seed)
     check_data(sweep, splits)
-    sweep, curve = _tested(sweep, splits)
+    sweep, curve = _tested(with_first_rung(sweep, len(splits.train)), splits)
     paths = make_folder(sweep)
     if curve is not None:
         write_lr_curve(paths.lr_range, curve)

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hpo.records import End, EndKind, Goal, Report, TrialSpec
-from hpo.scheduling.halving import Verdict
+from hpo.records import Decision, End, EndKind, Report, TrialSpec
 
 Reason = Mapping[str, float | int | str]
 
@@ -18,7 +17,7 @@ class ActiveTrial:
     kept: Report | None = None
     """The last report whose state is on disk."""
     course: list[float] = field(default_factory=list)
-    """What every epoch cost, lower is better."""
+    """What every epoch cost, by what trials are compared by; lower is better."""
     num_errors: int = 0
     num_lost: int = 0
 
@@ -52,7 +51,7 @@ class ActiveTrial:
         return early | {"best_epoch": self.last.best_epoch}
 
 
-def stop_reason(rung: int, verdict: Verdict, goal: Goal) -> Reason:
+def stop_reason(decision: Decision) -> Reason:
     """What a trial was stopped by."""
-    cutoff = goal.as_cost(verdict.cutoff)  # its own inverse
-    return {"rung": rung, "cutoff": cutoff, "rank": verdict.rank, "num_seen": verdict.num_seen}
+    names = ("rung", "cutoff", "rank", "num_seen")
+    return {name: getattr(decision, name) for name in names}

@@ -31,7 +31,9 @@ training.workload training.__init__
 search ensembles results tracking curves
 execution export cluster
 sweep
-plan accounts standings trials origin
+standings
+plan accounts trials origin
+judge
 driver
 run prune simulation
 cli __init__ __main__

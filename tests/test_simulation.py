@@ -144,7 +144,8 @@ def test_the_space_must_be_that_of_the_curves(table: Table, tmp_path: Path) -> N
 
 
 def test_rules_of_a_sweep_hold_here_too(table: Table) -> None:
-    with pytest.raises(SweepError, match="scheduler.min_epochs: must be below epochs, which is 1, but got 1"):
+    message = "scheduler.min_epochs: must be below epochs, which is 1, but got auto: no trial would .* Raise epochs, or"
+    with pytest.raises(SweepError, match=message):
         Simulation(curves=table, space={"quality": RandInt(min=1, max=27)}, epochs=1)
 
 
@@ -168,6 +169,20 @@ def test_promotion_trains_on_who_is_among_the_best_whenever_there_is_room(table:
     assert found.elapsed_s == 60.0 * (27 + 14 * 2 + 5 * 6)
     assert ends[15].reason == {"rung": 3, "cutoff": 0.24, "rank": 11, "num_seen": 14}
     assert ends[18].reason == {"rung": 1, "cutoff": 0.19, "rank": 10, "num_seen": 27}
+
+
+def test_a_trial_that_pauses_is_decided_on_when_it_comes_and_when_it_goes(table: Table, tmp_path: Path) -> None:
+    found = simulate(promoting(table), tmp_path)
+
+    decisions = {
+        trial.params["quality"]: [
+            (decision.rung, decision.outcome.value, decision.rank, decision.num_seen) for decision in trial.decisions
+        ]
+        for trial in found.trials
+    }
+    assert decisions[15] == [(1, "pauses", 2, 16), (1, "continues", 2, 16), (3, "pauses", 2, 5), (3, "stops", 11, 14)]
+    assert decisions[18] == [(1, "pauses", 10, 27), (1, "stops", 10, 27)]
+    assert found.trials == read_trials(tmp_path / "study.db", promoting(table).space)
 
 
 def test_promotion_over_several_slots_ends_every_trial_and_completes_the_best(table: Table, tmp_path: Path) -> None:
@@ -195,7 +210,7 @@ def test_where_too_few_came_for_one_to_be_promoted_there_is_no_cutoff(table: Tab
 def test_the_median_rule_stops_who_never_was_as_good_as_half_of_the_others_on_average(
     table: Table, tmp_path: Path
 ) -> None:
-    tree = make(table).as_tree() | {"scheduler": {"kind": "median"}}
+    tree = make(table).as_tree() | {"scheduler": {"kind": "median", "min_epochs": 3}}
 
     found = simulate(Simulation.model_validate_json(json.dumps(tree)), tmp_path)
 

@@ -49,13 +49,14 @@ def check(file: SweepFile, set_: Set = None, as_json: Json = False) -> None:
     """Validate a sweep file; show its space, rungs, time and disk. Starts nothing."""
     from hpo.cli import show
     from hpo.plan import make_plan
-    from hpo.sweep import check_data, load_sweep
+    from hpo.sweep import check_data, load_sweep, with_first_rung
 
     with _errors_told():
         _make_importable(file.parent)
         sweep = load_sweep(file, set_ or [])
         splits = sweep.data.load(sweep.seed)
         check_data(sweep, splits)
+        sweep = with_first_rung(sweep, len(splits.train))
         show.plan(sweep, splits, make_plan(sweep, splits), as_json=as_json)
 
 
@@ -147,7 +148,7 @@ def trial(
     as_json: Json = False,
     runs: Runs = RUNS,
 ) -> None:
-    """One trial: its params, its curve, and why it ended."""
+    """One trial: its params, its curve, what was decided at its rungs, and why it ended."""
     if "/" not in which:
         raise typer.BadParameter(f"must be ID/TRIAL, such as {which}/0. The winner is shown by: hpo best {which}")
     _show_trial(which, runs, as_json=as_json)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hpo.cli.live import best_so_far
+from hpo.cli.rungs import decisions_json, decisions_table
 from hpo.cli.text import clock, domain_text, end_text, grid, make_console, number, objective, why
 from hpo.cli.trials_table import trials_table
 from hpo.config import JsonTree
@@ -46,7 +47,8 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, *, as_json: bool) -> None:
                 "name": sweep.name,
                 "space": {path: domain.as_tree() for path, domain in sweep.space.items()},
                 "constraints": list(sweep.constraints),
-                "rungs": dict(zip(map(str, planned.rungs), planned.trials_per_rung, strict=True)),
+                "rungs": planned.rungs,
+                "brackets": [dict(zip(bracket.rungs, bracket.num_trials, strict=True)) for bracket in planned.brackets],
                 "num_epochs": planned.num_epochs,
                 "training_s": planned.training_s,
                 "disk_bytes": planned.disk_bytes,
@@ -65,10 +67,11 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, *, as_json: bool) -> None:
     for path, domain in sweep.space.items():
         space.add_row(path, domain_text(domain), shown(base.get(path, "")))
     console.print("", space, *(f"where {constraint}" for constraint in sweep.constraints), "", sep="\n")
-    rungs = (f"{num} to epoch {rung}" for rung, num in zip(planned.rungs, planned.trials_per_rung, strict=True))
     cost = grid()
     cost.add_row("data", f"{len(splits.train)} train, {len(splits.validation)} validate, {num_test} kept back")
-    cost.add_row("trials", ", ".join(rungs))
+    for place, bracket in enumerate(planned.brackets, start=1):
+        rungs = (f"{num} to epoch {rung}" for rung, num in zip(bracket.rungs, bracket.num_trials, strict=True))
+        cost.add_row("trials" if len(planned.brackets) == 1 else f"bracket {place}", ", ".join(rungs))
     cost.add_row("time", f"{planned.num_epochs:.0f} epochs, about {planned.training_s:.0f} s on one core like this")
     cost.add_row("disk", f"about {planned.disk_bytes / 1e6:.0f} MB of checkpoints under {sweep.storage.checkpoints}")
     console.print(cost)
@@ -169,7 +172,7 @@ def trials(records: Sequence[TrialRecord], sweep: Sweep, *, top: int | None, as_
 def trial(
     record: TrialRecord, records: Sequence[TrialRecord], sweep: Sweep, paths: SweepPaths, *, as_json: bool
 ) -> None:
-    """One trial: its params, its curve, and why it ended."""
+    """One trial: its params, its curve, what was decided at its rungs, and why it ended."""
     row = next(row for row in to_json(records, sweep.metric.goal) if row["trial"] == record.trial_id)
     if as_json:
         print_json(_with_curve(row, record))
@@ -184,6 +187,8 @@ def trial(
         rows.add_row("metrics", _lines({name: _digits(value) for name, value in row["metrics"].items()}))
     if record.values:
         rows.add_row(sweep.metric.name, _curve(record.values))
+    if record.decisions:
+        rows.add_row("rungs", decisions_table(record.decisions))
     console.print(f"{paths.sweep_id}/{record.trial_id}", style="bold")
     console.print(rows)
     if "traceback" in row["reason"]:
@@ -245,7 +250,8 @@ def print_json(value: JsonTree | list[JsonTree]) -> None:
 
 def _with_curve(row: JsonTree, record: TrialRecord) -> JsonTree:
     values = {str(epoch): value for epoch, value in record.values.items()}
-    return {**row, "values": values, "checkpoint": record.checkpoint}
+    decisions = decisions_json(record.decisions)
+    return {**row, "values": values, "decisions": decisions, "checkpoint": record.checkpoint}
 
 
 def _params(params: Mapping[str, object]) -> Table:

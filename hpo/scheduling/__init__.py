@@ -8,11 +8,39 @@ from pydantic import Field
 from hpo.scheduling.budget import Budget
 from hpo.scheduling.freeze_thaw import FreezeThaw
 from hpo.scheduling.halving import Asha, NoScheduler
+from hpo.scheduling.hyperband import Hyperband
 from hpo.scheduling.median import Median
 
-Scheduler = Annotated[NoScheduler | Asha | Median | FreezeThaw, Field(discriminator="kind")]
+Scheduler = Annotated[NoScheduler | Asha | Hyperband | Median | FreezeThaw, Field(discriminator="kind")]
 
-__all__ = ["Asha", "Budget", "FreezeThaw", "Median", "NoScheduler", "Scheduler", "full_budget"]
+__all__ = [
+    "Asha",
+    "Budget",
+    "FreezeThaw",
+    "Hyperband",
+    "Median",
+    "NoScheduler",
+    "Scheduler",
+    "compares_averages",
+    "full_budget",
+    "is_auto",
+    "pauses",
+]
+
+
+def compares_averages(scheduler: Scheduler) -> bool:
+    """Whether trials are compared by what their averaged weights measure."""
+    return isinstance(scheduler, Asha | Hyperband) and scheduler.compare == "averaged"
+
+
+def is_auto(scheduler: Scheduler) -> bool:
+    """Whether the first rung is left to be found from length, warm-up and data."""
+    return not isinstance(scheduler, NoScheduler) and scheduler.min_epochs == "auto"
+
+
+def pauses(scheduler: Scheduler) -> bool:
+    """Whether trials wait at rungs until it is decided, again and again, who trains next."""
+    return isinstance(scheduler, FreezeThaw) or (isinstance(scheduler, Asha) and scheduler.form == "promotion")
 
 
 def full_budget(budget: Budget, scheduler: Scheduler, max_epochs: int) -> Budget:

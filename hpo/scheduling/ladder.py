@@ -2,12 +2,35 @@
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+AUTO_SHARE = 9
+"""Full length over the first rung, where nothing else is known."""
+
+MinEpochs = Annotated[int, Field(ge=1)] | Literal["auto"]
 
 
-def rungs_of(min_epochs: int, eta: int, max_epochs: int) -> tuple[int, ...]:
+@dataclass(frozen=True, kw_only=True)
+class Bracket:
+    """One ladder, and its trials."""
+
+    rungs: tuple[int, ...]
+    num_trials: tuple[int, ...]
+    """Expected to reach each rung."""
+
+
+def first_rung(min_epochs: MinEpochs, max_epochs: int) -> int:
+    """As set; auto is a ninth here, but a sweep, which knows its warm-up and data, puts a number in its place."""
+    return max(1, round(max_epochs / AUTO_SHARE)) if min_epochs == "auto" else min_epochs
+
+
+def rungs_of(min_epochs: MinEpochs, eta: int, max_epochs: int) -> tuple[int, ...]:
     """min_epochs times powers of eta, and the end."""
     rungs = []
-    epoch = min_epochs
+    epoch = first_rung(min_epochs, max_epochs)
     while epoch < max_epochs:
         rungs.append(epoch)
         epoch *= eta
@@ -22,4 +45,4 @@ def epochs_to_climb(rungs: Sequence[int], eta: int, num_trials: int) -> float:
 
 def trials_at_rungs(rungs: Sequence[int], eta: int, num_trials: int) -> tuple[int, ...]:
     """Expected to reach each rung, if each but the last lets 1/eta go on."""
-    return tuple(max(1, num_trials // eta**k) for k in range(len(rungs)))
+    return tuple(max(min(1, num_trials), num_trials // eta**k) for k in range(len(rungs)))

@@ -1,6 +1,7 @@
 """The search space as a unit cube: where candidates are drawn, and what a model sees of them."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import final
 
 import numpy as np
@@ -64,26 +65,25 @@ class Cube:
             return {name: axis.value(places[name]) for name, axis in self._axes.items()}
         return self._shape.walk(lambda name: self._axes[name].value(places[name]))
 
-    def settled(self, points: Points) -> Points:
-        """[n, D]: the same trials, with the axes of params that they do not have in the middle."""
+    def settled(self, points: Points) -> tuple[Points, NDArray[np.bool_]]:
+        """The same trials [n, D], with what they do not have in the middle of its axis; which are allowed [n]."""
+        settled, allowed = points.copy(), np.ones(len(points), dtype=bool)
         if self._shape is None:
-            return points
-        return np.array([self._settled(point) for point in points]).reshape(points.shape)
-
-    def allowed(self, points: Points) -> NDArray[np.bool_]:
-        """Whether each may be tried [n]."""
-        if self._shape is None:
-            return np.ones(len(points), dtype=bool)
-        return np.array([self._shape.allows(self.params(point)) for point in points], dtype=bool)
-
-    def _settled(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
-        params = self.params(point)
-        return np.array([place if name in params else 0.5 for name, place in zip(self._axes, point, strict=True)])
+            return settled, allowed
+        number_of = {name: number for number, name in enumerate(self._axes)}
+        for row, point in enumerate(points.tolist()):
+            places = dict(zip(self._axes, point, strict=True))
+            absent, allowed[row] = self._shape.judge(partial(self._value, places))
+            settled[row, [number_of[name] for name in absent if name in number_of]] = 0.5
+        return settled, allowed
 
     def features(self, points: Points) -> NDArray[np.float64]:
         """[n, d]: numbers from 0 to 1; of a choice without order one column for each, 1 / sqrt(2) where it is taken."""
         columns = [axis.features(points[:, number]) for number, axis in enumerate(self._axes.values())]
         return np.column_stack(columns)
+
+    def _value(self, places: Mapping[str, float], name: str) -> Stored:
+        return self._axes[name].value(places[name])
 
 
 class _Axis:

@@ -17,8 +17,8 @@ from hpo.search.seeds import derive_seed
 def allowed_cells(cube: Cube) -> list[tuple[float, ...]]:
     """The middle of every cell of a cube that may be tried, once for all that make the same trial."""
     middles = [[(cell + 0.5) / num for cell in range(num)] for num in map(_known, cube.num_cells)]
-    cells = np.array(list(itertools.product(*middles)))
-    return [tuple(cell) for cell in np.unique(cube.settled(cells[cube.allowed(cells)]), axis=0).tolist()]
+    cells, allowed = cube.settled(np.array(list(itertools.product(*middles))))
+    return [tuple(cell) for cell in np.unique(cells[allowed], axis=0).tolist()]
 
 
 @final

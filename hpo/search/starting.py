@@ -37,7 +37,7 @@ def starting_point(problem: Problem, start: Start, number: int, num_measured: in
         placed: NDArray[np.float64] = beliefs.drawn(point[None], power(num_measured))[0]
         if number == 0 and attempt == 0:
             placed = beliefs.expected(placed)
-        if cube.allowed(placed[None])[0]:
+        if cube.settled(placed[None])[1][0]:
             return placed
     raise StudyError(
         f"the constraints must leave something to try, but none of {MOST_TRIED} points of the space is allowed. "

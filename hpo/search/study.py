@@ -14,10 +14,10 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.errors import StudyError
 from hpo.paths import SweepPaths
-from hpo.records import End, EndKind, Report, TrialRecord
+from hpo.records import Decision, End, EndKind, Report, TrialRecord
 from hpo.search.distributions import encode
 from hpo.search.proposer import Foresight
-from hpo.search.reading import CHECKPOINT, DERIVED, END, as_end, params_of
+from hpo.search.reading import CHECKPOINT, DECISIONS, DERIVED, END, as_end, decisions_of, params_of
 from hpo.search.storage import STUDY_NAME, opened, owned
 from hpo.search.terms import Search
 
@@ -121,6 +121,15 @@ class Study:
             self._keep_checkpoint(record, report.epoch, report.checkpoint)
         return self._records[report.trial_id]
 
+    def decide(self, trial_id: int, decision: Decision) -> None:
+        """Remember what was decided of a trial at a rung; nothing is after its end."""
+        record = self._record_of(trial_id)
+        if record.end is None:
+            decided = replace(record, decisions=(*record.decisions, decision))
+            trees = [asdict(each) for each in decided.decisions]
+            self._storage.set_trial_user_attr(self._rows[trial_id], DECISIONS, trees)
+            self._records[trial_id] = decided
+
     def tell(self, trial_id: int, end: End) -> TrialRecord:
         """End a trial; only its first end counts. Returned is the trial as it stands.
 
@@ -217,7 +226,12 @@ class Study:
         self._checkpoint_epochs[frozen.number] = checkpoint["epoch"]
         for epoch, value in frozen.intermediate_values.items():
             self._proposer.report(frozen.number, epoch, value)
-        record = replace(record, values=dict(frozen.intermediate_values), checkpoint=checkpoint["file"])
+        record = replace(
+            record,
+            values=dict(frozen.intermediate_values),
+            checkpoint=checkpoint["file"],
+            decisions=decisions_of(frozen),
+        )
         self._records[frozen.number] = record
         if END in frozen.user_attrs:
             end = as_end(frozen.user_attrs[END])

@@ -58,6 +58,20 @@ def test_check_shows_what_the_base_recipe_is_in_effective_coordinates(hpo: Hpo) 
     assert "effective.lr  loguniform(0.001, 0.01)  0.0156" in done.output  # 0.1 / (64 * (1 - 0.9))
 
 
+def test_check_shows_the_ladder_of_each_bracket(hpo: Hpo) -> None:
+    settings = ("-s", "scheduler={kind: hyperband, eta: 2}")
+
+    shown = hpo("check", "small.yaml", *settings).output
+    plan = json.loads(hpo("check", "small.yaml", *settings, "--json").stdout)
+
+    lines = [line.rstrip() for line in shown.splitlines()]
+    # the rates warm up in the first of 4 epochs, so that the first rung is the second; n = ceil(2 * 2 / 2) and 2
+    assert "bracket 1  4 to epoch 2, 2 to epoch 4" in lines
+    assert "bracket 2  4 to epoch 4" in lines
+    assert plan["rungs"] == {"2": 4, "4": 6}
+    assert plan["brackets"] == [{"2": 4, "4": 2}, {"4": 4}]
+
+
 def test_check_as_json(hpo: Hpo) -> None:
     plan = json.loads(hpo("check", "small.yaml", "--json").stdout)
 
@@ -214,6 +228,19 @@ def test_a_trial_shows_its_curve_and_why_it_was_stopped(hpo: Hpo) -> None:
     assert f"At epoch 2 it was number {reason['rank']} of the {reason['num_seen']} that had come so far" in said
     assert f"epoch 2  {stopped['value']:.4f}" in said
     assert "epoch 3" not in said
+
+
+def test_a_trial_shows_what_was_decided_at_its_rungs(hpo: Hpo) -> None:
+    row = json.loads(hpo("best", "small", "--json").stdout)
+    [first, second] = row["decisions"]
+
+    said = hpo("best", "small").stdout
+
+    lines = [line.split() for line in said.splitlines()]
+    rank = f"{second['rank']} of {second['num_seen']}".split()
+    assert ["rungs", "epoch", "value", "cutoff", "rank", "decided"] in lines
+    assert ["2", f"{second['value']:.4f}", f"{second['cutoff']:.4f}", *rank, "goes", "on"] in lines
+    assert (first["rung"], first["outcome"], first["value"]) == (1, "continues", row["values"]["1"])
 
 
 def test_a_trial_as_json_holds_its_curve(hpo: Hpo) -> None:

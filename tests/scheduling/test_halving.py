@@ -14,6 +14,7 @@ ASHA = Asha(min_epochs=1, eta=3)
         (Asha(min_epochs=1, eta=3), 20, (1, 3, 9, 20)),
         (Asha(min_epochs=2, eta=4), 32, (2, 8, 32)),
         (Asha(min_epochs=5, eta=2), 5, (5,)),
+        (Asha(), 81, (9, 27, 81)),
         (NoScheduler(), 27, (27,)),
     ],
 )
