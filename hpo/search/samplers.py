@@ -11,9 +11,9 @@ from optuna.samplers import BaseSampler
 from pydantic import Field, model_validator
 
 from hpo.config import Config
-from hpo.search.caution import Cautious
+from hpo.search.caution import Caution, Cautious
 from hpo.search.drawing import Believing
-from hpo.search.evolution import Evolution, load_cmaes
+from hpo.search.evolution import Evolution, Generations, load_cmaes
 from hpo.search.grid import GridSearch
 from hpo.search.hindsight import Hindsight
 from hpo.search.mirror import Mirror
@@ -72,6 +72,7 @@ class Tpe(Config):
 
     def begin(self, problem: Problem) -> Proposer:
         """A search without trials."""
+        caution = Caution()
 
         def make(seed: int) -> BaseSampler:
             with warnings.catch_warnings():
@@ -79,33 +80,28 @@ class Tpe(Config):
                 sampler = optuna.samplers.TPESampler(
                     seed=seed, n_startup_trials=self.num_startup, group=not problem.shape.is_free
                 )
-            return _after_startup(self.startup, self.num_startup, Cautious(sampler), problem, seed)
+            return _after_startup(self.startup, self.num_startup, Cautious(sampler, caution), problem, seed)
 
         return Mirror(problem, make)
 
 
 class Gp(Config):
-    """Expected improvement by Optuna's Gaussian process, where it is not likely to diverge; for few trials.
+    """Expected improvement by a Gaussian process, where it is not likely to diverge; for few trials.
 
-    It learns from complete trials alone, so a stopped one is shown with what it would likely have reached.
+    It learns from what trials have reached at full length, so a stopped one counts as what it would likely have
+    reached, and one that runs as what is expected of it.
     """
 
     kind: Literal["gp"] = "gp"
     num_startup: Annotated[int, Field(ge=1)] = 10
-    """Trials that must have ended before the first that is modelled."""
-    startup: Start = "random"
-    """How trials are drawn until then: independently, or as a Sobol sequence, spread evenly."""
+    """Trials spread evenly over the space before the first that is modelled."""
 
     def begin(self, problem: Problem) -> Proposer:
         """A search without trials."""
+        from hpo.search.curve_model import Measurements  # noqa: PLC0415 - see the module
+        from hpo.search.curves import CurveSearch  # noqa: PLC0415
 
-        def make(seed: int) -> BaseSampler:
-            sampler = optuna.samplers.GPSampler(
-                seed=seed, n_startup_trials=self.num_startup, warn_independent_sampling=False
-            )
-            return _after_startup(self.startup, self.num_startup, Cautious(sampler), problem)
-
-        return Hindsight(problem, make)
+        return CurveSearch(problem, self.num_startup, Measurements.at_full_length)
 
 
 class Cmaes(Config):
@@ -127,8 +123,10 @@ class Cmaes(Config):
         load_cmaes()
         population = None if self.population == "auto" else self.population
 
+        generations, caution = Generations(problem, population), Caution()
+
         def make(seed: int) -> BaseSampler:
-            sampler: BaseSampler = Cautious(Evolution(problem, population, seed))
+            sampler: BaseSampler = Cautious(Evolution(generations, seed), caution)
             return Believing(sampler, problem, seed) if problem.beliefs else sampler
 
         return Hindsight(problem, make)
@@ -143,18 +141,17 @@ class Curves(Config):
 
     def begin(self, problem: Problem) -> Proposer:
         """A search without trials."""
-        from hpo.search.curves import CurveSearch  # noqa: PLC0415 - see the module
+        from hpo.search.curve_model import Measurements  # noqa: PLC0415 - see the module
+        from hpo.search.curves import CurveSearch  # noqa: PLC0415
 
-        return CurveSearch(problem, num_startup=self.num_startup)
+        return CurveSearch(problem, self.num_startup, lambda trials: Measurements.of(trials, problem.max_epochs))
 
 
 Sampler = Annotated[Random | Qmc | Grid | Tpe | Gp | Cmaes | Curves, Field(discriminator="kind")]
 
 
-def _after_startup(
-    start: Start, num_startup: int, sampler: BaseSampler, problem: Problem, seed: int | None = None
-) -> BaseSampler:
-    """Optuna's samplers begin at random themselves, but without beliefs; these last only with a `seed` to draw by."""
-    if problem.beliefs and seed is not None:
+def _after_startup(start: Start, num_startup: int, sampler: BaseSampler, problem: Problem, seed: int) -> BaseSampler:
+    """Optuna's samplers begin at random themselves, but without beliefs; `seed` is for drawing by these."""
+    if problem.beliefs:
         sampler = Believing(sampler, problem, seed)
     return sampler if start == "random" and not problem.beliefs else Starting(problem, start, sampler, num_startup)
