@@ -33,6 +33,16 @@ class Cube:
         """Values that each param may take; none where it is continuous [D]."""
         return [axis.num_cells for axis in self._axes.values()]
 
+    @property
+    def are_ordered(self) -> list[bool]:
+        """Whether the values of each param have an order [D]."""
+        return [axis.is_ordered for axis in self._axes.values()]
+
+    @property
+    def log_spans(self) -> list[float | None]:
+        """log(high / low) of each param that is spread over a logarithm; none where it is not [D]."""
+        return [axis.log_span for axis in self._axes.values()]
+
     def point(self, params: Mapping[str, Stored]) -> NDArray[np.float64]:
         """The middle of the cell in which `params` lie [D]."""
         return np.array([axis.place(params[name]) for name, axis in self._axes.items()])
@@ -40,6 +50,11 @@ class Cube:
     def params(self, point: NDArray[np.float64]) -> dict[str, Stored]:
         """What a point [D] stands for."""
         return {name: axis.value(float(place)) for (name, axis), place in zip(self._axes.items(), point, strict=True)}
+
+    def snapped(self, points: Points) -> Points:
+        """Each in the middle of its cell, where there are cells [n, D]."""
+        rows = [self.point(self.params(point)) for point in points]
+        return np.array(rows).reshape(-1, self.num_axes)
 
     def features(self, points: Points) -> NDArray[np.float64]:
         """[n, d]: numbers from 0 to 1; of a choice without order one column for each, 1 / sqrt(2) where it is taken."""
@@ -50,6 +65,8 @@ class Cube:
 class _Axis:
     """A param that is a number: any, or one of `num_cells` in rising order."""
 
+    is_ordered = True
+
     def __init__(self, distribution: FloatDistribution | IntDistribution) -> None:
         self._distribution = distribution
         self._low, self._high = float(distribution.low), float(distribution.high)
@@ -58,6 +75,7 @@ class _Axis:
         self._is_log = distribution.log
         if self._is_log and self.num_cells is not None:  # cells would not be of equal width
             self._low, self._high, self.num_cells = self._low - 0.5, self._high + 0.5, None
+        self.log_span = float(np.log(self._high / self._low)) if self._is_log else None
 
     def place(self, value: Stored) -> float:
         number = float(value)
@@ -92,11 +110,13 @@ class _Axis:
 class _Choices:
     """A param that is one of several; numbers in rising order count as steps."""
 
+    log_span = None
+
     def __init__(self, choices: Sequence[Stored]) -> None:
         self.num_cells = len(choices)
         self._choices = choices
         numbers = [choice for choice in choices if isinstance(choice, int | float) and not isinstance(choice, bool)]
-        self._is_ordered = len(numbers) == len(choices) and all(np.diff(numbers) > 0)
+        self.is_ordered = len(numbers) == len(choices) and all(np.diff(numbers) > 0)
 
     def place(self, value: Stored) -> float:
         return (self._choices.index(value) + 0.5) / len(self._choices)
@@ -106,7 +126,7 @@ class _Choices:
 
     def features(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
         cells = _cells(places, len(self._choices))
-        if self._is_ordered:
+        if self.is_ordered:
             return cells / max(1, len(self._choices) - 1)
         of_choice: NDArray[np.float64] = (cells[:, None] == np.arange(len(self._choices))) / np.sqrt(2.0)
         return of_choice

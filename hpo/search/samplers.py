@@ -136,7 +136,34 @@ class Curves(Config):
         return CurveSearch(problem, num_startup=self.num_startup)
 
 
-Sampler = Annotated[Random | Qmc | Grid | Tpe | Gp | Cmaes | Curves, Field(discriminator="kind")]
+class Coordinate(Config):
+    """Coordinate descent: from the best point so far, a step up and a step down along every param, all at once.
+
+    It begins at the first of `points`, or in the middle of the space. It moves while a neighbour is better, by more
+    than one standard error, and halves its steps when none is. When the smallest steps gain nothing, it begins again,
+    far from all that was tried. While results are awaited, it tries steps along several params at once, and smaller
+    ones. No params are tried twice but the first, unless few others are left. A trial that was stopped counts as worse
+    than any that was complete; where one diverged or failed, it does not go.
+    """
+
+    kind: Literal["coordinate"] = "coordinate"
+    factor: Annotated[float, Field(gt=1)] = 2.0
+    """First step along a log scale; then its square root, then the root of that.
+
+    Along other numbers steps are a quarter, an eighth and a sixteenth of the range, or to the next value.
+    """
+    noise: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
+    """Standard deviation of the metric under other luck; auto: as seen where params were tried again, for which the
+    first are tried three times."""
+
+    def begin(self, problem: Problem) -> Proposer:
+        """A search without trials."""
+        from hpo.search.descent import CoordinateDescent  # noqa: PLC0415 - see the module
+
+        return CoordinateDescent(problem, self.factor, None if self.noise == "auto" else self.noise)
+
+
+Sampler = Annotated[Random | Qmc | Grid | Tpe | Gp | Cmaes | Curves | Coordinate, Field(discriminator="kind")]
 
 
 def _after_startup(startup: str, num_startup: int, sampler: BaseSampler, problem: Problem) -> BaseSampler:

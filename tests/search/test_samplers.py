@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hpo.records import End, EndKind, Report, TrialRecord
-from hpo.search.samplers import Cmaes, Curves, Gp, Grid, Qmc, Random, Sampler, Tpe
+from hpo.search.samplers import Cmaes, Coordinate, Curves, Gp, Grid, Qmc, Random, Sampler, Tpe
 from hpo.search.study import Study
 from hpo.spaces.domain import Choice, Domain, QUniform
 from tests.search.opening import SPACE, open_study, read_with_optuna
@@ -24,8 +24,9 @@ every_sampler = pytest.mark.parametrize(
         pytest.param(Gp(startup="qmc"), marks=pytest.mark.slow),
         Cmaes(),
         Curves(),
+        Coordinate(),
     ],
-    ids=["random", "qmc", "grid", "tpe", "tpe after qmc", "gp", "cmaes", "curves"],
+    ids=["random", "qmc", "grid", "tpe", "tpe after qmc", "gp", "cmaes", "curves", "coordinate"],
 )
 LISTED: Mapping[str, Domain] = {
     **SPACE,
