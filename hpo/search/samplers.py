@@ -10,6 +10,7 @@ from optuna.samplers import BaseSampler
 from pydantic import Field, model_validator
 
 from hpo.config import Config
+from hpo.search.box import Box
 from hpo.search.caution import Cautious
 from hpo.search.evolution import Evolution, load_cmaes
 from hpo.search.grid import GridSearch
@@ -163,7 +164,40 @@ class Coordinate(Config):
         return CoordinateDescent(problem, self.factor, None if self.noise == "auto" else self.noise)
 
 
-Sampler = Annotated[Random | Qmc | Grid | Tpe | Gp | Cmaes | Curves | Coordinate, Field(discriminator="kind")]
+class Refine(Config):
+    """Random draws from a box round the best trial, which shrinks while nothing is gained, wary of divergence.
+
+    The best is that of the complete trials or, before there are any, of the stopped ones, by their last value.
+    """
+
+    kind: Literal["refine"] = "refine"
+    num_startup: Annotated[int, Field(ge=1)] = 10
+    """Trials, spread evenly, that must have ended before the first from the box, which is half of every range wide."""
+    patience: Annotated[int, Field(ge=1)] = 5
+    """Trials in a row that end without a gain, after which the box shrinks."""
+    shrink: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """What its sides are multiplied by."""
+    min_side: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    """Share of every range that it keeps; of steps it keeps the next ones."""
+
+    def begin(self, problem: Problem) -> Proposer:
+        """A search without trials."""
+
+        def make(seed: int) -> BaseSampler:
+            box = Box(
+                problem,
+                num_startup=self.num_startup,
+                patience=self.patience,
+                shrink=self.shrink,
+                min_side=self.min_side,
+                seed=seed,
+            )
+            return _after_startup("qmc", self.num_startup, Cautious(box), problem)
+
+        return Mirror(problem, make)
+
+
+Sampler = Annotated[Random | Qmc | Grid | Tpe | Gp | Cmaes | Curves | Coordinate | Refine, Field(discriminator="kind")]
 
 
 def _after_startup(startup: str, num_startup: int, sampler: BaseSampler, problem: Problem) -> BaseSampler:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hpo.records import End, EndKind, Report, TrialRecord
-from hpo.search.samplers import Cmaes, Coordinate, Curves, Gp, Grid, Qmc, Random, Sampler, Tpe
+from hpo.search.samplers import Cmaes, Coordinate, Curves, Gp, Grid, Qmc, Random, Refine, Sampler, Tpe
 from hpo.search.study import Study
 from hpo.spaces.domain import Choice, Domain, QUniform
 from tests.search.opening import SPACE, open_study, read_with_optuna
@@ -25,8 +25,9 @@ every_sampler = pytest.mark.parametrize(
         Cmaes(),
         Curves(),
         Coordinate(),
+        Refine(),
     ],
-    ids=["random", "qmc", "grid", "tpe", "tpe after qmc", "gp", "cmaes", "curves", "coordinate"],
+    ids=["random", "qmc", "grid", "tpe", "tpe after qmc", "gp", "cmaes", "curves", "coordinate", "refine"],
 )
 LISTED: Mapping[str, Domain] = {
     **SPACE,
