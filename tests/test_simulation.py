@@ -13,7 +13,7 @@ from hpo.errors import SweepError, TrialsFailedError
 from hpo.records import Curve, EndKind, Params
 from hpo.scheduling import Asha, Budget, FreezeThaw, NoScheduler
 from hpo.search.reading import read_trials
-from hpo.search.samplers import Curves, Grid, Random
+from hpo.search.samplers import Coordinate, Curves, Grid, Random
 from hpo.simulation import Simulation, simulate
 from hpo.spaces import Choice, RandInt, Uniform
 
@@ -314,3 +314,21 @@ def test_evolution_of_nothing_but_choices_is_refused(table: Table) -> None:
 
     with pytest.raises(SweepError, match="sampler.kind: cmaes needs a domain that is a number"):
         Simulation.model_validate_json(json.dumps(tree))
+
+
+def test_a_factor_that_multiplies_nothing_is_refused(table: Table) -> None:
+    tree = make(table).as_tree() | {"sampler": {"kind": "coordinate", "factor": 4}}
+
+    with pytest.raises(SweepError, match="sampler.factor: must be left out where no domain is a loguniform.*got 4"):
+        Simulation.model_validate_json(json.dumps(tree))
+
+
+def test_coordinate_descent_finds_the_best_of_27_within_16_trials(table: Table, tmp_path: Path) -> None:
+    changes = {"sampler": Coordinate(), "points": (), "budget": Budget(trials=16), "scheduler": NoScheduler()}
+
+    found = simulate(make(table, num_slots=2).model_copy(update=changes), tmp_path)
+
+    qualities = [trial.params["quality"] for trial in found.trials]
+    assert qualities[:3] == [14, 14, 14]
+    assert 27 in qualities[3:]
+    assert len(set(qualities)) == 14
