@@ -10,7 +10,12 @@ from hpo.cli.text import objective
 from hpo.config import JsonTree
 from hpo.records import Decision, Outcome
 
-WORDS = {Outcome.CONTINUES: "goes on", Outcome.PAUSES: "pauses", Outcome.STOPS: "stops"}
+WORDS = {
+    Outcome.CONTINUES: "goes on",
+    Outcome.PAUSES: "pauses",
+    Outcome.STOPS: "stops",
+    Outcome.SPARED: "spared, as a control",
+}
 
 
 def decisions_table(decisions: Sequence[Decision]) -> Table:

@@ -96,6 +96,9 @@ def why(row: JsonTree) -> str:
 
 def _why_complete(reason: JsonTree) -> str:
     match reason:
+        case {"spared": rung, "rank": rank, "num_seen": num_seen}:
+            stand = f"at epoch {rung} it was number {rank} of the {num_seen} that had come so far"
+            return f"It reached the last epoch as a control: {stand}, and would have been stopped."
         case {"early_stopped": _, "best_epoch": best}:
             return f"Its validation loss was no longer falling, and it went back to epoch {best}, its best."
         case {"best_epoch": best}:
