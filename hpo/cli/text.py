@@ -1,5 +1,6 @@
 """How results read on a terminal."""
 
+import json
 from datetime import timedelta
 
 from rich.console import Console
@@ -105,6 +106,11 @@ def _why_complete(reason: JsonTree) -> str:
             return f"It reached the last epoch, and went back to epoch {best}, its best."
         case _:
             return "It reached the last epoch."
+
+
+def print_json(value: JsonTree | list[JsonTree]) -> None:
+    """Strict JSON: what is not finite must be null by now."""
+    print(json.dumps(value, indent=2, allow_nan=False))
 
 
 def errors_text(error: HpoError) -> Text:
