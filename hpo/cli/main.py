@@ -155,6 +155,24 @@ def trial(
 
 
 @app.command()
+def rungs(
+    sweep_id: SweepId,
+    top: Annotated[int, typer.Option("--top", min=1, help="How many trials at the end count as the best.")] = 5,
+    as_json: Json = False,
+    runs: Runs = RUNS,
+) -> None:
+    """How right the rungs of a sweep were: whom they stopped, and whom its controls say they lost."""
+    from hpo.cli.rungs import show_rungs
+    from hpo.cli.sweeps import open_sweep
+    from hpo.results.rungs import summarize_rungs
+
+    with _errors_told():
+        sweep, _, records = open_sweep(runs, sweep_id)
+        found = summarize_rungs(records, sweep.metric.goal, top)
+        show_rungs(found, top, as_json=as_json)
+
+
+@app.command()
 def best(sweep_id: SweepId, as_json: Json = False, runs: Runs = RUNS) -> None:
     """The winner of a sweep."""
     _show_trial(sweep_id, runs, as_json=as_json)

@@ -1,6 +1,5 @@
 """Results on a terminal, or as JSON for other programs."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -13,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hpo.cli.live import best_so_far
-from hpo.cli.rungs import decisions_json, decisions_table
-from hpo.cli.text import clock, domain_text, end_text, grid, make_console, number, objective, why
+from hpo.cli.rungs import decisions_json, decisions_table, rung_text
+from hpo.cli.text import clock, domain_text, end_text, grid, make_console, number, objective, print_json, why
 from hpo.cli.trials_table import trials_table
 from hpo.config import JsonTree
 from hpo.export import Card, Predictions
@@ -118,6 +117,7 @@ def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
                 "id": sweep_id,
                 "status": done.status.value,
                 "ends": {kind.value: num for kind, num in done.ends.items()},
+                "rungs": [asdict(rung) for rung in done.rungs],
                 "num_epochs": done.num_epochs,
                 "mean_lanes": round(done.mean_lanes, 2),
                 "elapsed_s": round(done.elapsed_s, 3),
@@ -141,6 +141,8 @@ def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
         rows.add_row("params", _params(done.best.params))
         rows.add_row("trials", f"hpo trials {sweep_id}")
         rows.add_row("lanes", f"{done.mean_lanes:.1f} trials side by side, on average")
+    for place, rung in enumerate(done.rungs):
+        rows.add_row("rungs" if place == 0 else "", rung_text(rung))
     if done.bundle is not None:
         rows.add_row("model", str(done.bundle))
     if done.untracked is not None:
@@ -241,11 +243,6 @@ def curve(points: Sequence[Point], *, as_json: bool) -> None:
         sizes = (point.num_nonzero, point.num_parameters, point.num_bytes)
         table.add_row(f"{point.amount:.4g}", *measured, *(f"{size:,}" for size in sizes), point.bundle)
     make_console().print(table)
-
-
-def print_json(value: JsonTree | list[JsonTree]) -> None:
-    """Strict JSON: what is not finite must be null by now."""
-    print(json.dumps(value, indent=2, allow_nan=False))
 
 
 def _with_curve(row: JsonTree, record: TrialRecord) -> JsonTree:
