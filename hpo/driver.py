@@ -49,10 +49,11 @@ class Driver:
         self._clock = clock
         self._discard = discard  # of checkpoints that nobody needs any more
         self._watched = clock()
-        self._compared = f"ema_{sweep.metric.name}" if compares_averages(sweep.scheduler) else sweep.metric.name
-        self._line = Line(sweep.scheduler, sweep.epochs)
+        self._scheduler = sweep.chosen.scheduler
+        self._compared = f"ema_{sweep.metric.name}" if compares_averages(self._scheduler) else sweep.metric.name
+        self._line = Line(self._scheduler, sweep.epochs)
         self._judge = Judge(sweep, study, self._line)
-        self._budget = full_budget(sweep.budget, sweep.scheduler, sweep.epochs)
+        self._budget = full_budget(sweep.budget, self._scheduler, sweep.epochs)
         self._accounts = Accounts(self._budget, sweep.metric.goal, clock)
         self._trials: dict[int, ActiveTrial] = {}
         self._ready: list[Segment] = []  # besides what the line holds
@@ -134,7 +135,7 @@ class Driver:
             self._study.trials(),
             rungs=self._line.num_at_rungs,
             num_planned=self._sweep.budget.trials,
-            num_epochs_planned=self._sweep.scheduler.planned_epochs(self._sweep.budget.trials, self._sweep.epochs),
+            num_epochs_planned=self._scheduler.planned_epochs(self._sweep.budget.trials, self._sweep.epochs),
             num_running=sum(len(segment.cohort) for segment in self._running.values()),
             num_ready=len(self._line.waiting),
         )
@@ -150,7 +151,7 @@ class Driver:
         )
 
     def _next(self) -> Segment | None:
-        match self._sweep.scheduler:
+        match self._scheduler:
             case FreezeThaw() as scheduler:
                 gains, of_new = self._study.gains(self._line.waiting)
                 may_ask = self._num_asked < self._budget.trials

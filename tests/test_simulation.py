@@ -146,7 +146,7 @@ def test_the_space_must_be_that_of_the_curves(table: Table, tmp_path: Path) -> N
 def test_rules_of_a_sweep_hold_here_too(table: Table) -> None:
     message = "scheduler.min_epochs: must be below epochs, which is 1, but got auto: no trial would .* Raise epochs, or"
     with pytest.raises(SweepError, match=message):
-        Simulation(curves=table, space={"quality": RandInt(min=1, max=27)}, epochs=1)
+        Simulation(curves=table, space={"quality": RandInt(min=1, max=27)}, epochs=1, scheduler=Asha())
 
 
 def promoting(table: Table, *, num_slots: int = 1, num_trials: int = 27, controls: float = 0.0) -> Simulation:
