@@ -127,12 +127,7 @@ class Cmaes(Config):
         """
         load_cmaes()
         population = None if self.population == "auto" else self.population
-
-        def make(seed: int) -> BaseSampler:
-            sampler: BaseSampler = Cautious(Evolution(problem, population, seed))
-            return Believing(sampler, problem, seed) if problem.beliefs else sampler
-
-        return Hindsight(problem, make)
+        return Hindsight(problem, lambda seed: Cautious(Evolution(problem, population, seed)))
 
 
 class Curves(Config):
