@@ -84,10 +84,7 @@ def test_more_params_than_the_trials_can_pay_for_are_advised_against() -> None:
         for trials in (15, 16)
     )
 
-    assert advice(few) == [
-        (
-            "budget.trials: should be at least 16 for 2 params at once with sampler.kind qmc, but is 15: most of the space "
-            "will not be seen. Raise it, or search fewer params."
-        )
-    ]
+    [text] = advice(few)
+    assert text.startswith("budget.trials: should be at least 16 for 2 params at once with sampler.kind qmc, but is 15")
+    assert text.endswith("most of the space will not be seen. Raise it, or search fewer params.")
     assert advice(enough) == []
