@@ -50,13 +50,14 @@ class Driver:
         self._clock = clock
         self._discard = discard  # of checkpoints that nobody needs any more
         self._watched = clock()
-        self._compared = f"ema_{sweep.metric.name}" if compares_averages(sweep.scheduler) else sweep.metric.name
-        self._line = Line(sweep.scheduler, sweep.epochs)
+        self._scheduler = sweep.chosen.scheduler
+        self._compared = f"ema_{sweep.metric.name}" if compares_averages(self._scheduler) else sweep.metric.name
+        self._line = Line(self._scheduler, sweep.epochs)
         self._judge = Judge(sweep, study, self._line)
-        self._budget = full_budget(sweep.budget, sweep.scheduler, sweep.epochs)
+        self._budget = full_budget(sweep.budget, self._scheduler, sweep.epochs)
         self._accounts = Accounts(self._budget, sweep.metric.goal, clock)
         self._trials: dict[int, ActiveTrial] = {}
-        self._newborn: list[list[ActiveTrial]] = []  # cohorts that have not begun
+        self._ready: list[Segment] = []  # besides what the line holds
         self._again: list[Segment] = []
         self._running: dict[int, Segment] = {}
         self._standings = Standings(sweep.metric.goal, study.trials)
@@ -77,7 +78,7 @@ class Driver:
         if spent_what is not None:
             self.end_waiting(spent_what)
         self._end_paused()
-        return Idle.DONE
+        return self.next_segment() if self._ready else Idle.DONE
 
     def on_report(self, report: Report) -> None:
         """Record what a trial measured; a trial that has diverged, or stops early, ends here."""
@@ -127,7 +128,7 @@ class Driver:
             trial.last = trial.kept
             self._end(trial, trial.ended(EndKind.STOPPED, self._sweep.metric.name, {"sweep_ended": why}))
         self._line.clear()
-        self._newborn.clear()
+        self._ready.clear()
         self._again.clear()
 
     def progress(self) -> Progress:
@@ -137,7 +138,7 @@ class Driver:
             rungs=self._line.num_at_rungs,
             num_trials=self._num_asked,
             num_planned=self._sweep.budget.trials,
-            num_epochs_planned=self._sweep.scheduler.planned_epochs(self._sweep.budget.trials, self._sweep.epochs),
+            num_epochs_planned=self._scheduler.planned_epochs(self._sweep.budget.trials, self._sweep.epochs),
             num_running=sum(len(segment.cohort) for segment in self._running.values()),
             num_ready=len(self._line.waiting),
         )
@@ -153,7 +154,7 @@ class Driver:
         )
 
     def _next(self) -> Segment | None:
-        match self._sweep.scheduler:
+        match self._scheduler:
             case FreezeThaw() as scheduler:
                 gains, of_new = self._study.gains(self._line.waiting)
                 may_ask = self._num_asked < self._budget.trials
@@ -181,13 +182,15 @@ class Driver:
     def _resumed(self, cohort: Sequence[Standing]) -> Segment | None:
         if not cohort:
             return None
-        return self._segment([self._trials[standing.trial_id] for standing in cohort], cohort[0].epoch)
+        epoch = cohort[0].epoch
+        trials = [self._trials[standing.trial_id] for standing in cohort]
+        return self._segment(trials, epoch, self._line.rung_above(epoch))
 
     def _new(self) -> Segment | None:
         num_left = self._budget.trials - self._num_asked
-        if not self._newborn and num_left > 0:
+        if not self._ready and num_left > 0:
             self._ask(min(self._cohort_size(0), math.ceil(num_left / self._num_slots)))
-        return self._segment(self._newborn.pop(0), 0) if self._newborn else None
+        return self._ready.pop(0) if self._ready else None
 
     def _ask(self, num: int) -> None:
         """Begin new trials: a cohort of each ladder, for its trials train to the same rung."""
@@ -198,7 +201,7 @@ class Driver:
             by_ladder[self._line.ladder(record.trial_id)].append(trial)
             self._trials[record.trial_id] = trial
             self._tracker.start(record.trial_id, record.params)
-        self._newborn += by_ladder.values()
+        self._ready += [self._segment(trials, 0, rungs[0]) for rungs, trials in by_ladder.items()]
 
     def _cohort_size(self, epoch: int) -> int:
         num_epochs = self._line.rung_above(epoch) - epoch
@@ -206,13 +209,13 @@ class Driver:
         seconds = self._accounts.seconds_per_epoch
         return cohort_size(num_epochs=num_epochs, seconds_per_epoch=seconds, num_slots=self._num_slots, most=most)
 
-    def _segment(self, trials: Sequence[ActiveTrial], epoch: int) -> Segment:
+    def _segment(self, trials: Sequence[ActiveTrial], from_epoch: int, to_epoch: int) -> Segment:
         self._num_segments += 1
         return Segment(
             segment_id=self._num_segments,
             cohort=tuple(trial.spec for trial in trials),
-            from_epoch=epoch,
-            to_epoch=next(rung for rung in self._line.ladder(trials[0].spec.trial_id) if rung > epoch),
+            from_epoch=from_epoch,
+            to_epoch=to_epoch,
             seed=self._sweep.seed,
             checkpoints={trial.spec.trial_id: trial.checkpoint for trial in trials if trial.checkpoint is not None},
         )
@@ -223,18 +226,24 @@ class Driver:
         for trial in arrived:
             decision = decisions.get(trial.spec.trial_id)
             if decision is None:
-                self._end(trial, trial.ended(EndKind.COMPLETE, self._sweep.metric.name, trial.restored(rung)))
+                self._end(trial, trial.ended(EndKind.COMPLETE, self._sweep.metric.name, trial.finish(rung)))
             elif decision.outcome is Outcome.STOPS:
                 self._stop(trial, decision)
             else:
                 self._line.join(Standing(trial_id=trial.spec.trial_id, epoch=rung, signature=trial.spec.signature))
 
     def _end_paused(self) -> None:
-        """Stop whoever waits though nobody is promoted any more, by all values that its rung has seen."""
+        """Stop whoever waits though nobody is promoted any more; controls among them train to the end."""
+        spared = defaultdict(list)
         for trial_id, rung in self._line.waiting.items():
             trial = self._trials[trial_id]
-            self._stop(trial, self._judge.on_abandonment(rung, trial))
+            decision = self._judge.on_abandonment(rung, trial)
+            if decision.outcome is Outcome.SPARED:
+                spared[rung, trial_id % self._num_slots].append(trial)
+            else:
+                self._stop(trial, decision)
         self._line.clear()
+        self._ready += [self._segment(trials, rung, self._sweep.epochs) for (rung, _), trials in spared.items()]
 
     def _stop(self, trial: ActiveTrial, decision: Decision) -> None:
         self._end(trial, trial.ended(EndKind.STOPPED, self._sweep.metric.name, stop_reason(decision)))

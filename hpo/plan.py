@@ -49,14 +49,14 @@ def make_plan(sweep: Sweep, splits: Splits) -> Plan:
     return Plan(
         num_trials=sweep.budget.trials,
         brackets=_brackets(sweep),
-        num_epochs=sweep.scheduler.planned_epochs(sweep.budget.trials, sweep.epochs),
+        num_epochs=sweep.chosen.scheduler.planned_epochs(sweep.budget.trials, sweep.epochs),
         seconds_per_epoch=cost.seconds_per_epoch,
         checkpoint_bytes=cost.checkpoint_bytes,
     )
 
 
 def _brackets(sweep: Sweep) -> tuple[Bracket, ...]:
-    scheduler, num_trials, epochs = sweep.scheduler, sweep.budget.trials, sweep.epochs
+    scheduler, num_trials, epochs = sweep.chosen.scheduler, sweep.budget.trials, sweep.epochs
     if isinstance(scheduler, Hyperband):
         return scheduler.plan(num_trials, epochs)
     return (Bracket(rungs=scheduler.rungs(epochs), num_trials=scheduler.trials_per_rung(num_trials, epochs)),)

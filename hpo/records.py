@@ -124,6 +124,7 @@ class End:
     """The last report's."""
     reason: Mapping[str, float | int | str] = field(default_factory=dict)
     """complete, with early stopping: best_epoch, and early_stopped, the epoch, where that is not the last;
+    complete, of a control that would have been stopped: spared, the first such rung, cutoff, rank, num_seen;
     stopped: rung, cutoff, rank, num_seen, or sweep_ended; diverged: first_bad_step; failed: error, traceback;
     timed_out: limit_s."""
 
@@ -134,6 +135,8 @@ class Outcome(StrEnum):
     CONTINUES = "continues"
     PAUSES = "pauses"
     STOPS = "stops"
+    SPARED = "spared"
+    """Goes on though it would be stopped, for it is a control."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +152,8 @@ class Decision:
     """Of the trial among all that the rung had seen, from 1."""
     num_seen: int
     outcome: Outcome
+    is_control: bool = False
+    """Whether the trial is one that is spared where it would be stopped."""
 
 
 class Goal(StrEnum):

@@ -3,7 +3,7 @@
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -21,6 +21,7 @@ from hpo.paths import SweepPaths, written_beside
 from hpo.progress import Watch
 from hpo.records import EndKind, TrialRecord
 from hpo.results.lr_curve import write_lr_curve
+from hpo.results.rungs import Rung, summarize_rungs
 from hpo.results.table import leaderboard
 from hpo.search.study import Study
 from hpo.search.terms import Search
@@ -49,6 +50,8 @@ class SweepResult:
     space: Space
     """What was searched: with the bounds that a learning-rate range test has proposed, where there was one."""
     ends: Mapping[EndKind, int]
+    rungs: Sequence[Rung]
+    """What was decided at each, and how right that was."""
     num_epochs: int
     mean_lanes: float
     """Trials that trained side by side, on average."""
@@ -204,6 +207,7 @@ def _search(
         best=progress.best,
         space=sweep.space,
         ends=progress.ends,
+        rungs=summarize_rungs(study.trials(), sweep.metric.goal),
         num_epochs=progress.num_epochs,
         mean_lanes=progress.mean_lanes,
         elapsed_s=progress.elapsed_s,
@@ -219,7 +223,7 @@ def _open_study(sweep: Sweep, paths: SweepPaths, num_train: int) -> Study:
             metric=sweep.metric.name,
             goal=sweep.metric.goal,
             max_epochs=sweep.epochs,
-            sampler=sweep.sampler,
+            sampler=sweep.chosen.sampler,
             seed=sweep.seed,
             constraints=sweep.constraints,
             fixed=sweep.settings,

@@ -15,14 +15,14 @@ from hpo.driver import Driver
 from hpo.errors import Problem, SweepError
 from hpo.execution.simulated import SimulatedExecutor
 from hpo.records import Goal, Report, TrialRecord, TrialSpec
-from hpo.scheduling import Asha, Budget, Scheduler
-from hpo.search.samplers import Sampler, Tpe
+from hpo.scheduling import Budget
 from hpo.search.study import Study
 from hpo.search.terms import Search
 from hpo.spaces.conditions import Conditions
 from hpo.spaces.space import Space
 from hpo.spaces.values import Value
 from hpo.sweep import Metric, Retries
+from hpo.sweep.choosing import AnySampler, AnyScheduler, Auto, Chosen, choose
 from hpo.sweep.dependence import dependence_problems, unmet_problems
 from hpo.sweep.rules import pair_problems, point_problems
 from hpo.sweep.sampling import sampler_problems
@@ -53,9 +53,9 @@ class Simulation(Config):
     """Full length of a trial."""
     metric: Metric = Metric(name="val_accuracy", goal=Goal.MAXIMIZE)
     """What trials are compared by."""
-    sampler: Sampler = Tpe()
+    sampler: AnySampler = Auto()
     """What proposes params."""
-    scheduler: Scheduler = Asha()
+    scheduler: AnyScheduler = Auto()
     """Who trains on."""
     budget: Budget = Budget()
     """What may be spent; its minutes are virtual."""
@@ -69,6 +69,18 @@ class Simulation(Config):
     """Of proposals."""
 
     @property
+    def chosen(self) -> Chosen:
+        """Sampler and scheduler, with a choice made where one is left open."""
+        return choose(
+            self.sampler,
+            self.scheduler,
+            space=self.space,
+            budget=self.budget,
+            epochs=self.epochs,
+            num_slots=self.num_slots,
+        )
+
+    @property
     def conditions(self) -> Conditions:
         """Which params a trial has."""
         return Conditions(self.space, self.constraints)
@@ -80,15 +92,16 @@ class Simulation(Config):
     @model_validator(mode="after")
     def _check(self) -> Self:
         unclear = dependence_problems(self.space, self.constraints, {})
+        sampler, scheduler = self.chosen.sampler, self.chosen.scheduler
         problems = [
             *unclear,
             *point_problems(self.space, self.points),
             *(() if unclear else unmet_problems(self.space, self.constraints, {}, self.points)),
-            *rung_problems(self.scheduler, self.epochs),
-            *ladder_problems(self.scheduler, self.budget.trials, self.epochs),
-            *comparison_problems(self.scheduler, half_lives=(0,)),
-            *pair_problems(self.sampler, self.scheduler),
-            *(() if unclear else sampler_problems(self.sampler, self.conditions, self.space, self.budget.trials)),
+            *rung_problems(scheduler, self.epochs),
+            *ladder_problems(scheduler, self.budget.trials, self.epochs),
+            *comparison_problems(scheduler, half_lives=(0,)),
+            *pair_problems(sampler, scheduler),
+            *(() if unclear else sampler_problems(sampler, self.conditions, self.space, self.budget.trials)),
         ]
         if problems:
             raise SweepError("simulation", problems)
@@ -174,7 +187,7 @@ def _open_study(simulation: Simulation, folder: Path) -> Study:
             metric=simulation.metric.name,
             goal=simulation.metric.goal,
             max_epochs=simulation.epochs,
-            sampler=simulation.sampler,
+            sampler=simulation.chosen.sampler,
             seed=simulation.seed,
             constraints=simulation.constraints,
             points=simulation.points,

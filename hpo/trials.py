@@ -18,6 +18,8 @@ class ActiveTrial:
     """The last report whose state is on disk."""
     course: list[float] = field(default_factory=list)
     """What every epoch cost, by what trials are compared by; lower is better."""
+    spared: Decision | None = None
+    """The first that would have stopped it, if it is a control."""
     num_errors: int = 0
     num_lost: int = 0
 
@@ -43,8 +45,10 @@ class ActiveTrial:
         value = self.value(metric)
         return End(kind=kind, epoch=self.epoch, value=value, metrics=self.last.metrics, reason=reason)
 
-    def restored(self, max_epochs: int) -> Reason:
-        """Where early stopping took it back to, if it did."""
+    def finish(self, max_epochs: int) -> Reason:
+        """How it came to be complete: where early stopping took it back to, or by what it would have been stopped."""
+        if self.spared is not None:
+            return {"spared": self.spared.rung, **_judged_by(self.spared)}
         if self.last is None or self.last.best_epoch is None:
             return {}
         early = {"early_stopped": self.epoch} if self.epoch < max_epochs else {}
@@ -53,5 +57,8 @@ class ActiveTrial:
 
 def stop_reason(decision: Decision) -> Reason:
     """What a trial was stopped by."""
-    names = ("rung", "cutoff", "rank", "num_seen")
-    return {name: getattr(decision, name) for name in names}
+    return {"rung": decision.rung, **_judged_by(decision)}
+
+
+def _judged_by(decision: Decision) -> Reason:
+    return {"cutoff": decision.cutoff, "rank": decision.rank, "num_seen": decision.num_seen}

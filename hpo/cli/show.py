@@ -1,6 +1,5 @@
 """Results on a terminal, or as JSON for other programs."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -13,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hpo.cli.live import best_so_far
-from hpo.cli.rungs import decisions_json, decisions_table
-from hpo.cli.text import clock, domain_text, end_text, grid, make_console, number, objective, why
+from hpo.cli.rungs import decisions_json, decisions_table, rung_text
+from hpo.cli.text import clock, domain_text, end_text, grid, make_console, number, objective, print_json, why
 from hpo.cli.trials_table import trials_table
 from hpo.config import JsonTree
 from hpo.export import Card, Predictions
@@ -38,7 +37,7 @@ NUM_POINTS = 27
 """Of a curve, on a terminal."""
 
 
-def plan(sweep: Sweep, splits: Splits, planned: Plan, *, as_json: bool) -> None:
+def plan(sweep: Sweep, splits: Splits, planned: Plan, reasons: Sequence[str], *, as_json: bool) -> None:
     """A valid sweep: what is searched, and what it will cost."""
     num_test = len(splits.test) if splits.test is not None else 0
     if as_json:
@@ -55,6 +54,9 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, *, as_json: bool) -> None:
                 "num_train": len(splits.train),
                 "num_validation": len(splits.validation),
                 "num_test": num_test,
+                "sampler": sweep.chosen.sampler.as_tree(),
+                "scheduler": sweep.chosen.scheduler.as_tree(),
+                "why": list(reasons),
                 "advice": advice(sweep),
             }
         )
@@ -68,18 +70,22 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, *, as_json: bool) -> None:
         space.add_row(path, domain_text(domain), shown(base.get(path, "")))
     console.print("", space, *(f"where {constraint}" for constraint in sweep.constraints), "", sep="\n")
     cost = grid()
+    cost.add_row("sampler", sweep.chosen.sampler.kind)
+    cost.add_row("scheduler", sweep.chosen.scheduler.kind)
     cost.add_row("data", f"{len(splits.train)} train, {len(splits.validation)} validate, {num_test} kept back")
     for place, bracket in enumerate(planned.brackets, start=1):
         rungs = (f"{num} to epoch {rung}" for rung, num in zip(bracket.rungs, bracket.num_trials, strict=True))
         cost.add_row("trials" if len(planned.brackets) == 1 else f"bracket {place}", ", ".join(rungs))
     cost.add_row("time", f"{planned.num_epochs:.0f} epochs, about {planned.training_s:.0f} s on one core like this")
     cost.add_row("disk", f"about {planned.disk_bytes / 1e6:.0f} MB of checkpoints under {sweep.storage.checkpoints}")
-    console.print(cost)
+    console.print(cost, *reasons, sep="\n", soft_wrap=True)
     advise(sweep, console)
 
 
 def advise(sweep: Sweep, console: Console) -> None:
-    """What had better be changed, a line each; nothing where all is well."""
+    """What was chosen where the file leaves it open, and what had better be changed, a line each."""
+    for text in sweep.chosen.why:
+        console.print(text, soft_wrap=True)
     for text in advice(sweep):
         console.print(f"advice: {text}", style="yellow", soft_wrap=True)
 
@@ -118,6 +124,7 @@ def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
                 "id": sweep_id,
                 "status": done.status.value,
                 "ends": {kind.value: num for kind, num in done.ends.items()},
+                "rungs": [asdict(rung) for rung in done.rungs],
                 "num_epochs": done.num_epochs,
                 "mean_lanes": round(done.mean_lanes, 2),
                 "elapsed_s": round(done.elapsed_s, 3),
@@ -141,6 +148,8 @@ def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
         rows.add_row("params", _params(done.best.params))
         rows.add_row("trials", f"hpo trials {sweep_id}")
         rows.add_row("lanes", f"{done.mean_lanes:.1f} trials side by side, on average")
+    for place, rung in enumerate(done.rungs):
+        rows.add_row("rungs" if place == 0 else "", rung_text(rung))
     if done.bundle is not None:
         rows.add_row("model", str(done.bundle))
     if done.untracked is not None:
@@ -241,11 +250,6 @@ def curve(points: Sequence[Point], *, as_json: bool) -> None:
         sizes = (point.num_nonzero, point.num_parameters, point.num_bytes)
         table.add_row(f"{point.amount:.4g}", *measured, *(f"{size:,}" for size in sizes), point.bundle)
     make_console().print(table)
-
-
-def print_json(value: JsonTree | list[JsonTree]) -> None:
-    """Strict JSON: what is not finite must be null by now."""
-    print(json.dumps(value, indent=2, allow_nan=False))
 
 
 def _with_curve(row: JsonTree, record: TrialRecord) -> JsonTree:

@@ -25,6 +25,7 @@ __all__ = [
     "full_budget",
     "is_auto",
     "pauses",
+    "share_of_controls",
 ]
 
 
@@ -49,3 +50,8 @@ def full_budget(budget: Budget, scheduler: Scheduler, max_epochs: int) -> Budget
         return budget
     planned = math.ceil(scheduler.planned_epochs(budget.trials, max_epochs))
     return budget.model_copy(update={"epochs": planned})
+
+
+def share_of_controls(scheduler: Scheduler) -> float:
+    """Of the trials to be stopped; 0 where none is stopped before the sweep ends."""
+    return scheduler.controls if isinstance(scheduler, Asha | Hyperband | Median) else 0.0

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hpo.config import Config
+from hpo.scheduling.controls import Controls
 from hpo.scheduling.ladder import MinEpochs, epochs_to_climb, rungs_of, trials_at_rungs
 
 Compare = Literal["last", "best", "averaged"]
@@ -48,6 +49,8 @@ class Asha(Config):
     """Of eta trials at a rung, one goes on; each rung is eta times as far as the one before."""
     compare: Compare = "last"
     """By what trials are compared: their value at the rung, their best so far, or that of their averaged weights."""
+    controls: Controls = 0.05
+    """Share of the trials to be stopped that train to the end all the same, to see what stopping costs."""
 
     def rungs(self, max_epochs: int) -> tuple[int, ...]:
         """min_epochs times powers of eta, and the end."""
@@ -55,11 +58,11 @@ class Asha(Config):
 
     def planned_epochs(self, num_trials: int, max_epochs: int) -> float:
         """Epochs that `num_trials` are expected to train, over all of them, if each rung keeps 1/eta."""
-        return epochs_to_climb(self.rungs(max_epochs), self.eta, num_trials)
+        return epochs_to_climb(self.rungs(max_epochs), self.eta, num_trials, self.controls)
 
     def trials_per_rung(self, num_trials: int, max_epochs: int) -> tuple[int, ...]:
         """Expected to reach each rung."""
-        return trials_at_rungs(self.rungs(max_epochs), self.eta, num_trials)
+        return trials_at_rungs(self.rungs(max_epochs), self.eta, num_trials, self.controls)
 
     def decide(self, cost: float, seen: Sequence[float]) -> "Verdict":
         """Continue if `cost` is in the best 1/eta of `seen`, itself included; to be promoted, whoever is sound waits.

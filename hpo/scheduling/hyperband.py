@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hpo.config import Config
+from hpo.scheduling.controls import Controls
 from hpo.scheduling.halving import Compare, Verdict, halved
 from hpo.scheduling.ladder import Bracket, MinEpochs, epochs_to_climb, rungs_of, trials_at_rungs
 
@@ -28,6 +29,8 @@ class Hyperband(Config):
     """Of eta trials at a rung, one goes on; each rung is eta times as far as the one before."""
     compare: Compare = "last"
     """By what trials are compared: their value at the rung, their best so far, or that of their averaged weights."""
+    controls: Controls = 0.05
+    """Share of the trials to be stopped that train to the end all the same, to see what stopping costs."""
     brackets: Annotated[int, Field(ge=2)] | Literal["auto"] = "auto"
     """Ladders, which begin at the first rung, the second, and so on; auto: at every one, the last without any stop."""
 
@@ -45,14 +48,16 @@ class Hyperband(Config):
         turns = _turns(self._sizes(max_epochs))
         nums = Counter(turns[trial_id % len(turns)] for trial_id in range(num_trials))
         return tuple(
-            Bracket(rungs=rungs, num_trials=trials_at_rungs(rungs, self.eta, nums[number]))
+            Bracket(rungs=rungs, num_trials=trials_at_rungs(rungs, self.eta, nums[number], self.controls))
             for number, rungs in enumerate(self._ladders(max_epochs))
         )
 
     def planned_epochs(self, num_trials: int, max_epochs: int) -> float:
         """Epochs that `num_trials` are expected to train, over all of them, if each rung keeps 1/eta."""
-        brackets = self.plan(num_trials, max_epochs)
-        return sum(epochs_to_climb(bracket.rungs, self.eta, bracket.num_trials[0]) for bracket in brackets)
+        return sum(
+            epochs_to_climb(bracket.rungs, self.eta, bracket.num_trials[0], self.controls)
+            for bracket in self.plan(num_trials, max_epochs)
+        )
 
     def decide(self, cost: float, seen: Sequence[float]) -> Verdict:
         """As `Asha.decide` in its stopping form; `seen` are the costs of the trial's own bracket."""

@@ -37,12 +37,18 @@ def rungs_of(min_epochs: MinEpochs, eta: int, max_epochs: int) -> tuple[int, ...
     return (*rungs, max_epochs)
 
 
-def epochs_to_climb(rungs: Sequence[int], eta: int, num_trials: int) -> float:
-    """Over all trials, if each rung but the last lets 1/eta go on."""
+def epochs_to_climb(rungs: Sequence[int], eta: int, num_trials: int, controls: float = 0.0) -> float:
+    """Over all trials, if each rung but the last lets 1/eta go on, and a share of `controls` goes on everywhere."""
     lengths = (to - start for start, to in itertools.pairwise((0, *rungs)))
-    return sum(num_trials * length / float(eta**k) for k, length in enumerate(lengths))
+    return sum(_num_left(eta**k, num_trials, controls) * length for k, length in enumerate(lengths))
 
 
-def trials_at_rungs(rungs: Sequence[int], eta: int, num_trials: int) -> tuple[int, ...]:
-    """Expected to reach each rung, if each but the last lets 1/eta go on."""
-    return tuple(max(min(1, num_trials), num_trials // eta**k) for k in range(len(rungs)))
+def trials_at_rungs(rungs: Sequence[int], eta: int, num_trials: int, controls: float = 0.0) -> tuple[int, ...]:
+    """Expected to reach each rung, rounded down; see `epochs_to_climb`."""
+    left = (_num_left(eta**k, num_trials, controls) for k in range(len(rungs)))
+    return tuple(max(min(1, num_trials), int(num + 1e-9)) for num in left)
+
+
+def _num_left(factor: int, num_trials: int, controls: float) -> float:
+    """One in `factor`, and whoever of the others is a control."""
+    return num_trials / factor + controls * (num_trials - num_trials / factor)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hpo.config import Config
+from hpo.scheduling.controls import Controls
 from hpo.scheduling.halving import Verdict
 from hpo.scheduling.ladder import MinEpochs, first_rung
 
@@ -23,6 +24,8 @@ class Median(Config):
     """The first rung; auto: a ninth of full length or, if later, an epoch after warm-up, or 200 steps or a third."""
     every: Annotated[int, Field(ge=1)] = 3
     """Epochs from each rung to the next; few make many short segments."""
+    controls: Controls = 0.05
+    """Share of the trials to be stopped that train to the end all the same, to see what stopping costs."""
 
     def rungs(self, max_epochs: int) -> tuple[int, ...]:
         """min_epochs, then every so often, and the end."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import final
 
 import numpy as np
@@ -13,6 +14,7 @@ from hpo.search.shape import Shape
 
 Points = NDArray[np.float64]
 """[n, D], each row a point of the cube: one coordinate for every param, in the order of their names."""
+NOTHING: Mapping[str, Stored] = MappingProxyType({})
 
 
 @final
@@ -33,11 +35,6 @@ class Cube:
         """Of the params [D]."""
         return list(self._axes)
 
-    def is_unordered(self, name: str) -> bool:
-        """Whether the cells of a param have no order."""
-        axis = self._axes[name]
-        return isinstance(axis, _Choices) and not axis.is_ordered
-
     @property
     def num_axes(self) -> int:
         """D."""
@@ -53,17 +50,27 @@ class Cube:
         """What params come to that a trial does not have."""
         return {name: axis.value(0.5) for name, axis in self._axes.items()}
 
+    @property
+    def are_ordered(self) -> list[bool]:
+        """Whether the values of each param have an order [D]."""
+        return [axis.is_ordered for axis in self._axes.values()]
+
+    @property
+    def log_spans(self) -> list[float | None]:
+        """log(high / low) of each param that is spread over a logarithm; none where it is not [D]."""
+        return [axis.log_span for axis in self._axes.values()]
+
     def point(self, params: Mapping[str, Stored]) -> NDArray[np.float64]:
         """The middle of the cell in which `params` lie [D]."""
         places = (axis.place(params[name]) if name in params else 0.5 for name, axis in self._axes.items())
         return np.fromiter(places, float, len(self._axes))
 
-    def params(self, point: NDArray[np.float64]) -> dict[str, Stored]:
-        """What a point [D] stands for, whether that is allowed or not."""
+    def params(self, point: NDArray[np.float64], given: Mapping[str, Stored] = NOTHING) -> dict[str, Stored]:
+        """What a point [D] stands for, whether that is allowed or not, but for what is `given`."""
         places = dict(zip(self._axes, point.tolist(), strict=True))
         if self._shape is None:
-            return {name: axis.value(places[name]) for name, axis in self._axes.items()}
-        return self._shape.walk(lambda name: self._axes[name].value(places[name]))
+            return {name: self._value(places, name) for name in self._axes} | dict(given)
+        return self._shape.walk(lambda name: given[name] if name in given else self._value(places, name))
 
     def settled(self, points: Points) -> tuple[Points, NDArray[np.bool_]]:
         """The same trials [n, D], with what they do not have in the middle of its axis; which are allowed [n]."""
@@ -77,6 +84,11 @@ class Cube:
             settled[row, [number_of[name] for name in absent if name in number_of]] = 0.5
         return settled, allowed
 
+    def snapped(self, points: Points) -> Points:
+        """Each in the middle of its cell, where there are cells [n, D]."""
+        rows = [self.point(self.params(point)) for point in points]
+        return np.array(rows).reshape(-1, self.num_axes)
+
     def features(self, points: Points) -> NDArray[np.float64]:
         """[n, d]: numbers from 0 to 1; of a choice without order one column for each, 1 / sqrt(2) where it is taken."""
         columns = [axis.features(points[:, number]) for number, axis in enumerate(self._axes.values())]
@@ -89,6 +101,8 @@ class Cube:
 class _Axis:
     """A param that is a number: any, or one of `num_cells` in rising order."""
 
+    is_ordered = True
+
     def __init__(self, distribution: FloatDistribution | IntDistribution) -> None:
         self._distribution = distribution
         self._low, self._high = float(distribution.low), float(distribution.high)
@@ -97,6 +111,7 @@ class _Axis:
         self._is_log = distribution.log
         if self._is_log and self.num_cells is not None:  # cells would not be of equal width
             self._low, self._high, self.num_cells = self._low - 0.5, self._high + 0.5, None
+        self.log_span = float(np.log(self._high / self._low)) if self._is_log else None
 
     def place(self, value: Stored) -> float:
         number = float(value)
@@ -130,6 +145,8 @@ class _Axis:
 
 class _Choices:
     """A param that is one of several; numbers in rising order count as steps."""
+
+    log_span = None
 
     def __init__(self, choices: Sequence[Stored]) -> None:
         self.num_cells = len(choices)

@@ -19,7 +19,7 @@ from hpo.search.hindsight import Trial
 from hpo.search.proposer import Problem
 from hpo.search.risk import Risk, learn_risk
 from hpo.search.seeds import derive_seed
-from hpo.search.starting import starting_point
+from hpo.search.starting import completed, starting_point
 
 Vector = NDArray[np.float64]
 
@@ -57,7 +57,7 @@ class CurveSearch:
     def propose(self, point: Mapping[str, Stored], waiting: Collection[int] = ()) -> dict[str, Stored]:
         """The params of the next trial, which runs from now on; those of `point` are given, the others proposed."""
         best, _ = self._best_new(waiting)
-        params = self._cube.params(best) | dict(point)
+        params = completed(self._problem, best, point, len(self._trials))
         self._running_from_now(self._cube.point(params))
         return params
 

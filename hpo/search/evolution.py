@@ -12,11 +12,12 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.errors import StudyError
+from hpo.search.beliefs import Beliefs
 from hpo.search.cube import Cube
 from hpo.search.proposer import Problem
 
 FIRST_SIGMA = 1 / 6
-"""Standard deviation of the first generation, about the middle of the unit cube: that of Optuna's sampler."""
+"""Standard deviation of the first generation, about the middle of the unit cube or what is expected to be good."""
 
 
 @final
@@ -64,6 +65,8 @@ class Generations:
             if not isinstance(distribution, CategoricalDistribution)
         }
         self.cube = Cube(self.numbers)
+        beliefs = {name: belief for name, belief in problem.beliefs.items() if name in self.numbers}
+        self._mean = Beliefs(self.cube, beliefs).expected(np.full(self.cube.num_axes, 0.5))
         self._population = population
         self._strategy: Any = None
         self._learnt_from: tuple[Study, int] | None = None
@@ -77,11 +80,10 @@ class Generations:
         return self._strategy
 
     def _evolved(self, direction: StudyDirection, trials: Sequence[FrozenTrial]) -> Any:
-        num_axes = self.cube.num_axes
         strategy = load_cmaes().CMA(
-            mean=np.full(num_axes, 0.5),
+            mean=self._mean,
             sigma=FIRST_SIGMA,
-            bounds=np.tile([0.0, 1.0], (num_axes, 1)),
+            bounds=np.tile([0.0, 1.0], (self.cube.num_axes, 1)),
             population_size=self._population,
         )
         sign = -1.0 if direction is StudyDirection.MAXIMIZE else 1.0

@@ -11,6 +11,7 @@ from optuna.samplers import BaseSampler
 from pydantic import Field, model_validator
 
 from hpo.config import Config
+from hpo.search.box import Box
 from hpo.search.caution import Caution, Cautious
 from hpo.search.drawing import Believing
 from hpo.search.evolution import Evolution, Generations, load_cmaes
@@ -122,14 +123,8 @@ class Cmaes(Config):
         """
         load_cmaes()
         population = None if self.population == "auto" else self.population
-
         generations, caution = Generations(problem, population), Caution()
-
-        def make(seed: int) -> BaseSampler:
-            sampler: BaseSampler = Cautious(Evolution(generations, seed), caution)
-            return Believing(sampler, problem, seed) if problem.beliefs else sampler
-
-        return Hindsight(problem, make)
+        return Hindsight(problem, lambda seed: Cautious(Evolution(generations, seed), caution))
 
 
 class Curves(Config):
@@ -147,11 +142,75 @@ class Curves(Config):
         return CurveSearch(problem, self.num_startup, lambda trials: Measurements.of(trials, problem.max_epochs))
 
 
-Sampler = Annotated[Random | Qmc | Grid | Tpe | Gp | Cmaes | Curves, Field(discriminator="kind")]
+class Coordinate(Config):
+    """Coordinate descent: from the best point so far, a step up and a step down along every param, all at once.
+
+    It begins at the first of `points`, or in the middle of the space. It moves while a neighbour is better, by more
+    than one standard error, and halves its steps when none is. When the smallest steps gain nothing, it begins again,
+    far from all that was tried. While results are awaited, it tries steps along several params at once, and smaller
+    ones. No params are tried twice but the first, unless few others are left. A trial that was stopped counts as worse
+    than any that was complete; where one diverged or failed, it does not go.
+    """
+
+    kind: Literal["coordinate"] = "coordinate"
+    factor: Annotated[float, Field(gt=1)] = 2.0
+    """First step along a log scale; then its square root, then the root of that.
+
+    Where ranges have several decades, 4 gets there sooner. Along other numbers steps are a quarter, an eighth and a
+    sixteenth of the range, or to the next value.
+    """
+    noise: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
+    """Standard deviation of the metric under other luck; auto: as seen where params were tried again, for which the
+    first are tried three times."""
+
+    def begin(self, problem: Problem) -> Proposer:
+        """A search without trials."""
+        from hpo.search.descent import CoordinateDescent  # noqa: PLC0415 - see the module
+
+        return CoordinateDescent(problem, self.factor, None if self.noise == "auto" else self.noise)
 
 
-def _after_startup(start: Start, num_startup: int, sampler: BaseSampler, problem: Problem, seed: int) -> BaseSampler:
-    """Optuna's samplers begin at random themselves, but without beliefs; `seed` is for drawing by these."""
-    if problem.beliefs:
+class Refine(Config):
+    """Random draws from a box round the best trial, which shrinks while nothing is gained, wary of divergence.
+
+    The best is that of the complete trials or, before there are any, of the stopped ones, by their last value.
+    """
+
+    kind: Literal["refine"] = "refine"
+    num_startup: Annotated[int, Field(ge=1)] = 10
+    """Trials, spread evenly, that must have ended before the first from the box, which is half of every range wide."""
+    patience: Annotated[int, Field(ge=1)] = 5
+    """Trials in a row that end without a gain, after which the box shrinks."""
+    shrink: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """What its sides are multiplied by."""
+    min_side: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    """Share of every range that it keeps; of steps it keeps the next ones."""
+
+    def begin(self, problem: Problem) -> Proposer:
+        """A search without trials."""
+        caution = Caution()
+
+        def make(seed: int) -> BaseSampler:
+            box = Box(
+                problem,
+                num_startup=self.num_startup,
+                patience=self.patience,
+                shrink=self.shrink,
+                min_side=self.min_side,
+                seed=seed,
+            )
+            return _after_startup("qmc", self.num_startup, Cautious(box, caution), problem)
+
+        return Mirror(problem, make)
+
+
+Sampler = Annotated[Random | Qmc | Grid | Tpe | Gp | Cmaes | Curves | Coordinate | Refine, Field(discriminator="kind")]
+
+
+def _after_startup(
+    start: Start, num_startup: int, sampler: BaseSampler, problem: Problem, seed: int | None = None
+) -> BaseSampler:
+    """Optuna's samplers begin at random themselves, but without beliefs; these last only with a `seed` to draw by."""
+    if problem.beliefs and seed is not None:
         sampler = Believing(sampler, problem, seed)
     return sampler if start == "random" and not problem.beliefs else Starting(problem, start, sampler, num_startup)

@@ -3,7 +3,8 @@
 from typing import Protocol
 
 from hpo.records import TrialRecord, TrialSpec
-from hpo.scheduling import Budget, Scheduler
+from hpo.scheduling import Budget
+from hpo.sweep.choosing import Chosen
 from hpo.sweep.model import Metric, Retries
 
 
@@ -19,8 +20,8 @@ class Terms(Protocol):
         """What trials are compared by."""
 
     @property
-    def scheduler(self) -> Scheduler:
-        """Who trains on."""
+    def chosen(self) -> Chosen:
+        """Who trains on, and what proposes."""
 
     @property
     def budget(self) -> Budget:

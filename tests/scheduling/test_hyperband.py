@@ -8,7 +8,7 @@ import pytest
 from hpo.scheduling import Hyperband
 from hpo.scheduling.line import Line
 
-HYPERBAND = Hyperband(min_epochs=1)
+HYPERBAND = Hyperband(min_epochs=1, controls=0.0)
 TABLE = ((1, 3, 9, 27, 81), (3, 9, 27, 81), (9, 27, 81), (27, 81), (81,))
 ROUND = (81, 34, 15, 8, 5)
 """ceil(5 * 3**s / (s + 1)) for s from 4 to 0, as Algorithm 1 says."""
@@ -46,6 +46,8 @@ def test_the_plan_adds_up_over_the_brackets() -> None:
     assert [bracket.num_trials for bracket in brackets] == [(9, 3, 1), (5, 1), (3,)]
     assert HYPERBAND.planned_epochs(17, 9) == pytest.approx((9 * 1 + 3 * 2 + 1 * 6) + (5 * 3 + 5 / 3 * 6) + 3 * 9)
     assert [bracket.num_trials for bracket in HYPERBAND.plan(3, 9)] == [(2, 1, 1), (1, 1), (0,)]
+    with_controls = Hyperband(min_epochs=1, controls=0.5).planned_epochs(17, 9)
+    assert with_controls == pytest.approx((9 * 1 + 6 * 2 + 5 * 6) + (5 * 3 + 10 / 3 * 6) + 3 * 9)
 
 
 def test_a_bracket_decides_by_the_values_of_its_own_trials() -> None:

@@ -4,7 +4,6 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from hpo.scheduling import Asha
 from hpo.sweep import dump_resolved, load_sweep, sweep_schema
 from hpo.training.data import Digits
 from hpo.training.optimizers import Sgd
@@ -105,7 +104,7 @@ def test_a_resolved_sweep_says_every_default(tmp_path: Path) -> None:
     assert resolved.startswith("name: sweep\ndata: {kind: digits, ")
     assert tree["data"] == Digits().as_tree()
     assert tree["optimizer"] == Sgd().as_tree()
-    assert tree["scheduler"] == Asha().as_tree()
+    assert tree["scheduler"] == {"kind": "auto"}
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
