@@ -4,10 +4,10 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from hpo.accounts import Accounts
+from hpo.again import Again
 from hpo.errors import TrialsFailedError
 from hpo.progress import Progress, Watch
 from hpo.records import End, EndKind, Failure, Idle, Report, Segment, SegmentEnd
@@ -21,8 +21,6 @@ from hpo.sweep import Terms
 from hpo.tracking.tracker import Tracker
 from hpo.trials import ActiveTrial, stop_reason
 
-MOST_LOST = 3
-"""How often a trial alone in its segment may lose its worker before that is taken for the trial's fault."""
 WATCH_S = 0.25
 """Time between two looks at the progress."""
 MOST_ALIKE = 3
@@ -55,7 +53,7 @@ class Driver:
         self._budget = full_budget(sweep.budget, sweep.scheduler, sweep.epochs)
         self._accounts = Accounts(self._budget, sweep.metric.goal, clock)
         self._trials: dict[int, ActiveTrial] = {}
-        self._again: list[Segment] = []
+        self._again = Again(sweep.retries.error)
         self._running: dict[int, Segment] = {}
         self._num_asked = len(study.trials())
         self._num_segments = 0
@@ -65,8 +63,9 @@ class Driver:
         """What to train next: what was lost, full cohorts of survivors, new trials, then whoever is left."""
         spent_what = self._accounts.exhausted(self._num_due)
         if spent_what is None:
-            segment = self._lost_again() or self._next()
+            segment = self._again.next(self._num_segments + 1) or self._next()
             if segment is not None:
+                self._num_segments = segment.segment_id
                 self._running[segment.segment_id] = segment
                 return segment
         if self._running:
@@ -105,13 +104,16 @@ class Driver:
         """Decide on every trial of the segment: it goes on, ends here, or has to train this segment again."""
         segment = self._running.pop(end.segment.segment_id)
         for failure in end.failures:
-            if failure.trial_id in self._trials:
-                self._on_failure(segment, failure)
+            trial = self._trials.get(failure.trial_id)
+            if trial is not None and not self._again.after_error(segment, trial):
+                self._fail(failure)
         failed = {failure.trial_id for failure in end.failures}
         going = self._trials.keys() - failed
         alive = [self._trials[spec.trial_id] for spec in segment.cohort if spec.trial_id in going]
         self._on_rung(segment.to_epoch, [trial for trial in alive if trial.epoch >= segment.to_epoch])
-        self._on_lost(segment, [trial for trial in alive if trial.epoch < segment.to_epoch], end.lost)
+        lost = [trial for trial in alive if trial.epoch < segment.to_epoch]
+        if killer := self._again.after_loss(segment, lost, end.lost):
+            self._fail(killer)
 
     @property
     def is_interrupted(self) -> bool:
@@ -178,9 +180,6 @@ class Driver:
         num_there = sum(rung == waiting[alike[0]] for rung in waiting.values()) if alike else 0
         return alike[: math.ceil(num_there / scheduler.eta / self._num_slots)]
 
-    def _lost_again(self) -> Segment | None:
-        return self._again.pop(0) if self._again else None
-
     def _survivors(self, *, full: bool) -> Segment | None:
         if full:
             sizes = {epoch: self._cohort_size(epoch) for epoch in self._line.waiting.values()}
@@ -212,9 +211,8 @@ class Driver:
         return cohort_size(num_epochs=num_epochs, seconds_per_epoch=seconds, num_slots=self._num_slots, most=most)
 
     def _segment(self, trials: Sequence[ActiveTrial], epoch: int) -> Segment:
-        self._num_segments += 1
         return Segment(
-            segment_id=self._num_segments,
+            segment_id=self._num_segments + 1,
             cohort=tuple(trial.spec for trial in trials),
             from_epoch=epoch,
             to_epoch=self._line.rung_above(epoch),
@@ -246,41 +244,15 @@ class Driver:
         goal, metric = self._sweep.metric.goal, self._sweep.metric.name
         self._end(trial, trial.ended(EndKind.STOPPED, metric, stop_reason(rung, verdict, goal)))
 
-    def _on_failure(self, segment: Segment, failure: Failure) -> None:
-        """Train the trial's segment again, as often as the sweep file says; then it has failed."""
-        trial = self._trials[failure.trial_id]
-        trial.num_errors += 1
-        if trial.num_errors <= self._sweep.retries.error:
-            self._again.append(self._part(segment, [trial]))
-        else:
-            self._fail(trial, failure)
-
-    def _on_lost(self, segment: Segment, lost: Sequence[ActiveTrial], why: str | None) -> None:
-        """Train again what went down with its worker: in two halves, to part the one that kills from the others."""
-        if len(lost) == 1:
-            trial = lost[0]
-            trial.num_lost += 1
-            if trial.num_lost >= MOST_LOST:
-                error = f"lost its worker {MOST_LOST} times: {why}"
-                self._fail(trial, Failure(trial_id=trial.spec.trial_id, error=error, traceback=error))
-                return
-        half = math.ceil(len(lost) / 2)
-        self._again += [self._part(segment, part) for part in (lost[:half], lost[half:]) if part]
-
-    def _fail(self, trial: ActiveTrial, failure: Failure) -> None:
+    def _fail(self, failure: Failure) -> None:
         """End a trial for good, and the sweep too where trial after trial fails alike."""
+        trial = self._trials[failure.trial_id]
         reason = {"error": failure.error, "traceback": failure.traceback}
         self._end(trial, End(kind=EndKind.FAILED, epoch=trial.epoch, reason=reason))
         self._errors_alike = Counter({failure.error: self._errors_alike[failure.error] + 1})
         if self._errors_alike[failure.error] >= MOST_ALIKE:
             self.end_waiting("trials failed alike")
             raise TrialsFailedError(f"{MOST_ALIKE} trials in a row failed with the same error:\n{failure.traceback}")
-
-    def _part(self, segment: Segment, trials: Sequence[ActiveTrial]) -> Segment:
-        """The same segment for some of its trials, once more."""
-        self._num_segments += 1
-        specs = tuple(trial.spec for trial in trials)
-        return replace(segment, segment_id=self._num_segments, cohort=specs, attempt=segment.attempt + 1)
 
     def _end(self, trial: ActiveTrial, end: End) -> None:
         self._study.tell(trial.spec.trial_id, end)

@@ -32,6 +32,7 @@ search ensembles results tracking curves
 execution export cluster
 sweep
 plan accounts trials origin
+again
 driver
 run prune simulation
 cli __init__ __main__
