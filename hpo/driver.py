@@ -9,14 +9,16 @@ from pathlib import Path
 from hpo.accounts import Accounts
 from hpo.again import Again
 from hpo.errors import TrialsFailedError
+from hpo.population import Population
 from hpo.progress import Progress, Watch
 from hpo.records import End, EndKind, Failure, Idle, Report, Segment, SegmentEnd
 from hpo.results.table import find_best
-from hpo.scheduling import Asha, FreezeThaw, full_budget
+from hpo.scheduling import Asha, FreezeThaw, Pbt, full_budget
 from hpo.scheduling.halving import Verdict
 from hpo.scheduling.line import Line
 from hpo.scheduling.packing import Standing, cohort_size, most_in_cohort
 from hpo.search.study import Study
+from hpo.shelf import Shelf
 from hpo.sweep import Terms
 from hpo.tracking.tracker import Tracker
 from hpo.trials import ActiveTrial, stop_reason
@@ -47,15 +49,17 @@ class Driver:
         self._watch = watch
         self._num_slots = num_slots
         self._clock = clock
-        self._discard = discard  # of checkpoints that nobody needs any more
         self._watched = clock()
+        self._shelf = Shelf(discard)
         self._line = Line(sweep.scheduler, sweep.epochs)
+        is_population = isinstance(sweep.scheduler, Pbt)
+        self._population = Population(sweep, study, self._line, self._shelf) if is_population else None
         self._budget = full_budget(sweep.budget, sweep.scheduler, sweep.epochs)
         self._accounts = Accounts(self._budget, sweep.metric.goal, clock)
         self._trials: dict[int, ActiveTrial] = {}
         self._again = Again(sweep.retries.error)
         self._running: dict[int, Segment] = {}
-        self._num_asked = len(study.trials())
+        self._num_asked = sum(record.parent is None for record in study.trials())
         self._num_segments = 0
         self._errors_alike: Counter[str] = Counter()
 
@@ -86,13 +90,15 @@ class Driver:
         if report.first_bad_step is not None:
             reason = {"first_bad_step": report.first_bad_step}
             self._end(trial, End(kind=EndKind.DIVERGED, epoch=report.epoch, metrics=report.metrics, reason=reason))
+            self._replace(trial)
             return
         trial.last = report
         trial.course.append(self._sweep.metric.goal.as_cost(trial.value(self._sweep.metric.name)))
         if report.checkpoint is not None:
-            outdated, trial.kept = trial.checkpoint, report
-            if outdated is not None:
-                self._discard(outdated)
+            self._shelf.hold(report.checkpoint)
+            if trial.checkpoint is not None:
+                self._shelf.release(trial.checkpoint)
+            trial.kept = report
         if report.best_epoch is not None:
             self._accounts.num_spared += self._sweep.epochs - report.epoch
             self._on_rung(self._sweep.epochs, [trial])
@@ -132,11 +138,11 @@ class Driver:
         """How the sweep stands."""
         records = self._study.trials()
         spent = self._accounts
-        planned = self._sweep.scheduler.planned_epochs(self._sweep.budget.trials, self._sweep.epochs)
+        planned = self._sweep.scheduler.planned_epochs(self._budget.trials, self._sweep.epochs)
         left = max(0.0, planned - spent.num_spared - spent.num_epochs)
         return Progress(
             num_trials=len(records),
-            num_planned=self._sweep.budget.trials,
+            num_planned=self._budget.trials + len(records) - self._num_asked,
             num_running=sum(len(segment.cohort) for segment in self._running.values()),
             num_ready=len(self._line.waiting),
             ends=Counter(record.end.kind for record in records if record.end is not None),
@@ -164,6 +170,9 @@ class Driver:
                 chosen = self._most_promising(scheduler)
             case Asha(form="promotion") as scheduler:
                 chosen = scheduler.choose(self._line.costs, self._line.waiting)
+            case Pbt() as scheduler:
+                is_begun = self._num_asked == scheduler.population
+                chosen = scheduler.choose(self._line.waiting, self._num_slots) if is_begun else []
             case _:
                 return self._survivors(full=True) or self._new() or self._survivors(full=False)
         if not chosen:
@@ -207,7 +216,7 @@ class Driver:
     def _cohort_size(self, epoch: int) -> int:
         seconds = statistics.median(self._accounts.epoch_seconds) if self._accounts.epoch_seconds else None
         num_epochs = self._line.rung_above(epoch) - epoch
-        most = most_in_cohort(self._sweep.budget.trials, self._num_slots)
+        most = most_in_cohort(self._budget.trials, self._num_slots)
         return cohort_size(num_epochs=num_epochs, seconds_per_epoch=seconds, num_slots=self._num_slots, most=most)
 
     def _segment(self, trials: Sequence[ActiveTrial], epoch: int) -> Segment:
@@ -224,14 +233,18 @@ class Driver:
         """Judge all that have arrived together by the same values."""
         metric = self._sweep.metric
         verdicts = self._line.judge(rung, {trial.spec.trial_id: trial.course for trial in arrived})
+        if self._population is not None:
+            self._population.arrive(rung, arrived)
         for trial in arrived:
             verdict = verdicts[trial.spec.trial_id]
             if rung == self._sweep.epochs:
                 self._end(trial, trial.ended(EndKind.COMPLETE, metric.name, trial.restored(rung)))
             elif verdict.continues:
-                self._line.join(Standing(trial_id=trial.spec.trial_id, epoch=rung, signature=trial.spec.signature))
+                self._join(trial)
             else:
                 self._stop(trial, rung, verdict)
+        if self._population is not None:
+            self._begin(self._population.fill(rung))
 
     def _end_paused(self) -> None:
         """Stop whoever waits though nobody is promoted any more, by all values that its rung has seen."""
@@ -242,7 +255,26 @@ class Driver:
 
     def _stop(self, trial: ActiveTrial, rung: int, verdict: Verdict) -> None:
         goal, metric = self._sweep.metric.goal, self._sweep.metric.name
-        self._end(trial, trial.ended(EndKind.STOPPED, metric, stop_reason(rung, verdict, goal)))
+        reason = stop_reason(rung, verdict, goal)
+        if self._population is not None and (child := self._population.bear(rung)) is not None:
+            self._begin([child])
+            reason = {"exploited": child.spec.trial_id, **reason}
+        self._end(trial, trial.ended(EndKind.STOPPED, metric, reason))
+
+    def _replace(self, lost: ActiveTrial) -> None:
+        """Let a child take the place of a trial that will not come to its next turn."""
+        if self._population is not None:
+            self._begin(self._population.miss(lost))
+
+    def _begin(self, children: Sequence[ActiveTrial]) -> None:
+        for child in children:
+            record = self._study.trial(child.spec.trial_id)
+            self._trials[record.trial_id] = child
+            self._tracker.start(record.trial_id, record.params, record.parent)
+            self._join(child)
+
+    def _join(self, trial: ActiveTrial) -> None:
+        self._line.join(Standing(trial_id=trial.spec.trial_id, epoch=trial.epoch, signature=trial.spec.signature))
 
     def _fail(self, failure: Failure) -> None:
         """End a trial for good, and the sweep too where trial after trial fails alike."""
@@ -253,11 +285,14 @@ class Driver:
         if self._errors_alike[failure.error] >= MOST_ALIKE:
             self.end_waiting("trials failed alike")
             raise TrialsFailedError(f"{MOST_ALIKE} trials in a row failed with the same error:\n{failure.traceback}")
+        self._replace(trial)
 
     def _end(self, trial: ActiveTrial, end: End) -> None:
         self._study.tell(trial.spec.trial_id, end)
         self._tracker.end(trial.spec.trial_id, end)
         del self._trials[trial.spec.trial_id]
+        if trial.kept is None and trial.inherited is not None:
+            self._shelf.release(trial.inherited)
         self._accounts.credit(end)
         if end.kind is not EndKind.FAILED:
             self._errors_alike.clear()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from hpo.scheduling import Pbt, full_budget
 from hpo.sweep import Sweep
 from hpo.training.data import Splits
 from hpo.training.probe import probe
@@ -14,6 +15,8 @@ class Plan:
     rungs: tuple[int, ...]
     trials_per_rung: tuple[int, ...]
     """Expected to reach each rung."""
+    num_children: int
+    """Expected to take the places of others, in a population."""
     num_epochs: float
     """Over all trials."""
     seconds_per_epoch: float
@@ -29,17 +32,19 @@ class Plan:
     @property
     def disk_bytes(self) -> int:
         """Each trial keeps its last checkpoint."""
-        return self.trials_per_rung[0] * self.checkpoint_bytes
+        return (self.trials_per_rung[0] + self.num_children) * self.checkpoint_bytes
 
 
 def make_plan(sweep: Sweep, splits: Splits) -> Plan:
     """Count on paper, and try the base recipe for a few steps."""
-    rungs = sweep.scheduler.rungs(sweep.epochs)
+    scheduler, epochs = sweep.scheduler, sweep.epochs
+    num_trials = full_budget(sweep.budget, scheduler, epochs).trials
     cost = probe(sweep.recipe, splits)
     return Plan(
-        rungs=rungs,
-        trials_per_rung=sweep.scheduler.trials_per_rung(sweep.budget.trials, sweep.epochs),
-        num_epochs=sweep.scheduler.planned_epochs(sweep.budget.trials, sweep.epochs),
+        rungs=scheduler.rungs(epochs),
+        trials_per_rung=scheduler.trials_per_rung(num_trials, epochs),
+        num_children=scheduler.num_children(epochs) if isinstance(scheduler, Pbt) else 0,
+        num_epochs=scheduler.planned_epochs(num_trials, epochs),
         seconds_per_epoch=cost.seconds_per_epoch,
         checkpoint_bytes=cost.checkpoint_bytes,
     )

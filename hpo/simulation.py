@@ -14,14 +14,15 @@ from hpo.curves import Curves, CurveSource
 from hpo.driver import Driver
 from hpo.errors import Problem, SweepError
 from hpo.execution.simulated import SimulatedExecutor
-from hpo.records import Goal, Report, TrialRecord, TrialSpec
-from hpo.scheduling import Asha, Budget, Scheduler
+from hpo.records import Goal, Params, Report, TrialRecord, TrialSpec
+from hpo.scheduling import Asha, Budget, Scheduler, full_budget
 from hpo.search.samplers import Sampler, Tpe
 from hpo.search.study import Study
 from hpo.search.terms import Search
 from hpo.spaces.domain import Value
 from hpo.spaces.space import Space
 from hpo.sweep import Metric, Retries
+from hpo.sweep.population import population_problems
 from hpo.sweep.rules import pair_problems, point_problems, promotion_problems, rung_problems
 from hpo.sweep.sampling import sampler_problems
 from hpo.tracking.tracker import NullTracker
@@ -67,6 +68,10 @@ class Simulation(Config):
         """The params stand for the recipe."""
         return TrialSpec(trial_id=trial.trial_id, recipe=json.dumps(trial.params), seed_index=trial.seed_index)
 
+    def may_follow(self, params: Params, parent: Params) -> bool:
+        """Curves know no state: a child measures what its own params would have from there on."""
+        return True
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         problems = [
@@ -74,7 +79,8 @@ class Simulation(Config):
             *rung_problems(self.scheduler, self.epochs),
             *promotion_problems(self.scheduler, self.budget.trials, self.epochs),
             *pair_problems(self.sampler, self.scheduler),
-            *sampler_problems(self.sampler, self.space, self.budget.trials),
+            *population_problems(self.scheduler, self.sampler, self.budget, self.epochs),
+            *sampler_problems(self.sampler, self.space, full_budget(self.budget, self.scheduler, self.epochs).trials),
         ]
         if problems:
             raise SweepError("simulation", problems)

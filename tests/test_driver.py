@@ -12,7 +12,20 @@ from hpo.driver import Driver
 from hpo.errors import TrialsFailedError
 from hpo.execution import NextSegment, OnReport, OnSegmentEnd
 from hpo.progress import Progress
-from hpo.records import End, EndKind, Failure, Goal, Idle, Params, Report, Segment, SegmentEnd, TrialRecord, TrialSpec
+from hpo.records import (
+    End,
+    EndKind,
+    Failure,
+    Goal,
+    Idle,
+    Params,
+    Parent,
+    Report,
+    Segment,
+    SegmentEnd,
+    TrialRecord,
+    TrialSpec,
+)
 from hpo.scheduling import Asha, Budget, NoScheduler
 from hpo.search.study import Study
 from hpo.search.terms import Search
@@ -63,7 +76,7 @@ class Notes(NullTracker):
     reports: list[Report] = field(default_factory=list)
     ends: dict[int, End] = field(default_factory=dict)
 
-    def start(self, trial_id: int, params: Params) -> None:
+    def start(self, trial_id: int, params: Params, parent: Parent | None = None) -> None:
         self.started[trial_id] = params
 
     def log(self, report: Report) -> None:

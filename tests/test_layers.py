@@ -31,8 +31,8 @@ training.workload training.__init__
 search ensembles results tracking curves
 execution export cluster
 sweep
-plan accounts trials origin
-again
+plan accounts trials origin shelf
+again population
 driver
 run prune simulation
 cli __init__ __main__

@@ -1,10 +1,11 @@
 """The line: trials that wait at rungs, and every value that was seen there."""
 
+import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import final
 
-from hpo.scheduling import Median, Scheduler
+from hpo.scheduling import Median, Pbt, Scheduler
 from hpo.scheduling.halving import Verdict
 from hpo.scheduling.median import average
 from hpo.scheduling.packing import Standing, full_cohort, remaining_cohort
@@ -32,8 +33,8 @@ class Line:
 
     @property
     def num_at_rungs(self) -> dict[int, int]:
-        """How many trials each rung has seen."""
-        return {rung: len(self._costs[rung]) for rung in self._rungs}
+        """How many trials have come to each rung; one that was lost on the way counts among its costs alone."""
+        return {rung: sum(map(math.isfinite, self._costs[rung].values())) for rung in self._rungs}
 
     def rung_above(self, epoch: int) -> int:
         """The next one after `epoch`."""
@@ -54,6 +55,8 @@ class Line:
                 for trial_id, course in courses.items()
             }
         seen |= {trial_id: course[-1] for trial_id, course in courses.items()}
+        if isinstance(scheduler, Pbt):
+            return {trial_id: scheduler.decide(trial_id, seen) for trial_id in courses}
         costs = list(seen.values())
         return {trial_id: scheduler.decide(course[-1], costs) for trial_id, course in courses.items()}
 

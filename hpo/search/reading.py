@@ -6,7 +6,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from hpo.records import End, EndKind, Params, TrialRecord
+from hpo.records import End, EndKind, Params, Parent, TrialRecord
 from hpo.search.distributions import decode_all
 from hpo.search.storage import STUDY_NAME, read_only
 from hpo.spaces.domain import Domain
@@ -14,6 +14,7 @@ from hpo.spaces.domain import Domain
 END = "end"
 CHECKPOINT = "checkpoint"
 DERIVED = "derived"
+PARENT = "parent"
 
 
 def read_trials(storage: Path, space: Mapping[str, Domain]) -> list[TrialRecord]:
@@ -35,12 +36,19 @@ def _as_record(frozen: FrozenTrial, space: Mapping[str, Domain]) -> TrialRecord:
         values=dict(frozen.intermediate_values),
         end=None if end is None else as_end(end),
         checkpoint=frozen.user_attrs.get(CHECKPOINT, {"file": None})["file"],
+        parent=parent_of(frozen),
     )
 
 
 def params_of(trial: FrozenTrial, space: Mapping[str, Domain]) -> Params:
     """What was proposed, and what was derived from it."""
     return {**decode_all(trial.params, space), **trial.user_attrs.get(DERIVED, {})}
+
+
+def parent_of(trial: FrozenTrial) -> Parent | None:
+    """Whose state it goes on from, if anybody's."""
+    tree = trial.user_attrs.get(PARENT)
+    return None if tree is None else Parent(**tree)
 
 
 def as_end(tree: dict[str, Any]) -> End:

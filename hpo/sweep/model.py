@@ -10,13 +10,14 @@ from hpo.config import Config
 from hpo.errors import SweepError
 from hpo.export.inference import Inference
 from hpo.export.weights import Weights
-from hpo.records import Goal, TrialRecord, TrialSpec
-from hpo.scheduling import Asha, Budget, Scheduler
+from hpo.records import Goal, Params, TrialRecord, TrialSpec
+from hpo.scheduling import Asha, Budget, Scheduler, full_budget
 from hpo.search.samplers import Sampler, Tpe
 from hpo.spaces.domain import Value
 from hpo.spaces.space import Space
 from hpo.sweep.effective import coordinate_problems, rate_problems
 from hpo.sweep.inert import inert_problems
+from hpo.sweep.population import change_problems, population_problems
 from hpo.sweep.rules import (
     average_problems,
     batch_norm_problems,
@@ -33,7 +34,7 @@ from hpo.sweep.sampling import sampler_problems
 from hpo.sweep.wording import NAME
 from hpo.training.data import Data
 from hpo.training.lr_range import LrRange
-from hpo.training.recipe import Recipe, signature, with_params
+from hpo.training.recipe import Recipe, signature, state_signature, with_params
 
 GOALS = {"val_accuracy": Goal.MAXIMIZE, "val_loss": Goal.MINIMIZE}
 """Which way is better, by metric."""
@@ -169,6 +170,11 @@ class Sweep(Recipe):
             seed_index=trial.seed_index,
         )
 
+    def may_follow(self, params: Params, parent: Params) -> bool:
+        """Whether a trial with `params` can go on from the state of one with those of `parent`."""
+        ours, theirs = (state_signature(with_params(self.recipe, own)) for own in (params, parent))
+        return ours == theirs
+
     @property
     def beside(self) -> dict[str, Config]:
         """Sections beside the recipe with which its settings have an effect, or that need some of these for theirs."""
@@ -191,12 +197,14 @@ class Sweep(Recipe):
         in_space = [*space_problems(self.recipe, self.space), *coordinate_problems(self.recipe, self.space)]
         problems = [
             *(in_space or rate_problems(self.recipe, self.space)),
+            *([] if in_space else change_problems(self.recipe, self.space, self.scheduler)),
             *point_problems(self.space, self.points),
             *lr_range_problems(self.lr_range, self.space),
             *rung_problems(self.scheduler, self.epochs),
             *promotion_problems(self.scheduler, self.budget.trials, self.epochs),
             *pair_problems(self.sampler, self.scheduler),
-            *sampler_problems(self.sampler, self.space, self.budget.trials),
+            *population_problems(self.scheduler, self.sampler, self.budget, self.epochs),
+            *sampler_problems(self.sampler, self.space, full_budget(self.budget, self.scheduler, self.epochs).trials),
             *course_problems(self.recipe, self.space, self.scheduler),
             *control_problems(self.recipe, self.space, shuffles_labels=self.data.shuffle_labels),
             *batch_norm_problems(self.recipe, self.space),

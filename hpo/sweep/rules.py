@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from hpo.errors import Problem, SpaceError
 from hpo.export.weights import Weights
 from hpo.records import Params, ParamValue
-from hpo.scheduling import Asha, FreezeThaw, NoScheduler, Scheduler
+from hpo.scheduling import Asha, FreezeThaw, NoScheduler, Pbt, Scheduler
 from hpo.search.samplers import Curves, Grid, Qmc, Random, Sampler
 from hpo.spaces.coordinates import PREFIX
 from hpo.spaces.domain import Domain, LogUniform, shown
@@ -52,7 +52,7 @@ def point_problems(space: Space, points: Sequence[Params]) -> list[Problem]:
 
 def rung_problems(scheduler: Scheduler, epochs: int) -> list[Problem]:
     """There must be a rung before the end."""
-    if isinstance(scheduler, NoScheduler) or scheduler.min_epochs == "auto" or scheduler.min_epochs < epochs:
+    if isinstance(scheduler, NoScheduler | Pbt) or scheduler.min_epochs == "auto" or scheduler.min_epochs < epochs:
         return []
     message = (
         f"must be below epochs, which is {epochs}, but got {scheduler.min_epochs}: no trial would ever be stopped. "
