@@ -74,6 +74,7 @@ class Population:
         """Params near the parent's, with which a child can go on from its state."""
         return explored(
             self._sweep.space,
+            self._sweep.conditions,
             parent.params,
             resample=self._scheduler.resample,
             factor=self._scheduler.factor,

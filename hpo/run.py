@@ -221,6 +221,8 @@ def _open_study(sweep: Sweep, paths: SweepPaths, num_train: int) -> Study:
             max_epochs=sweep.epochs,
             sampler=sweep.sampler,
             seed=sweep.seed,
+            constraints=sweep.constraints,
+            fixed=sweep.settings,
             points=sweep.points,
             derive=partial(raw_params, sweep.recipe, num_train=num_train),
         ),

@@ -19,9 +19,11 @@ from hpo.scheduling import Asha, Budget, Scheduler, full_budget
 from hpo.search.samplers import Sampler, Tpe
 from hpo.search.study import Study
 from hpo.search.terms import Search
-from hpo.spaces.domain import Value
+from hpo.spaces.conditions import Conditions
 from hpo.spaces.space import Space
+from hpo.spaces.values import Value
 from hpo.sweep import Metric, Retries
+from hpo.sweep.dependence import dependence_problems, unmet_problems
 from hpo.sweep.population import population_problems
 from hpo.sweep.rules import pair_problems, point_problems, promotion_problems, rung_problems
 from hpo.sweep.sampling import sampler_problems
@@ -43,6 +45,8 @@ class Simulation(Config):
     """What trials measure."""
     space: Space
     """What is searched: the names of the curves' params -> domain."""
+    constraints: tuple[str, ...] = ()
+    """Comparisons of params that hold for every trial."""
     points: tuple[Mapping[str, Value], ...] = ()
     """Tried first."""
     epochs: Annotated[int, Field(ge=1)]
@@ -64,6 +68,11 @@ class Simulation(Config):
     seed: Annotated[int, Field(ge=0)] = 0
     """Of proposals."""
 
+    @property
+    def conditions(self) -> Conditions:
+        """Which params a trial has."""
+        return Conditions(self.space, self.constraints)
+
     def specify(self, trial: TrialRecord) -> TrialSpec:
         """The params stand for the recipe."""
         return TrialSpec(trial_id=trial.trial_id, recipe=json.dumps(trial.params), seed_index=trial.seed_index)
@@ -74,13 +83,17 @@ class Simulation(Config):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        num_trials = full_budget(self.budget, self.scheduler, self.epochs).trials
+        unclear = dependence_problems(self.space, self.constraints, {})
         problems = [
+            *unclear,
             *point_problems(self.space, self.points),
+            *(() if unclear else unmet_problems(self.space, self.constraints, {}, self.points)),
             *rung_problems(self.scheduler, self.epochs),
             *promotion_problems(self.scheduler, self.budget.trials, self.epochs),
             *pair_problems(self.sampler, self.scheduler),
             *population_problems(self.scheduler, self.sampler, self.budget, self.epochs),
-            *sampler_problems(self.sampler, self.space, full_budget(self.budget, self.scheduler, self.epochs).trials),
+            *(() if unclear else sampler_problems(self.sampler, self.conditions, self.space, num_trials)),
         ]
         if problems:
             raise SweepError("simulation", problems)
@@ -168,6 +181,7 @@ def _open_study(simulation: Simulation, folder: Path) -> Study:
             max_epochs=simulation.epochs,
             sampler=simulation.sampler,
             seed=simulation.seed,
+            constraints=simulation.constraints,
             points=simulation.points,
         ),
     )

@@ -29,7 +29,7 @@ from hpo.records import (
 from hpo.scheduling import Asha, Budget, NoScheduler
 from hpo.search.study import Study
 from hpo.search.terms import Search
-from hpo.spaces.domain import Uniform
+from hpo.spaces import Uniform
 from hpo.sweep import Metric, Retries, Sweep
 from hpo.tracking.tracker import NullTracker
 from hpo.training.data import Digits

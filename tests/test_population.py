@@ -18,8 +18,8 @@ from hpo.search.reading import read_trials
 from hpo.search.samplers import Random
 from hpo.search.study import Study
 from hpo.search.terms import Search
-from hpo.spaces.domain import LogUniform, Uniform
-from hpo.spaces.space import Space
+from hpo.spaces import LogUniform, Space, Uniform
+from hpo.spaces.conditions import Conditions
 from hpo.sweep import Metric, Retries
 from hpo.tracking.tracker import NullTracker
 
@@ -41,6 +41,10 @@ class Toy(Config):
     metric: Metric = Metric(name="val_accuracy", goal=Goal.MAXIMIZE)
     seed: int = 0
     inherited: tuple[str, ...] = ()
+
+    @property
+    def conditions(self) -> Conditions:
+        return Conditions(self.space)
 
     def specify(self, trial: TrialRecord) -> TrialSpec:
         return TrialSpec(trial_id=trial.trial_id, recipe=json.dumps(trial.params))

@@ -15,7 +15,7 @@ from hpo.scheduling import Asha, Budget, FreezeThaw, NoScheduler
 from hpo.search.reading import read_trials
 from hpo.search.samplers import Curves, Grid, Random
 from hpo.simulation import Simulation, simulate
-from hpo.spaces.domain import Choice, RandInt, Uniform
+from hpo.spaces import Choice, RandInt, Uniform
 
 QUALITIES = range(1, 28)
 

@@ -24,7 +24,7 @@ from hpo.records import TrialRecord
 from hpo.results.table import leaderboard, to_json
 from hpo.run import SweepResult
 from hpo.spaces.coordinates import to_effective
-from hpo.spaces.domain import shown
+from hpo.spaces.values import shown
 from hpo.sweep import Sweep
 from hpo.sweep.advice import advice
 from hpo.training.data import Splits
@@ -45,6 +45,7 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, *, as_json: bool) -> None:
             {
                 "name": sweep.name,
                 "space": {path: domain.as_tree() for path, domain in sweep.space.items()},
+                "constraints": list(sweep.constraints),
                 "rungs": dict(zip(map(str, planned.rungs), planned.trials_per_rung, strict=True)),
                 "num_epochs": planned.num_epochs,
                 "training_s": planned.training_s,
@@ -63,7 +64,7 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, *, as_json: bool) -> None:
     space = Table("search", "in", "base value", box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
     for path, domain in sweep.space.items():
         space.add_row(path, domain_text(domain), shown(base.get(path, "")))
-    console.print("", space, "", sep="\n")
+    console.print("", space, *(f"where {constraint}" for constraint in sweep.constraints), "", sep="\n")
     rungs = (f"{num} to epoch {rung}" for rung, num in zip(planned.rungs, planned.trials_per_rung, strict=True))
     cost = grid()
     cost.add_row("data", f"{len(splits.train)} train, {len(splits.validation)} validate, {num_test} kept back")

@@ -9,7 +9,8 @@ from rich.text import Text
 from hpo.config import JsonTree
 from hpo.errors import HpoError, SweepError
 from hpo.records import EndKind
-from hpo.spaces.domain import Domain, shown
+from hpo.spaces import Domain
+from hpo.spaces.values import shown
 
 STYLES = {
     EndKind.COMPLETE: "green",
@@ -60,8 +61,11 @@ def objective(value: float) -> str:
 def domain_text(domain: Domain) -> str:
     """A domain as sweep files write it."""
     fields = domain.model_dump()
-    kind, values = fields.pop("distribution"), fields.pop("values", None)
-    return f"{kind}({', '.join(_plain(value) for value in values or fields.values())})"
+    kind, values, prior = fields.pop("distribution"), fields.pop("values", None), fields.pop("prior", None)
+    when, confidence = fields.pop("when", None), fields.pop("prior_confidence", "medium")
+    text = f"{kind}({', '.join(_plain(value) for value in values or fields.values())})"
+    text += "" if prior is None else f" near {_plain(prior)} ({confidence} confidence)"
+    return text if when is None else f"{text} when {when}"
 
 
 def clock(seconds: float) -> str:

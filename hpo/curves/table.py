@@ -13,7 +13,7 @@ from pydantic import Field
 from hpo.config import Config
 from hpo.errors import DataError
 from hpo.records import Curve, Params, ParamValue
-from hpo.spaces.domain import shown
+from hpo.spaces.values import shown
 from hpo.training.data.npz import read_npz
 
 EPOCH = "epoch_"

@@ -36,8 +36,8 @@ def log_expected_improvement(mean: Vector, std: Vector, best: float) -> Vector:
     return out + np.log(std)
 
 
-def maximize(gain: Callable[[Points], Vector], near: Points, rng: np.random.Generator) -> tuple[Vector, float]:
-    """The best point found [D], and its gain.
+def maximize(gain: Callable[[Points], Vector], near: Points, rng: np.random.Generator) -> Vector:
+    """The best point found [D].
 
     Args:
         gain: of points [n, D] of the cube.
@@ -52,8 +52,8 @@ def maximize(gain: Callable[[Points], Vector], near: Points, rng: np.random.Gene
         top = np.argsort(-gains, kind="stable")[:NUM_KEPT]
         fresh = _cloud(points[top], NUM_STEPS, distance, rng)
         points, gains = np.vstack([points[top], fresh]), np.concatenate([gains[top], gain(fresh)])
-    winner = int(np.argmax(gains))
-    return points[winner], float(gains[winner])
+    best: Vector = points[int(np.argmax(gains))]
+    return best
 
 
 def _cloud(centres: Points, num: int, distance: float, rng: np.random.Generator) -> Points:

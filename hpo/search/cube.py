@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from hpo.search.distributions import Stored
+from hpo.search.shape import Shape
 
 Points = NDArray[np.float64]
 """[n, D], each row a point of the cube: one coordinate for every param, in the order of their names."""
@@ -17,11 +18,24 @@ Points = NDArray[np.float64]
 class Cube:
     """Params as points of [0, 1]^D and back.
 
-    Integers, steps and choices are cells of equal width. Choices that are numbers in rising order count as steps.
+    Integers, steps and choices are cells of equal width. Choices that are numbers in rising order count as steps. A
+    trial without some params lies in the middle of their axes.
     """
 
-    def __init__(self, distributions: Mapping[str, BaseDistribution]) -> None:
+    def __init__(self, distributions: Mapping[str, BaseDistribution], shape: Shape | None = None) -> None:
+        """Without a `shape` every trial has every param, and any combination is allowed."""
         self._axes = {name: _axis(distribution) for name, distribution in sorted(distributions.items())}
+        self._shape = None if shape is None or shape.is_free else shape
+
+    @property
+    def names(self) -> list[str]:
+        """Of the params [D]."""
+        return list(self._axes)
+
+    def is_unordered(self, name: str) -> bool:
+        """Whether the cells of a param have no order."""
+        axis = self._axes[name]
+        return isinstance(axis, _Choices) and not axis.is_ordered
 
     @property
     def num_axes(self) -> int:
@@ -33,13 +47,38 @@ class Cube:
         """Values that each param may take; none where it is continuous [D]."""
         return [axis.num_cells for axis in self._axes.values()]
 
+    @property
+    def middle(self) -> dict[str, Stored]:
+        """What params come to that a trial does not have."""
+        return {name: axis.value(0.5) for name, axis in self._axes.items()}
+
     def point(self, params: Mapping[str, Stored]) -> NDArray[np.float64]:
         """The middle of the cell in which `params` lie [D]."""
-        return np.array([axis.place(params[name]) for name, axis in self._axes.items()])
+        places = (axis.place(params[name]) if name in params else 0.5 for name, axis in self._axes.items())
+        return np.fromiter(places, float, len(self._axes))
 
     def params(self, point: NDArray[np.float64]) -> dict[str, Stored]:
-        """What a point [D] stands for."""
-        return {name: axis.value(float(place)) for (name, axis), place in zip(self._axes.items(), point, strict=True)}
+        """What a point [D] stands for, whether that is allowed or not."""
+        places = dict(zip(self._axes, point.tolist(), strict=True))
+        if self._shape is None:
+            return {name: axis.value(places[name]) for name, axis in self._axes.items()}
+        return self._shape.walk(lambda name: self._axes[name].value(places[name]))
+
+    def settled(self, points: Points) -> Points:
+        """[n, D]: the same trials, with the axes of params that they do not have in the middle."""
+        if self._shape is None:
+            return points
+        return np.array([self._settled(point) for point in points]).reshape(points.shape)
+
+    def allowed(self, points: Points) -> NDArray[np.bool_]:
+        """Whether each may be tried [n]."""
+        if self._shape is None:
+            return np.ones(len(points), dtype=bool)
+        return np.array([self._shape.allows(self.params(point)) for point in points], dtype=bool)
+
+    def _settled(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
+        params = self.params(point)
+        return np.array([place if name in params else 0.5 for name, place in zip(self._axes, point, strict=True)])
 
     def features(self, points: Points) -> NDArray[np.float64]:
         """[n, d]: numbers from 0 to 1; of a choice without order one column for each, 1 / sqrt(2) where it is taken."""
@@ -96,7 +135,7 @@ class _Choices:
         self.num_cells = len(choices)
         self._choices = choices
         numbers = [choice for choice in choices if isinstance(choice, int | float) and not isinstance(choice, bool)]
-        self._is_ordered = len(numbers) == len(choices) and all(np.diff(numbers) > 0)
+        self.is_ordered = len(numbers) == len(choices) and all(np.diff(numbers) > 0)
 
     def place(self, value: Stored) -> float:
         return (self._choices.index(value) + 0.5) / len(self._choices)
@@ -106,7 +145,7 @@ class _Choices:
 
     def features(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
         cells = _cells(places, len(self._choices))
-        if self._is_ordered:
+        if self.is_ordered:
             return cells / max(1, len(self._choices) - 1)
         of_choice: NDArray[np.float64] = (cells[:, None] == np.arange(len(self._choices))) / np.sqrt(2.0)
         return of_choice

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import final
 
 import numpy as np
@@ -10,13 +11,14 @@ from optuna.study import StudyDirection
 
 from hpo.records import End, EndKind
 from hpo.search.acquisition import maximize
-from hpo.search.cube import Cube
+from hpo.search.beliefs import Beliefs, power
+from hpo.search.cube import Points
 from hpo.search.curve_model import CurveModel, Measurements, Trial
 from hpo.search.distributions import Stored
 from hpo.search.proposer import Problem
 from hpo.search.risk import Risk, learn_risk
 from hpo.search.seeds import derive_seed
-from hpo.search.sobol import sobol_point
+from hpo.search.starting import starting_point
 
 Vector = NDArray[np.float64]
 
@@ -31,7 +33,9 @@ class CurveSearch:
 
     def __init__(self, problem: Problem, num_startup: int) -> None:
         """A search without trials, that models them from number `num_startup` on."""
-        self._cube = Cube(problem.distributions)
+        self._cube = problem.cube
+        self._problem = problem
+        self._beliefs = Beliefs(self._cube, problem.beliefs)
         self._sign = 1.0 if problem.direction is StudyDirection.MAXIMIZE else -1.0
         self._num_startup = num_startup
         self._max_epochs = problem.max_epochs
@@ -92,10 +96,21 @@ class CurveSearch:
         number = len(self._trials)
         model = self._modelled(waiting) if number >= self._num_startup else None
         if model is None:
-            return sobol_point(self._cube.num_axes, number, self._seed), math.inf
+            return starting_point(self._problem, "qmc", number, self._num_measured), math.inf
         rng = np.random.default_rng(derive_seed(self._seed, number))
-        point, gain = maximize(model.log_improvement, model.tops, rng)
-        return point, gain - math.log(self._max_epochs)
+        point = maximize(partial(self._appeal, model), model.tops, rng)
+        [gain] = model.log_improvement(self._cube.settled(point[None]))
+        return point, float(gain) - math.log(self._max_epochs)
+
+    def _appeal(self, model: CurveModel, points: Points) -> Vector:
+        """Expected improvement times what was believed before (Hvarfner et al. 2022), of [n, D]; none is forbidden."""
+        gains = model.log_improvement(self._cube.settled(points))
+        gains += self._beliefs.log_density(points, power(self._num_measured))
+        return np.where(self._cube.allowed(points), gains, -np.inf)
+
+    @property
+    def _num_measured(self) -> int:
+        return sum(bool(trial.values) for trial in self._trials)
 
     def _modelled(self, waiting: Collection[int]) -> CurveModel | None:
         """Kept until something is reported; those that train are believed to end as expected."""

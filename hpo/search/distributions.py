@@ -8,7 +8,20 @@ from decimal import Decimal
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from hpo.records import ParamValue
-from hpo.spaces.domain import Choice, Domain, LogUniform, QUniform, RandInt, Uniform
+from hpo.spaces import (
+    Choice,
+    Constant,
+    Domain,
+    LogRandInt,
+    LogUniform,
+    Ordinal,
+    QLogUniform,
+    QRandInt,
+    QUniform,
+    RandInt,
+    Uniform,
+)
+from hpo.spaces.values import identity
 
 Stored = bool | int | float | str
 """A value as Optuna keeps it."""
@@ -17,21 +30,27 @@ Stored = bool | int | float | str
 def distribution_of(domain: Domain) -> BaseDistribution:
     """What Optuna draws from."""
     match domain:
-        case Uniform():
-            return FloatDistribution(domain.min, domain.max)
-        case LogUniform():
-            return FloatDistribution(domain.min, domain.max, log=True)
+        case Uniform() | LogUniform() | QLogUniform():
+            return FloatDistribution(domain.min, domain.max, log=not isinstance(domain, Uniform))
         case QUniform():
             return FloatDistribution(domain.min, float(_on_grid(domain, domain.max)), step=domain.q)
-        case RandInt():
-            return IntDistribution(domain.min, domain.max)
+        case RandInt() | LogRandInt():
+            return IntDistribution(domain.min, domain.max, log=isinstance(domain, LogRandInt))
+        case QRandInt():
+            return IntDistribution(domain.min, domain.max, step=domain.q)
+        case Ordinal():
+            return IntDistribution(0, len(domain.values) - 1)
         case Choice():
             return CategoricalDistribution([encode(domain, value) for value in domain.values])
+        case Constant():
+            raise AssertionError("a constant is not drawn")
 
 
 def encode(domain: Domain, value: ParamValue) -> Stored:
     """`value`, which lies in `domain`, as Optuna keeps it."""
     match domain:
+        case Ordinal():
+            return [identity(known) for known in domain.values].index(identity(value))
         case Choice() if not _is_plain(domain):
             return json.dumps(value)
         case _:
@@ -46,24 +65,30 @@ def decode(domain: Domain, stored: Stored) -> ParamValue:
             return float(stored)
         case QUniform():
             return min(float(_on_grid(domain, float(stored))), domain.max)
-        case RandInt():
+        case QLogUniform():
+            return min(max(float(round(float(stored) / domain.q) * Decimal(repr(domain.q))), domain.min), domain.max)
+        case RandInt() | LogRandInt() | QRandInt():
             return int(stored)
+        case Ordinal():
+            return domain.values[int(stored)]
+        case Constant():
+            raise AssertionError("a constant is not stored")
         case Choice():
             return domain.values[[encode(domain, value) for value in domain.values].index(stored)]
 
 
-def decode_all(params: Mapping[str, Stored], space: Mapping[str, Domain]) -> dict[str, ParamValue]:
-    """The values of one trial, by path."""
-    return {path: decode(domain, params[path]) for path, domain in space.items()}
+def coordinates(params: Mapping[str, Stored], distributions: Mapping[str, BaseDistribution]) -> list[float]:
+    """Where `params` lie: numbers from -1 to 1 over their range (its logarithm, where drawn so), choices one-hot.
 
-
-def coordinates(params: dict[str, Stored], distributions: dict[str, BaseDistribution]) -> list[float]:
-    """Where `params` lie: numbers from -1 to 1 over their range (its logarithm, where drawn so), choices one-hot."""
+    A number that is not among them lies in the middle, a choice nowhere.
+    """
     point: list[float] = []
     for name, distribution in sorted(distributions.items()):
         match distribution:
             case CategoricalDistribution():
-                point += [float(choice == params[name]) for choice in distribution.choices]
+                point += [float(name in params and choice == params[name]) for choice in distribution.choices]
+            case _ if name not in params:
+                point.append(0.0)
             case FloatDistribution() | IntDistribution():
                 ends_and_here = (distribution.low, distribution.high, float(params[name]))
                 low, high, here = map(math.log, ends_and_here) if distribution.log else ends_and_here

@@ -14,6 +14,13 @@ from hpo.search.proposer import Problem
 from hpo.search.seeds import derive_seed
 
 
+def allowed_cells(cube: Cube) -> list[tuple[float, ...]]:
+    """The middle of every cell of a cube that may be tried, once for all that make the same trial."""
+    middles = [[(cell + 0.5) / num for cell in range(num)] for num in map(_known, cube.num_cells)]
+    cells = np.array(list(itertools.product(*middles)))
+    return [tuple(cell) for cell in np.unique(cube.settled(cells[cube.allowed(cells)]), axis=0).tolist()]
+
+
 @final
 class GridSearch:
     """Proposes what has not been tried yet, in an order that is shuffled by the seed.
@@ -24,9 +31,8 @@ class GridSearch:
 
     def __init__(self, problem: Problem) -> None:
         """The domains are listed: choices, whole numbers and steps."""
-        self._cube = Cube(problem.distributions)
-        middles = [[(cell + 0.5) / num for cell in range(num)] for num in map(_known, self._cube.num_cells)]
-        cells = list(itertools.product(*middles))
+        self._cube = problem.cube
+        cells = allowed_cells(self._cube)
         order = np.random.default_rng(derive_seed(problem.seed, 0)).permutation(len(cells))
         self._num_cells = len(cells)
         self._left = dict.fromkeys(cells[number] for number in order)

@@ -8,11 +8,13 @@ from typing import final
 
 import optuna
 from optuna.samplers import BaseSampler
+from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.records import End, EndKind
 from hpo.search.distributions import Stored
+from hpo.search.drawing import draw
 from hpo.search.proposer import Problem
 from hpo.search.seeds import derive_seed
 
@@ -22,7 +24,7 @@ class Past:
     """A trial as it stands."""
 
     params: Mapping[str, Stored] | None = None
-    """None: nothing is known of it."""
+    """Those that it does not have in the middle of their domains; none: nothing is known of it."""
     values: Mapping[int, float] = field(default_factory=dict)
     """By epoch, the finite ones."""
     end: End | None = None
@@ -54,24 +56,26 @@ class Hindsight:
     def __init__(self, problem: Problem, make_sampler: Callable[[int], BaseSampler]) -> None:
         """A search without trials; `make_sampler` is given a seed, for one proposal."""
         self._problem = problem
-        self._distributions = dict(problem.distributions)
+        self._cube = problem.cube
+        self._distributions = problem.distributions
         self._make_sampler = make_sampler
         self._trials: list[Past] = []
 
     def propose(self, point: Mapping[str, Stored], waiting: Collection[int] = ()) -> dict[str, Stored]:
         """See `Proposer`; a trial that waits counts as one that runs."""
-        sampler = self._make_sampler(derive_seed(self._problem.seed, len(self._trials)))
-        study = optuna.create_study(direction=self._problem.direction, sampler=sampler)
+        number = len(self._trials)
+        sampler = self._make_sampler(derive_seed(self._problem.seed, number))
+        storage = InMemoryStorage()
+        study = optuna.create_study(storage=storage, direction=self._problem.direction)
         study.add_trials(self._shown())
-        if point:
-            study.enqueue_trial(dict(point))
-        params = study.ask(self._distributions).params
+        beside = optuna.create_study(storage=storage).ask()
+        params = draw(sampler, study, beside._trial_id, number, self._problem, point)
         self.add(params)
         return params
 
     def add(self, params: Mapping[str, Stored]) -> None:
         """A trial that runs."""
-        self._trials.append(Past(params=dict(params)))
+        self._trials.append(Past(params={**self._cube.middle, **params}))
 
     def skip(self) -> None:
         """A trial that nothing is known of."""

@@ -6,10 +6,12 @@ from typing import final
 
 import optuna
 from optuna.samplers import BaseSampler
+from optuna.storages import InMemoryStorage
 from optuna.trial import Trial, TrialState, create_trial
 
 from hpo.records import End, EndKind
 from hpo.search.distributions import Stored
+from hpo.search.drawing import draw
 from hpo.search.proposer import Problem
 from hpo.search.seeds import derive_seed
 
@@ -19,30 +21,31 @@ class Mirror:
     """Proposes, and is shown the same trials as the database, in the same order.
 
     Every proposal comes from a sampler made for it alone, seeded by its number: there is no state to restore
-    but the trials themselves.
+    but the trials themselves. It draws for a trial of another study, on which it may note what it likes.
     """
 
     def __init__(self, problem: Problem, make_sampler: Callable[[int], BaseSampler]) -> None:
         """A search without trials; `make_sampler` is given a seed, for one proposal."""
-        self._distributions = dict(problem.distributions)
+        self._problem = problem
+        self._distributions = problem.distributions
         self._make_sampler = make_sampler
-        self._seed = problem.seed
-        self._study = optuna.create_study(direction=problem.direction)
+        storage = InMemoryStorage()
+        self._beside = optuna.create_study(storage=storage).ask()
+        self._study = optuna.create_study(storage=storage, direction=problem.direction)
         self._num_trials = 0
 
     def propose(self, point: Mapping[str, Stored], waiting: Collection[int] = ()) -> dict[str, Stored]:
         """See `Proposer`; to Optuna, a trial that waits is one that runs."""
-        self._study.sampler = self._make_sampler(derive_seed(self._seed, self._num_trials))
-        self._num_trials += 1
-        if point:
-            self._study.enqueue_trial(dict(point))
-        return self._study.ask(self._distributions).params
+        sampler = self._make_sampler(derive_seed(self._problem.seed, self._num_trials))
+        params = draw(sampler, self._study, self._beside._trial_id, self._num_trials, self._problem, point)
+        self.add(params)
+        return params
 
     def add(self, params: Mapping[str, Stored]) -> None:
         """A trial that runs."""
         self._num_trials += 1
-        running = create_trial(state=TrialState.RUNNING, params=dict(params), distributions=self._distributions)
-        self._study.add_trial(running)
+        distributions = {name: self._distributions[name] for name in params}
+        self._study.add_trial(create_trial(state=TrialState.RUNNING, params=dict(params), distributions=distributions))
 
     def skip(self) -> None:
         """A trial that never was, but has used up its number."""
@@ -58,7 +61,7 @@ class Mirror:
         One that diverged violates a constraint, which ranks it below every other; it is not COMPLETE with a bad value,
         for TPE ranks every COMPLETE above the many that were stopped early. One without any value teaches nothing.
         """
-        trial = Trial(self._study, trial_id)
+        trial = Trial(self._study, trial_id + 1)  # the one beside was the first of the storage
         measured = {epoch: value for epoch, value in values.items() if math.isfinite(value)}
         for epoch, value in measured.items():
             trial.report(value, epoch)

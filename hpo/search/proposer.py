@@ -1,28 +1,43 @@
 """What proposes: the seam between a study, which remembers, and a search, which learns."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 
 from hpo.records import End
+from hpo.search.beliefs import Belief
+from hpo.search.cube import Cube
 from hpo.search.distributions import Stored
+from hpo.search.shape import Shape
 
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """What is searched, as a search needs to know it."""
 
-    distributions: Mapping[str, BaseDistribution]
-    """Of the params, sorted by name."""
+    shape: Shape
+    """Which params a trial has."""
+    beliefs: Mapping[str, Belief] = field(default_factory=dict)
+    """Where good values are expected, by name."""
     direction: StudyDirection
     """Which way values are better."""
     max_epochs: int
     """At which a trial is complete."""
     seed: int
     """Of all proposals."""
+
+    @property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Of the params, sorted by name."""
+        return self.shape.distributions
+
+    @property
+    def cube(self) -> Cube:
+        """The same as a cube."""
+        return Cube(self.distributions, self.shape)
 
 
 class Proposer(Protocol):

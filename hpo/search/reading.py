@@ -7,9 +7,10 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from hpo.records import End, EndKind, Params, Parent, TrialRecord
-from hpo.search.distributions import decode_all
+from hpo.search.shape import Shape
 from hpo.search.storage import STUDY_NAME, read_only
-from hpo.spaces.domain import Domain
+from hpo.spaces import Domain
+from hpo.spaces.conditions import Conditions
 
 END = "end"
 CHECKPOINT = "checkpoint"
@@ -25,14 +26,15 @@ def read_trials(storage: Path, space: Mapping[str, Domain]) -> list[TrialRecord]
     """
     with read_only(storage) as database:
         frozen = database.get_all_trials(database.get_study_id_from_name(STUDY_NAME))
-    return [_as_record(trial, space) for trial in frozen if trial.params.keys() == space.keys()]
+    shape = Shape(space, Conditions(space))
+    return [_as_record(trial, shape) for trial in frozen if shape.is_whole(trial.params)]
 
 
-def _as_record(frozen: FrozenTrial, space: Mapping[str, Domain]) -> TrialRecord:
+def _as_record(frozen: FrozenTrial, shape: Shape) -> TrialRecord:
     end = frozen.user_attrs.get(END)
     return TrialRecord(
         trial_id=frozen.number,
-        params=params_of(frozen, space),
+        params=params_of(frozen, shape),
         values=dict(frozen.intermediate_values),
         end=None if end is None else as_end(end),
         checkpoint=frozen.user_attrs.get(CHECKPOINT, {"file": None})["file"],
@@ -40,9 +42,9 @@ def _as_record(frozen: FrozenTrial, space: Mapping[str, Domain]) -> TrialRecord:
     )
 
 
-def params_of(trial: FrozenTrial, space: Mapping[str, Domain]) -> Params:
+def params_of(trial: FrozenTrial, shape: Shape) -> Params:
     """What was proposed, and what was derived from it."""
-    return {**decode_all(trial.params, space), **trial.user_attrs.get(DERIVED, {})}
+    return {**shape.values(trial.params), **trial.user_attrs.get(DERIVED, {})}
 
 
 def parent_of(trial: FrozenTrial) -> Parent | None:

@@ -3,6 +3,7 @@
 Whoever reads a sweep file imports this, so what needs scipy, most of a second, is imported when a search begins.
 """
 
+import warnings
 from typing import Annotated, Literal, Self
 
 import optuna
@@ -11,11 +12,13 @@ from pydantic import Field, model_validator
 
 from hpo.config import Config
 from hpo.search.caution import Cautious
+from hpo.search.drawing import Believing
 from hpo.search.evolution import Evolution, load_cmaes
 from hpo.search.grid import GridSearch
 from hpo.search.hindsight import Hindsight
 from hpo.search.mirror import Mirror
 from hpo.search.proposer import Problem, Proposer
+from hpo.search.starting import Start, Starting
 
 
 class Random(Config):
@@ -25,6 +28,8 @@ class Random(Config):
 
     def begin(self, problem: Problem) -> Proposer:
         """A search without trials."""
+        if problem.beliefs:
+            return Mirror(problem, lambda _: Starting(problem, "random"))
         return Mirror(problem, lambda seed: optuna.samplers.RandomSampler(seed=seed))
 
 
@@ -35,9 +40,7 @@ class Qmc(Config):
 
     def begin(self, problem: Problem) -> Proposer:
         """A search without trials."""
-        from hpo.search.sobol import Sobol  # noqa: PLC0415 - see the module
-
-        return Mirror(problem, lambda _: Sobol(problem))
+        return Mirror(problem, lambda _: Starting(problem, "qmc"))
 
 
 class Grid(Config):
@@ -56,7 +59,7 @@ class Tpe(Config):
     kind: Literal["tpe"] = "tpe"
     num_startup: Annotated[int, Field(ge=0)] = 10
     """Trials that must have ended before the first that is modelled."""
-    startup: Literal["random", "qmc"] = "random"
+    startup: Start = "random"
     """How trials are drawn until then: independently, or as a Sobol sequence, spread evenly."""
 
     @model_validator(mode="after")
@@ -71,8 +74,12 @@ class Tpe(Config):
         """A search without trials."""
 
         def make(seed: int) -> BaseSampler:
-            sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=self.num_startup)
-            return _after_startup(self.startup, self.num_startup, Cautious(sampler), problem)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of group
+                sampler = optuna.samplers.TPESampler(
+                    seed=seed, n_startup_trials=self.num_startup, group=not problem.shape.is_free
+                )
+            return _after_startup(self.startup, self.num_startup, Cautious(sampler), problem, seed)
 
         return Mirror(problem, make)
 
@@ -86,7 +93,7 @@ class Gp(Config):
     kind: Literal["gp"] = "gp"
     num_startup: Annotated[int, Field(ge=1)] = 10
     """Trials that must have ended before the first that is modelled."""
-    startup: Literal["random", "qmc"] = "random"
+    startup: Start = "random"
     """How trials are drawn until then: independently, or as a Sobol sequence, spread evenly."""
 
     def begin(self, problem: Problem) -> Proposer:
@@ -119,7 +126,12 @@ class Cmaes(Config):
         """
         load_cmaes()
         population = None if self.population == "auto" else self.population
-        return Hindsight(problem, lambda seed: Cautious(Evolution(problem, population, seed)))
+
+        def make(seed: int) -> BaseSampler:
+            sampler: BaseSampler = Cautious(Evolution(problem, population, seed))
+            return Believing(sampler, problem, seed) if problem.beliefs else sampler
+
+        return Hindsight(problem, make)
 
 
 class Curves(Config):
@@ -139,10 +151,10 @@ class Curves(Config):
 Sampler = Annotated[Random | Qmc | Grid | Tpe | Gp | Cmaes | Curves, Field(discriminator="kind")]
 
 
-def _after_startup(startup: str, num_startup: int, sampler: BaseSampler, problem: Problem) -> BaseSampler:
-    """Optuna's samplers begin at random themselves."""
-    if startup == "random":
-        return sampler
-    from hpo.search.sobol import Sobol  # noqa: PLC0415 - see the module
-
-    return Sobol(problem, sampler, num_startup)
+def _after_startup(
+    start: Start, num_startup: int, sampler: BaseSampler, problem: Problem, seed: int | None = None
+) -> BaseSampler:
+    """Optuna's samplers begin at random themselves, but without beliefs; these last only with a `seed` to draw by."""
+    if problem.beliefs and seed is not None:
+        sampler = Believing(sampler, problem, seed)
+    return sampler if start == "random" and not problem.beliefs else Starting(problem, start, sampler, num_startup)

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hpo.errors import StudyError
 from hpo.paths import SweepPaths
 from hpo.records import End, EndKind, Params, Parent, Report, TrialRecord
-from hpo.search.distributions import Stored, decode_all, encode
+from hpo.search.distributions import Stored, encode
 from hpo.search.proposer import Foresight
 from hpo.search.reading import CHECKPOINT, DERIVED, END, PARENT, as_end, params_of, parent_of
 from hpo.search.storage import STUDY_NAME, opened, owned
@@ -43,7 +43,8 @@ class Study:
         self._storage = storage
         self._resources = resources
         self._proposer = search.sampler.begin(search.problem)
-        self._distributions = dict(search.problem.distributions)
+        self._shape = search.shape
+        self._distributions = self._shape.distributions
         self._study_id = storage.get_study_id_from_name(STUDY_NAME)
         self._records: dict[int, TrialRecord] = {}
         self._num_asked = 0
@@ -89,7 +90,8 @@ class Study:
 
     def descend(self, params: Params, parent: Parent) -> TrialRecord:
         """Begin a trial that nobody has proposed: it goes on from the state of another."""
-        stored = {path: encode(domain, params[path]) for path, domain in self._search.space.items()}
+        searched = [path for path in self._distributions if path in params]
+        stored = {path: encode(self._search.space[path], params[path]) for path in searched}
         self._proposer.add(stored)
         return self._begin(stored, {PARENT: asdict(parent)})
 
@@ -173,11 +175,11 @@ class Study:
         return self._begin(self._proposer.propose(given, waiting), {})
 
     def _begin(self, params: Mapping[str, Stored], attributes: Mapping[str, Any]) -> TrialRecord:
-        derived = self._search.derive(decode_all(params, self._search.space))
+        derived = self._search.derive(self._shape.values(params))
         trial = create_trial(
             state=TrialState.RUNNING,
             params=dict(params),
-            distributions=self._distributions,
+            distributions={name: self._distributions[name] for name in params},
             user_attrs={**attributes, DERIVED: derived} if derived else dict(attributes),
         )
         row = self._storage.create_new_trial(self._study_id, template_trial=trial)
@@ -185,7 +187,7 @@ class Study:
 
     def _remember(self, number: int, row: int, trial: FrozenTrial) -> TrialRecord:
         self._rows[number] = row
-        params, parent = params_of(trial, self._search.space), parent_of(trial)
+        params, parent = params_of(trial, self._shape), parent_of(trial)
         self._num_asked += parent is None
         self._records[number] = TrialRecord(trial_id=number, params=params, parent=parent)
         return self._records[number]
@@ -220,7 +222,7 @@ class Study:
 
     def _restore_all(self) -> None:
         for frozen in self._storage.get_all_trials(self._study_id):
-            if frozen.params.keys() == self._distributions.keys():
+            if self._shape.is_whole(frozen.params):
                 self._restore(frozen)
                 continue
             self._proposer.skip()

@@ -1,17 +1,19 @@
 """What a study is asked for."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from optuna.study import StudyDirection
 
 from hpo.config import JsonTree
 from hpo.errors import SpaceError
 from hpo.records import Goal, Params
-from hpo.search.distributions import distribution_of
+from hpo.search.beliefs import beliefs_of
 from hpo.search.proposer import Problem
 from hpo.search.samplers import Sampler
-from hpo.spaces.domain import Domain
+from hpo.search.shape import Shape
+from hpo.spaces import Domain
+from hpo.spaces.conditions import Conditions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,10 @@ class Search:
     """Proposes params."""
     seed: int
     """Of all proposals."""
+    constraints: Sequence[str] = ()
+    """Each holds for every trial."""
+    fixed: Params = field(default_factory=dict)
+    """What constraints may speak of beside params."""
     points: Sequence[Params] = ()
     """Tried first; what a point leaves open is proposed."""
     derive: Callable[[Params], Params] = lambda _: {}
@@ -44,13 +50,21 @@ class Search:
     def origin(self) -> JsonTree:
         """What must not change while a study lives."""
         space = {path: domain.as_tree() for path, domain in self.space.items()}
-        return {"space": space, "metric": self.metric, "goal": self.goal.value}
+        return {"space": space, "metric": self.metric, "goal": self.goal.value} | (
+            {"constraints": list(self.constraints)} if self.constraints else {}
+        )
+
+    @property
+    def shape(self) -> Shape:
+        """Which params a trial has."""
+        return Shape(self.space, Conditions(self.space, self.constraints, self.fixed))
 
     @property
     def problem(self) -> Problem:
-        """The same for a sampler; sorted, so that proposals do not hang on the order in a file."""
+        """The same for a sampler."""
         return Problem(
-            distributions={path: distribution_of(domain) for path, domain in sorted(self.space.items())},
+            shape=self.shape,
+            beliefs=beliefs_of(self.space),
             direction=self.direction,
             max_epochs=self.max_epochs,
             seed=self.seed,

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pydantic import TypeAdapter
 
 from hpo.config import JsonTree
-from hpo.spaces.domain import Domain
+from hpo.spaces.shorthand import WrittenDomain
 
-Space = Mapping[str, Domain]
+Space = Mapping[str, WrittenDomain]
 """Dotted recipe path, or effective coordinate, -> domain."""
 
 _ADAPTER: TypeAdapter[Space] = TypeAdapter(Space)

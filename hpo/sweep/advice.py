@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from hpo.spaces.domain import shown
 from hpo.spaces.space import Space
+from hpo.spaces.values import shown
 from hpo.sweep.model import Sweep
 from hpo.sweep.rules import kind_variants
 from hpo.training.models import Cnn, Mlp

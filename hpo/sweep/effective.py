@@ -7,10 +7,11 @@ from pydantic import ValidationError
 
 from hpo.errors import Problem, SpaceError
 from hpo.records import ParamValue
+from hpo.spaces import Domain
 from hpo.spaces.coordinates import COORDINATES, PREFIX, Coordinate, to_raw
-from hpo.spaces.domain import Domain, shown
 from hpo.spaces.space import Space
 from hpo.spaces.spelling import did_you_mean
+from hpo.spaces.values import shown
 from hpo.sweep.rules import kind_variants
 from hpo.sweep.wording import listed
 from hpo.training.recipe import Recipe, flatten, kinds_of
@@ -32,7 +33,7 @@ def rate_problems(recipe: Recipe, space: Space) -> Iterator[Problem]:
     path = f"{PREFIX}lr"
     if path not in space:
         return
-    rates = [rate for variant in kind_variants(recipe, space, "optimizer.lr") for rate in _rates(variant, space)]
+    rates = [rate for variant in kind_variants(recipe, space, path) for rate in _rates(variant, space)]
     for rate, corner in (min(rates, key=lambda pair: pair[0]), max(rates, key=lambda pair: pair[0])):
         if not LEAST_LR <= rate <= GREATEST_LR:
             where = ", ".join(f"{name} {value:g}" for name, value in corner.items())
@@ -50,12 +51,13 @@ def _problem(recipe: Recipe, space: Space, path: str) -> str | None:
     coordinate = COORDINATES[path]
     if coordinate.raw in space:
         return f"must not be searched beside {coordinate.raw}, which it sets. Drop one of the two."
-    return _kind_problem(recipe, space, coordinate) or _value_problem(space[path], coordinate)
+    return _kind_problem(recipe, space, path) or _value_problem(space[path], coordinate)
 
 
-def _kind_problem(recipe: Recipe, space: Space, coordinate: Coordinate) -> str | None:
+def _kind_problem(recipe: Recipe, space: Space, path: str) -> str | None:
+    coordinate = COORDINATES[path]
     try:
-        variants = kind_variants(recipe, space, coordinate.raw)
+        variants = kind_variants(recipe, space, path)
     except (SpaceError, ValidationError):
         return None  # the searched kind itself is wrong, and is reported at its own path
     without = [variant.optimizer.kind for variant in variants if not coordinate.is_defined(flatten(variant.as_tree()))]

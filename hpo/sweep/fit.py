@@ -52,8 +52,11 @@ def check_data(sweep: Sweep, splits: Splits) -> None:
 
 
 def _corners(sweep: Sweep, num_train: int) -> list[Params]:
-    """Two opposite corners of the space."""
-    ends = [{path: domain.ends()[side] for path, domain in sweep.space.items()} for side in (0, -1)]
+    """Two opposite corners of the space, with what trials have there."""
+    ends = [
+        sweep.conditions.present({path: domain.ends()[side] for path, domain in sweep.space.items()})
+        for side in (0, -1)
+    ]
     return [{**params, **raw_params(sweep.recipe, params, num_train)} for params in ends]
 
 
@@ -68,7 +71,8 @@ def _problems_around(corner: Params, sweep: Sweep, paths: tuple[str, ...], refus
     is_blamed = False
     for path, domain in sweep.space.items():
         for variant in _variants(corner, sweep.space, path) if path.startswith(paths) else ():
-            found = [refuse(with_params(sweep.recipe, {**variant, path: value})) for value in domain.ends()]
+            trials = [_trial(sweep, {**variant, path: value}) for value in domain.ends()]
+            found = [refuse(with_params(sweep.recipe, trial)) for trial in trials if path in trial]
             refused = [problem for problem in found if problem]
             if refused and len(refused) < len(found):
                 is_blamed = True
@@ -76,6 +80,12 @@ def _problems_around(corner: Params, sweep: Sweep, paths: tuple[str, ...], refus
     base = refuse(with_params(sweep.recipe, corner))
     if base and not is_blamed:
         yield Problem(key=f"space.{base.key}" if base.key in sweep.space else base.key, message=base.message)
+
+
+def _trial(sweep: Sweep, params: Params) -> Params:
+    """Of params and what they come to, what a trial has."""
+    raw = {path: value for path, value in params.items() if path not in sweep.space}
+    return {**raw, **sweep.conditions.present(params)}
 
 
 def _variants(corner: Params, space: Space, path: str) -> list[Params]:

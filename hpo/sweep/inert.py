@@ -9,8 +9,8 @@ from hpo.config import Config, JsonTree
 from hpo.errors import Problem, SpaceError
 from hpo.records import ParamValue
 from hpo.spaces.coordinates import COORDINATES
-from hpo.spaces.domain import shown
 from hpo.spaces.space import Space
+from hpo.spaces.values import shown
 from hpo.sweep.rules import kind_variants
 from hpo.training.recipe import Recipe, flatten
 

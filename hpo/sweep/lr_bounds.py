@@ -1,6 +1,6 @@
 """The learning-rate range test of a sweep, and the bounds of the rate that come out of it."""
 
-from hpo.spaces.domain import LogUniform
+from hpo.spaces import LogUniform
 from hpo.sweep.model import Sweep
 from hpo.training.data import Splits
 from hpo.training.lr_range import LrCurve, LrRange, LrSuggestion, run_range_test
@@ -19,5 +19,5 @@ def with_lr_bounds(sweep: Sweep, suggestion: LrSuggestion) -> Sweep:
     """
     tried = [rate for point in sweep.points if isinstance(rate := point.get("optimizer.lr"), int | float)]
     low, high = suggestion.bounds()
-    domain = LogUniform(min=min(low, *tried, high), max=max(high, *tried, low))
+    domain = LogUniform(min=min(low, *tried, high), max=max(high, *tried, low), when=sweep.space["optimizer.lr"].when)
     return sweep.model_copy(update={"space": {**sweep.space, "optimizer.lr": domain}, "lr_range": None})

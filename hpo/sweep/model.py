@@ -13,8 +13,10 @@ from hpo.export.weights import Weights
 from hpo.records import Goal, Params, TrialRecord, TrialSpec
 from hpo.scheduling import Asha, Budget, Scheduler, full_budget
 from hpo.search.samplers import Sampler, Tpe
-from hpo.spaces.domain import Value
+from hpo.spaces.conditions import Conditions
 from hpo.spaces.space import Space
+from hpo.spaces.values import Value
+from hpo.sweep.dependence import dependence_problems, unmet_problems
 from hpo.sweep.effective import coordinate_problems, rate_problems
 from hpo.sweep.inert import inert_problems
 from hpo.sweep.population import change_problems, population_problems
@@ -34,7 +36,7 @@ from hpo.sweep.sampling import sampler_problems
 from hpo.sweep.wording import NAME
 from hpo.training.data import Data
 from hpo.training.lr_range import LrRange
-from hpo.training.recipe import Recipe, signature, state_signature, with_params
+from hpo.training.recipe import Recipe, flatten, signature, state_signature, with_params
 
 GOALS = {"val_accuracy": Goal.MAXIMIZE, "val_loss": Goal.MINIMIZE}
 """Which way is better, by metric."""
@@ -129,6 +131,8 @@ class Sweep(Recipe):
     """What trials are compared by."""
     space: Space
     """What is searched: dotted recipe path, or effective coordinate, -> domain."""
+    constraints: tuple[str, ...] = ()
+    """Comparisons that hold for every trial, of params and settings of the recipe, as `width * batch_size <= 1e6`."""
     points: tuple[Mapping[str, Value], ...] = ()
     """Tried first: dotted path -> value; paths left out are sampled."""
     lr_range: LrRange | None = None
@@ -176,6 +180,16 @@ class Sweep(Recipe):
         return ours == theirs
 
     @property
+    def settings(self) -> Params:
+        """What constraints may speak of beside params: what the recipe says, by dotted path."""
+        return {path: value for path, value in flatten(self.recipe.as_tree()).items() if value is not None}
+
+    @property
+    def conditions(self) -> Conditions:
+        """Which params a trial has."""
+        return Conditions(self.space, self.constraints, self.settings)
+
+    @property
     def beside(self) -> dict[str, Config]:
         """Sections beside the recipe with which its settings have an effect, or that need some of these for theirs."""
         return {"data": self.data, "export": self.export}
@@ -194,17 +208,23 @@ class Sweep(Recipe):
             if isinstance(config, Config)
             for name in config.model_fields_set
         } | self.model_fields_set
-        in_space = [*space_problems(self.recipe, self.space), *coordinate_problems(self.recipe, self.space)]
+        in_space = [
+            *dependence_problems(self.space, self.constraints, self.settings),
+            *space_problems(self.recipe, self.space),
+            *coordinate_problems(self.recipe, self.space),
+        ]
+        num_trials = full_budget(self.budget, self.scheduler, self.epochs).trials
         problems = [
             *(in_space or rate_problems(self.recipe, self.space)),
-            *([] if in_space else change_problems(self.recipe, self.space, self.scheduler)),
+            *(() if in_space else change_problems(self.recipe, self.space, self.scheduler)),
             *point_problems(self.space, self.points),
+            *(() if in_space else unmet_problems(self.space, self.constraints, self.settings, self.points)),
             *lr_range_problems(self.lr_range, self.space),
             *rung_problems(self.scheduler, self.epochs),
             *promotion_problems(self.scheduler, self.budget.trials, self.epochs),
             *pair_problems(self.sampler, self.scheduler),
             *population_problems(self.scheduler, self.sampler, self.budget, self.epochs),
-            *sampler_problems(self.sampler, self.space, full_budget(self.budget, self.scheduler, self.epochs).trials),
+            *(() if in_space else sampler_problems(self.sampler, self.conditions, self.space, num_trials)),
             *course_problems(self.recipe, self.space, self.scheduler),
             *control_problems(self.recipe, self.space, shuffles_labels=self.data.shuffle_labels),
             *batch_norm_problems(self.recipe, self.space),

@@ -9,9 +9,8 @@ from hpo.records import ParamValue
 from hpo.scheduling import Budget, Pbt, Scheduler
 from hpo.search.exploring import moved
 from hpo.search.samplers import Grid, Qmc, Random, Sampler
+from hpo.spaces import Domain, Space
 from hpo.spaces.coordinates import PREFIX
-from hpo.spaces.domain import Domain
-from hpo.spaces.space import Space
 from hpo.sweep.rules import kind_variants
 from hpo.sweep.wording import listed
 from hpo.training.recipe import Recipe, state_signature, with_params

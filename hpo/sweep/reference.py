@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from hpo.config import OUTSIDE, Config, PerLane
-from hpo.spaces.domain import shown
+from hpo.spaces.values import shown
 from hpo.sweep.model import Sweep
 from hpo.sweep.wording import configs_in, tag_of
 from hpo.training.recipe import Recipe

@@ -9,9 +9,11 @@ from hpo.export.weights import Weights
 from hpo.records import Params, ParamValue
 from hpo.scheduling import Asha, FreezeThaw, NoScheduler, Pbt, Scheduler
 from hpo.search.samplers import Curves, Grid, Qmc, Random, Sampler
-from hpo.spaces.coordinates import PREFIX
-from hpo.spaces.domain import Domain, LogUniform, shown
+from hpo.spaces import Domain, LogUniform
+from hpo.spaces.conditions import may_have
+from hpo.spaces.coordinates import COORDINATES, PREFIX
 from hpo.spaces.space import Space
+from hpo.spaces.values import shown
 from hpo.sweep.wording import listed, requirement
 from hpo.training.lr_range import LrRange
 from hpo.training.recipe import Recipe, flatten, kinds_of, with_params
@@ -168,10 +170,12 @@ def average_problems(space: Space, weights: Weights) -> list[Problem]:
 
 def kind_variants(recipe: Recipe, space: Space, path: str) -> list[Recipe]:
     """The recipe under every kind that `path` will meet: as it is, where the kind of its section is not searched."""
-    kind_path = f"{path.partition('.')[0]}.kind"
+    section = (COORDINATES[path].raw if path in COORDINATES else path).partition(".")[0]
+    kind_path = f"{section}.kind"
     if kind_path not in space or path == kind_path:
         return [recipe]
-    return [with_params(recipe, {kind_path: kind}) for kind in space[kind_path].ends()]
+    kinds = [kind for kind in space[kind_path].ends() if may_have(space, path, {kind_path: kind})]
+    return [with_params(recipe, {kind_path: kind}) for kind in kinds]
 
 
 def _courses(recipe: Recipe, space: Space) -> Iterator[tuple[str, ParamValue, str]]:
@@ -229,9 +233,11 @@ def _unknown_under(path: str, missing: Sequence[Recipe], variants: Sequence[Reci
     if owners and len(missing) == len(variants):
         return f"must be a setting of {section}.kind {kinds}, but only {_have(owners)} it. Drop it, or change the kind."
     if owners:
+        having = [getattr(variant, section).kind for variant in variants if variant not in missing]
+        when = f"== {having[0]}" if len(having) == 1 else f"in [{', '.join(having)}]"
         return (
-            f"must exist under every searched {section}.kind, but {_have(without)} no such setting: it would need "
-            f"a condition, and conditions are not supported yet. Drop the path, or drop {kinds} from {section}.kind."
+            f"must exist under every {section}.kind that it meets, but {_have(without)} no such setting. Give the "
+            f"domain a condition, when: {section}.kind {when}, or drop {kinds} from {section}.kind."
         )
     return None
 

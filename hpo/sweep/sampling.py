@@ -3,20 +3,24 @@
 import math
 
 from hpo.errors import Problem
+from hpo.search.cube import Cube
+from hpo.search.grid import allowed_cells
 from hpo.search.samplers import Cmaes, Grid, Sampler
-from hpo.spaces.domain import Choice, Domain, QUniform, RandInt
+from hpo.search.shape import Shape
+from hpo.spaces import Choice, Constant, Domain, Ordinal, QRandInt, QUniform, RandInt
+from hpo.spaces.conditions import Conditions
 from hpo.spaces.space import Space
 
 MOST_LISTED = 100_000
 """Combinations of a grid."""
 
 
-def sampler_problems(sampler: Sampler, space: Space, num_trials: int) -> list[Problem]:
+def sampler_problems(sampler: Sampler, conditions: Conditions, space: Space, num_trials: int) -> list[Problem]:
     """A grid must have values to list, and one combination for every trial; evolution must have numbers to change."""
     match sampler:
         case Grid() if space:
-            return _grid_problems(space, num_trials)
-        case Cmaes() if space and all(isinstance(domain, Choice) for domain in space.values()):
+            return [*_grid_problems(space, conditions, num_trials), *_prior_problems(space)]
+        case Cmaes() if space and all(isinstance(domain, Choice | Constant) for domain in space.values()):
             message = (
                 "cmaes needs a domain that is a number, but the space holds only choices, which it would draw at "
                 "random. Use sampler: {kind: tpe} or {kind: grid}."
@@ -26,19 +30,22 @@ def sampler_problems(sampler: Sampler, space: Space, num_trials: int) -> list[Pr
             return []
 
 
-def _grid_problems(space: Space, num_trials: int) -> list[Problem]:
+def _grid_problems(space: Space, conditions: Conditions, num_trials: int) -> list[Problem]:
     nums = {path: _num_values(domain) for path, domain in space.items()}
     endless = [path for path, num in nums.items() if num is None]
     if endless:
         message = (
             "must have values that can be listed with sampler.kind grid, but any number between two bounds is one. "
-            "Use choice(...), randint(...) or quniform(...), or another sampler."
+            "Use choice(...), ordinal(...), randint(...) or quniform(...), or another sampler."
         )
         return [Problem(key=f"space.{path}", message=message) for path in endless]
     size = math.prod(num for num in nums.values() if num is not None)
     if size > MOST_LISTED:
         message = f"grid lists at most {MOST_LISTED} combinations, but the space has {size}. Use qmc, or fewer values."
         return [Problem(key="sampler.kind", message=message)]
+    if not conditions.is_free and num_trials <= size:
+        shape = Shape(space, conditions)
+        size = len(allowed_cells(Cube(shape.distributions, shape)))
     if num_trials > size:
         message = (
             f"must be at most the size of the grid, which is {size}, but got {num_trials}: every combination is tried "
@@ -48,13 +55,21 @@ def _grid_problems(space: Space, num_trials: int) -> list[Problem]:
     return []
 
 
+def _prior_problems(space: Space) -> list[Problem]:
+    message = "has no effect with sampler.kind grid, which tries every combination. Delete it, or use another sampler."
+    priors = [path for path, domain in space.items() if not isinstance(domain, Constant) and domain.prior is not None]
+    return [Problem(key=f"space.{path}.prior", message=message) for path in priors]
+
+
 def _num_values(domain: Domain) -> int | None:
     match domain:
-        case Choice():
+        case Constant():
+            return 1
+        case Choice() | Ordinal():
             return len(domain.values)
         case RandInt():
             return domain.max - domain.min + 1
-        case QUniform():
+        case QUniform() | QRandInt():
             return round((domain.max - domain.min) / domain.q) + 1
         case _:
             return None

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from hpo.records import Params, TrialRecord, TrialSpec
 from hpo.scheduling import Budget, Scheduler
+from hpo.spaces.conditions import Conditions
 from hpo.spaces.space import Space
 from hpo.sweep.model import Metric, Retries
 
@@ -18,6 +19,10 @@ class Terms(Protocol):
     @property
     def space(self) -> Space:
         """What is searched."""
+
+    @property
+    def conditions(self) -> Conditions:
+        """Which params a trial has."""
 
     @property
     def metric(self) -> Metric:

@@ -6,7 +6,7 @@ from ruamel.yaml import YAML
 
 from hpo.config import JsonTree
 from hpo.scheduling import full_budget
-from hpo.spaces.domain import SHORT_FORM
+from hpo.spaces.shorthand import SHORT_FORM
 from hpo.sweep.inert import inert_paths
 from hpo.sweep.model import Sweep
 from hpo.training.models.custom import PATH

@@ -11,7 +11,7 @@ from hpo.cli.trials_table import trials_table
 from hpo.config import JsonTree
 from hpo.progress import Progress
 from hpo.records import End, EndKind, Goal, TrialRecord
-from hpo.spaces.domain import LogUniform
+from hpo.spaces import LogUniform
 from hpo.sweep import Metric, Sweep
 from hpo.training.data import Digits
 from hpo.training.models import Mlp

@@ -11,7 +11,7 @@ from hpo.records import Goal
 from hpo.search.samplers import Tpe
 from hpo.search.study import Study
 from hpo.search.terms import Search
-from hpo.spaces.domain import Choice, Domain, LogUniform, QUniform, RandInt, Uniform
+from hpo.spaces import Choice, Domain, LogUniform, QUniform, RandInt, Uniform
 
 SPACE: Mapping[str, Domain] = {
     "optimizer.lr": LogUniform(min=1e-4, max=1.0),

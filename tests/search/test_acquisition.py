@@ -33,10 +33,9 @@ def test_the_maximum_of_a_narrow_hill_is_found() -> None:
     peak = np.array([0.31, 0.82, 0.5, 0.07])
     near = np.array([[0.5, 0.5, 0.5, 0.5]])
 
-    point, gain = maximize(lambda points: -((points - peak) ** 2).sum(1), near, np.random.default_rng(0))
+    point = maximize(lambda points: -((points - peak) ** 2).sum(1), near, np.random.default_rng(0))
 
     assert point == pytest.approx(peak, abs=0.05)
-    assert gain > -0.005
 
 
 def test_all_candidates_lie_in_the_cube() -> None:

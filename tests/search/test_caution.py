@@ -10,7 +10,7 @@ from hpo.records import End, EndKind, Goal, Params, Report, TrialRecord
 from hpo.scheduling.halving import Asha, NoScheduler
 from hpo.search.samplers import Cmaes, Curves, Gp, Sampler, Tpe
 from hpo.search.study import Study
-from hpo.spaces.domain import Choice, Domain, LogUniform, QUniform, Uniform
+from hpo.spaces import Choice, Domain, LogUniform, QUniform, Uniform
 from tests.search.opening import open_study
 
 SPACE: Mapping[str, Domain] = {

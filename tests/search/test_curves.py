@@ -1,20 +1,24 @@
 """Search by a model of learning curves."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from optuna.distributions import FloatDistribution
 from optuna.study import StudyDirection
 
 from hpo.records import End, EndKind
 from hpo.search.curves import CurveSearch
 from hpo.search.distributions import Stored
 from hpo.search.proposer import Problem
+from hpo.search.shape import Shape
+from hpo.spaces import Domain, LogUniform, Uniform
+from hpo.spaces.conditions import Conditions
 
 MAX_EPOCHS = 9
+SPACE: Mapping[str, Domain] = {"x": Uniform(min=0.0, max=1.0), "y": LogUniform(min=1e-4, max=1.0)}
 PROBLEM = Problem(
-    distributions={"x": FloatDistribution(0.0, 1.0), "y": FloatDistribution(1e-4, 1.0, log=True)},
+    shape=Shape(SPACE, Conditions(SPACE)),
     direction=StudyDirection.MAXIMIZE,
     max_epochs=MAX_EPOCHS,
     seed=0,

@@ -3,7 +3,7 @@ from optuna.distributions import FloatDistribution
 
 from hpo.records import ParamValue
 from hpo.search.distributions import coordinates, decode, distribution_of, encode
-from hpo.spaces.domain import Choice, Domain, LogUniform, QUniform, RandInt, Uniform
+from hpo.spaces import Choice, Domain, LogUniform, QUniform, RandInt, Uniform
 
 
 @pytest.mark.parametrize(

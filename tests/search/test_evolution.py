@@ -11,7 +11,7 @@ import pytest
 from hpo.errors import StudyError
 from hpo.records import End, EndKind, Goal, TrialRecord
 from hpo.search.samplers import Cmaes
-from hpo.spaces.domain import Choice, Domain, LogUniform, Uniform
+from hpo.spaces import Choice, Domain, LogUniform, Uniform
 from tests.search.opening import open_study
 
 SPACE: Mapping[str, Domain] = {

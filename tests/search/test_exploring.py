@@ -1,11 +1,25 @@
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 import pytest
 
 from hpo.records import Params, ParamValue
 from hpo.search.exploring import explored, moved
-from hpo.spaces.domain import Choice, Domain, LogUniform, QUniform, RandInt, Uniform
+from hpo.spaces import (
+    Choice,
+    Constant,
+    Domain,
+    LogRandInt,
+    LogUniform,
+    Ordinal,
+    QLogUniform,
+    QRandInt,
+    QUniform,
+    RandInt,
+    Uniform,
+)
+from hpo.spaces.conditions import Conditions
 
 SIZES = Choice(values=(32, 64, 128))
 SPACE: dict[str, Domain] = {
@@ -35,6 +49,14 @@ PARENT: Params = {"rate": 0.1, "share": 0.5, "drop": 0.3, "units": 100, "size": 
         (RandInt(min=4, max=512), 100, 120, 83),
         (RandInt(min=4, max=512), 4, 5, 4),
         (RandInt(min=4, max=512), 500, 512, 417),
+        (QLogUniform(min=0.01, max=10, q=0.01), 0.1, 0.12, 0.08),
+        (QLogUniform(min=0.01, max=10, q=0.01), 0.02, 0.03, 0.01),
+        (LogRandInt(min=1, max=1024), 64, 77, 53),
+        (QRandInt(min=16, max=512, q=16), 128, 160, 112),
+        (QRandInt(min=16, max=512, q=16), 16, 32, 16),
+        (Ordinal(values=("low", "medium", "high")), "medium", "high", "low"),
+        (Ordinal(values=((64,), (32, 32), (128,))), (128,), (128,), (32, 32)),
+        (Constant(value=3), 3, 3, 3),
         (SIZES, 64, 128, 32),
         (SIZES, 128, 128, 64),
         (Choice(values=(64, 32, 128)), 32, 32, 32),
@@ -48,12 +70,22 @@ def test_a_value_moves_by_a_factor_and_where_there_are_steps_by_one_at_least(
 ) -> None:
     found = [moved(domain, value, by) for by in (1.2, 1 / 1.2)]
 
-    assert all(new == pytest.approx(expected) for new, expected in zip(found, (up, down), strict=True))
+    assert found == [pytest.approx(expected) if isinstance(expected, float) else expected for expected in (up, down)]
     assert [type(new) for new in found] == [type(value)] * 2
 
 
-def child(seed: int, *, resample: float) -> Params:
-    return explored(SPACE, PARENT, resample=resample, factor=1.2, generator=Random(seed), may_be=lambda _: True)
+def child(
+    seed: int,
+    *,
+    resample: float,
+    space: Mapping[str, Domain] = SPACE,
+    parent: Params = PARENT,
+    constraints: Sequence[str] = (),
+    may_be: Callable[[Params], bool] = lambda _: True,
+) -> Params:
+    conditions = Conditions(space, constraints)
+    draws = Random(seed)
+    return explored(space, conditions, parent, resample=resample, factor=1.2, generator=draws, may_be=may_be)
 
 
 def test_a_child_has_the_same_params_each_within_its_domain() -> None:
@@ -83,14 +115,27 @@ def test_a_share_of_params_is_drawn_anew_as_the_domain_says() -> None:
 
 def test_a_param_that_may_not_change_stays_while_the_others_do() -> None:
     for seed in range(20):
-        params = explored(
-            SPACE,
-            PARENT,
-            resample=0.5,
-            factor=1.2,
-            generator=Random(seed),
-            may_be=lambda params: params["units"] == 100 and params["flip"] == "none",
-        )
+        params = child(seed, resample=0.5, may_be=lambda params: (params["units"], params["flip"]) == (100, "none"))
 
         assert (params["units"], params["flip"]) == (100, "none")
         assert params["rate"] != 0.1
+
+
+def test_a_child_keeps_to_the_constraints_and_has_the_params_that_go_with_its_choices() -> None:
+    space: dict[str, Domain] = {
+        "units": RandInt(min=4, max=512),
+        "size": SIZES,
+        "mix": Choice(values=("none", "mixup")),
+        "alpha": Uniform(min=0.1, max=1, when="mix == mixup"),
+        "warm": Constant(value=5, when="mix == none"),
+    }
+    parent: Params = {"units": 100, "size": 64, "mix": "none", "warm": 5}
+    children = [
+        child(seed, resample=0.5, space=space, parent=parent, constraints=["units * size <= 8000"])
+        for seed in range(100)
+    ]
+
+    assert {params["mix"] for params in children} == {"none", "mixup"}
+    for params in children:
+        assert params.keys() == {"units", "size", "mix", "warm" if params["mix"] == "none" else "alpha"}
+        assert int(str(params["units"])) * int(str(params["size"])) <= 8000

@@ -10,7 +10,7 @@ import pytest
 from hpo.errors import StudyError
 from hpo.records import Params
 from hpo.search.samplers import Grid
-from hpo.spaces.domain import Choice, Domain, QUniform, RandInt
+from hpo.spaces import Choice, Domain, QUniform, RandInt
 from tests.search.opening import open_study
 
 SPACE: Mapping[str, Domain] = {

@@ -9,7 +9,7 @@ from optuna.study import StudyDirection
 from hpo.records import End, EndKind, Goal, Report
 from hpo.search.hindsight import Past, final_values
 from hpo.search.samplers import Gp
-from hpo.spaces.domain import Domain, Uniform
+from hpo.spaces import Domain, Uniform
 from tests.search.opening import open_study
 
 UP, DOWN = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE

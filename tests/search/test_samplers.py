@@ -10,7 +10,7 @@ import pytest
 from hpo.records import End, EndKind, Report, TrialRecord
 from hpo.search.samplers import Cmaes, Curves, Gp, Grid, Qmc, Random, Sampler, Tpe
 from hpo.search.study import Study
-from hpo.spaces.domain import Choice, Domain, QUniform
+from hpo.spaces import Choice, Domain, QUniform
 from tests.search.opening import SPACE, open_study, read_with_optuna
 
 every_sampler = pytest.mark.parametrize(

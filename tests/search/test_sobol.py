@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from hpo.records import End, EndKind, TrialRecord
 from hpo.search.samplers import Curves, Qmc, Sampler, Tpe
-from hpo.spaces.domain import Domain, Uniform
+from hpo.spaces import Domain, Uniform
 from tests.search.opening import open_study
 
 SQUARE: Mapping[str, Domain] = {

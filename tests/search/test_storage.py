@@ -10,7 +10,7 @@ import pytest
 
 from hpo.errors import StudyError
 from hpo.records import Goal
-from hpo.spaces.domain import Domain, RandInt
+from hpo.spaces import Domain, RandInt
 from tests.search.opening import SPACE, open_study
 
 

@@ -5,7 +5,20 @@ import pytest
 from pydantic import ValidationError
 
 from hpo.records import ParamValue
-from hpo.spaces import Choice, Domain, LogUniform, QUniform, RandInt, Uniform, parse_space
+from hpo.spaces import (
+    Choice,
+    Constant,
+    Domain,
+    LogRandInt,
+    LogUniform,
+    Ordinal,
+    QLogUniform,
+    QRandInt,
+    QUniform,
+    RandInt,
+    Uniform,
+    parse_space,
+)
 
 
 def parse(written: object) -> Domain:
@@ -22,6 +35,11 @@ def parse(written: object) -> Domain:
         (" choice ( 32,64 ) ", Choice(values=(32, 64))),
         ("choice([64], [128, 128])", Choice(values=((64,), (128, 128)))),
         ("choice(relu, 'tanh', on, true, 0.5)", Choice(values=("relu", "tanh", "on", True, 0.5))),
+        ("ordinal(small, medium, large)", Ordinal(values=("small", "medium", "large"))),
+        ("qloguniform(0.01, 1, 0.01)", QLogUniform(min=0.01, max=1, q=0.01)),
+        ("lograndint(16, 1024)", LogRandInt(min=16, max=1024)),
+        ("qrandint(8, 64, 8)", QRandInt(min=8, max=64, q=8)),
+        ("constant(true)", Constant(value=True)),
     ],
 )
 def test_a_short_form_is_the_long_form(short: str, domain: Domain) -> None:
@@ -51,9 +69,30 @@ def test_a_short_form_is_the_long_form(short: str, domain: Domain) -> None:
         ("choice(1, null)", "list of whole numbers, but got nothing."),
         ("choice([64], [a])", "list of whole numbers, but got [a]."),
         ("choice(1, .nan)", "must be a finite number, text, true, false or a list of whole numbers, but got nan."),
+        ("ordinal(1)", "must hold at least two values, no two of them the same, but got [1]."),
+        ("qloguniform(0.01, 1, 0.03)", "min must be a multiple of q=0.03, but got 0.01. Use 0.03."),
+        ("qloguniform(0, 1, 0.1)", "`min > 0` must hold, but got min=0: a logarithm needs it."),
+        ("lograndint(0, 9)", "`min >= 1` must hold, but got min=0: a logarithm needs it. Raise min, or use randint."),
+        ("qrandint(1, 10, 4)", "but got min=1, max=10, q=4. Use max=9, or another step."),
+        ("constant(1, 2)", "constant is written constant(value), but got constant(1, 2)."),
+        (
+            {"distribution": "uniform", "min": 0, "max": 1, "prior": 2},
+            "prior must lie in the domain, which goes from 0.0 to 1.0, but got 2. Change one of the two.",
+        ),
+        (
+            {"distribution": "uniform", "min": 0, "max": 1, "prior_confidence": "low"},
+            "prior_confidence has no effect without a prior. Add one, or delete it.",
+        ),
+        (
+            {"distribution": "uniform", "min": 0, "max": 1, "when": "optimizer.kind = adam"},
+            "but got optimizer.kind = adam. Quote a word that has other signs than letters.",
+        ),
         ("uniform(0, .inf)", "Input should be a finite number"),
         ("uniform(1)", "uniform is written uniform(min, max), but got uniform(1)."),
-        ("normal(0, 1)", "must be one of uniform, loguniform, quniform, randint, choice, but got normal."),
+        (
+            "normal(0, 1)",
+            "lograndint, qrandint, choice, ordinal, constant, but got normal.",
+        ),
         ("uniform 0 1", "a domain is written like loguniform(1e-4, 1) or choice(32, 64), but got uniform 0 1."),
         (
             "uniform(0",

@@ -1,7 +1,7 @@
 import pytest
 
 from hpo.records import Goal
-from hpo.spaces.domain import Choice, Domain, QUniform
+from hpo.spaces import Choice, Domain, QUniform
 from hpo.sweep import Metric, Sweep
 from hpo.sweep.advice import advice
 from hpo.training.data import Digits

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from hpo.errors import SweepError
-from hpo.spaces.domain import LogUniform
+from hpo.spaces import LogUniform
 from hpo.sweep import Sweep, dump_resolved, load_sweep, with_lr_bounds
 from hpo.training.lr_range import LrSuggestion
 

@@ -161,8 +161,8 @@ def test_a_wrong_line_is_explained(tmp_path: Path, line: str, message: str) -> N
         (
             "optimizer.momentum: unifrom(0, 0.9)",
             (
-                "space.optimizer.momentum: must be one of uniform, loguniform, quniform, randint, choice, "
-                "but got unifrom. Did you mean `uniform`?"
+                "space.optimizer.momentum: must be one of uniform, loguniform, quniform, qloguniform, randint, "
+                "lograndint, qrandint, choice, ordinal, constant, but got unifrom. Did you mean `uniform`?"
             ),
         ),
         (
@@ -170,8 +170,11 @@ def test_a_wrong_line_is_explained(tmp_path: Path, line: str, message: str) -> N
             "space.optimizer.momentum.max: is required, but is missing. Add it.",
         ),
         (
-            "optimizer.momentum: {distribution: uniform, min: 0, max: 0.9, prior: 0.5}",
-            "space.optimizer.momentum.prior: unknown key. Known keys: distribution, min, max.",
+            "optimizer.momentum: {distribution: uniform, min: 0, max: 0.9, priors: 0.5}",
+            (
+                "space.optimizer.momentum.priors: unknown key. Did you mean `prior`? "
+                "Known keys: when, prior, prior_confidence, distribution, min, max."
+            ),
         ),
         ("optimizer.momentum: uniform(0, a)", 'space.optimizer.momentum: must be a number, but got "a".'),
         (
@@ -549,9 +552,8 @@ def test_a_path_that_only_some_searched_kinds_have_is_refused(tmp_path: Path) ->
     mistakes = find_mistakes(tmp_path, text)
 
     assert mistakes == (
-        "sweep.yaml:7: space.optimizer.momentum: must exist under every searched optimizer.kind, but adamw has no such "
-        "setting: it would need a condition, and conditions are not supported yet. "
-        "Drop the path, or drop adamw from optimizer.kind."
+        "sweep.yaml:7: space.optimizer.momentum: must exist under every optimizer.kind that it meets, but adamw has no "
+        "such setting. Give the domain a condition, when: optimizer.kind == sgd, or drop adamw from optimizer.kind."
     )
 
 

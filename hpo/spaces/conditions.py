@@ -1,0 +1,88 @@
+"""Which params a trial has, and which combinations of values it may have."""
+
+from collections.abc import Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+from types import MappingProxyType
+from typing import final
+
+from hpo.errors import SpaceError
+from hpo.records import ParamValue
+from hpo.spaces.domain import Domain
+from hpo.spaces.expressions import Expression, Values, holds, names_in
+from hpo.spaces.grammar import parse
+
+
+@final
+class Conditions:
+    """The `when` of every domain, and constraints on the whole.
+
+    What is said of a param that a trial does not have is neither true nor false: a condition on it does not hold, and
+    a constraint on it does not bind.
+    """
+
+    def __init__(
+        self,
+        space: Mapping[str, Domain],
+        constraints: Sequence[str] = (),
+        fixed: Values = MappingProxyType({}),
+    ) -> None:
+        """Read every expression.
+
+        Args:
+            space: path -> domain.
+            constraints: each must hold for every trial.
+            fixed: what constraints may speak of beside params: path -> value.
+
+        Raises:
+            SpaceError: if an expression cannot be read, or params depend on each other in a circle.
+        """
+        self._whens = {path: parse(domain.when) for path, domain in space.items() if domain.when is not None}
+        self._constraints = tuple(map(parse, constraints))
+        self._fixed = fixed
+        self._known = frozenset(space) | frozenset(fixed)
+        self.order = _ordered(space, self._whens)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether every trial has every param, and any combination is allowed."""
+        return not self._whens and not self._constraints
+
+    def has(self, path: str, values: Values) -> bool:
+        """Whether a trial with `values` of the params before `path` in `order` has this one."""
+        return path not in self._whens or holds(self._whens[path], values, self._known) is True
+
+    def present(self, values: Values) -> dict[str, ParamValue]:
+        """Of values of all params, those of the params that a trial has."""
+        found: dict[str, ParamValue] = {}
+        for path in self.order:
+            if path in values and self.has(path, found):
+                found[path] = values[path]
+        return found
+
+    def allow(self, values: Values) -> bool:
+        """Whether no constraint is broken by the values of a whole trial."""
+        everything = {**self._fixed, **values}
+        return all(holds(constraint, everything, self._known) is not False for constraint in self._constraints)
+
+
+def _ordered(space: Mapping[str, Domain], whens: Mapping[str, Expression]) -> tuple[str, ...]:
+    """Every path behind those that its condition names; otherwise by name."""
+    needs = {path: sorted(set(names_in(whens[path])) & space.keys()) if path in whens else [] for path in sorted(space)}
+    try:
+        sorter = TopologicalSorter(needs)
+        sorter.prepare()
+    except CycleError as error:
+        circle = " needs ".join(reversed(error.args[1]))
+        raise SpaceError(f"conditions must not go round in a circle, but {circle}. Drop one of them.") from None
+    order: list[str] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready())
+        order += ready
+        sorter.done(*ready)
+    return tuple(order)
+
+
+def may_have(space: Mapping[str, Domain], path: str, values: Mapping[str, ParamValue]) -> bool:
+    """Whether a trial of which only `values` are known may have `path`."""
+    when = space[path].when if path in space else None
+    return when is None or holds(parse(when), values, frozenset(space)) is not False

@@ -1,0 +1,144 @@
+"""Rules for conditions and constraints: they must speak of params, of values these can take, and make a difference."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from hpo.errors import Problem, SpaceError
+from hpo.records import Params, ParamValue
+from hpo.search.cube import Cube
+from hpo.search.shape import Shape
+from hpo.spaces import Domain, Space
+from hpo.spaces.conditions import Conditions
+from hpo.spaces.expressions import (
+    Among,
+    Arithmetic,
+    Compare,
+    Expression,
+    Literal,
+    Name,
+    Operand,
+    comparisons_in,
+    holds,
+    names_in,
+)
+from hpo.spaces.grammar import parse
+from hpo.spaces.spelling import did_you_mean
+from hpo.spaces.values import is_number, shown
+
+NUM_DRAWS = 2000
+"""Trials drawn at random to see what conditions and constraints make of them."""
+
+
+def dependence_problems(space: Space, constraints: Sequence[str], fixed: Params) -> list[Problem]:
+    """Every expression must be readable and of sense, and hold for some trials but not for all.
+
+    Args:
+        space: the sweep's.
+        constraints: the sweep's.
+        fixed: what constraints may speak of beside what is searched.
+    """
+    texts = {f"space.{path}.when": domain.when for path, domain in space.items() if domain.when is not None}
+    readable: dict[str, Expression] = {}
+    problems = []
+    for key, text in (texts | {f"constraints.{number}": text for number, text in enumerate(constraints)}).items():
+        try:
+            readable[key] = parse(text)
+        except SpaceError as error:
+            problems.append(Problem(key=key, message=str(error)))
+    for key, expression in readable.items():
+        speaks_of = {path: domain.ends() for path, domain in space.items()}
+        if not key.startswith("space."):
+            speaks_of = {path: (value,) for path, value in fixed.items()} | speaks_of
+        problems += [Problem(key=key, message=text) for text in _nonsense(expression, speaks_of, space)]
+    if problems or not readable:
+        return problems
+    try:
+        return list(_pointless(space, constraints, fixed))
+    except SpaceError as error:  # params that depend on each other in a circle
+        return [Problem(key="space", message=str(error))]
+
+
+def unmet_problems(space: Space, constraints: Sequence[str], fixed: Params, points: Sequence[Params]) -> list[Problem]:
+    """No point may set what its trial does not have, or break a constraint; of a space that is without mistakes."""
+    return [
+        Problem(key=f"points.{number}{key}", message=message)
+        for number, point in enumerate(points)
+        for key, message in _unmet(space, constraints, fixed, point)
+    ]
+
+
+def _unmet(space: Space, constraints: Sequence[str], fixed: Params, point: Params) -> Iterator[tuple[str, str]]:
+    for path in point:
+        when = space[path].when if path in space else None
+        if when is not None and holds(parse(when), point, frozenset(space)) is False:
+            yield f".{path}", f"must not be set in a trial without it, which it has when {when}. Delete it."
+    known = frozenset(space) | frozenset(fixed)
+    for text in constraints:
+        if holds(parse(text), {**fixed, **point}, known) is False:
+            yield "", f"must keep to every constraint, but breaks {text}. Change one of the two."
+
+
+def _nonsense(
+    expression: Expression, speaks_of: Mapping[str, Sequence[ParamValue]], space: Mapping[str, Domain]
+) -> Iterator[str]:
+    unknown = [name for name in names_in(expression) if "." in name and name not in speaks_of]
+    for name in unknown:
+        yield f"must speak of what is searched, but {name} is not.{did_you_mean(name, speaks_of)}"
+    for comparison in comparisons_in(expression) if not unknown else ():
+        yield from _nonsense_in(comparison, speaks_of, space)
+
+
+def _nonsense_in(
+    comparison: Compare | Among, speaks_of: Mapping[str, Sequence[ParamValue]], space: Mapping[str, Domain]
+) -> Iterator[str]:
+    operands = [comparison.left, *(comparison.values if isinstance(comparison, Among) else [comparison.right])]
+    named = [operand.name for operand in operands if isinstance(operand, Name) and operand.name in speaks_of]
+    counted = [name for operand in operands if isinstance(operand, Arithmetic) for name in _names(operand)]
+    if not any(name in speaks_of for name in (*named, *counted)):
+        known = ", ".join(sorted(space))
+        yield f"must compare what is searched with something, but compares {_words(operands)}. Searched are: {known}."
+        return
+    if isinstance(comparison, Compare) and comparison.symbol not in ("==", "!="):
+        counted += [name for operand in operands for name in _names(operand)]
+    for name in dict.fromkeys(counted):
+        if name not in speaks_of or not all(map(is_number, speaks_of[name])):
+            yield f"computes with numbers and asks which is greater, but {name} is none. Use == or in."
+            return
+    for path in named if counted == [] else ():
+        for operand in operands:
+            value = operand.value if isinstance(operand, Literal) else getattr(operand, "name", None)
+            if path in space and value is not None and value not in speaks_of and not space[path].contains(value):
+                among = ", ".join(map(shown, space[path].ends()))
+                yield f"compares {path} with {shown(value)}, which it never is: {among}. Change the condition."
+
+
+def _pointless(space: Space, constraints: Sequence[str], fixed: Params) -> Iterator[Problem]:
+    """What draws say: a condition that holds never or always, a constraint that binds nobody or everybody."""
+    shape = Shape(space, Conditions(space))
+    cube = Cube(shape.distributions, shape)
+    draws = np.random.default_rng(0).random((NUM_DRAWS, cube.num_axes))
+    trials = [shape.values(cube.params(draw)) for draw in draws]
+    for path, domain in space.items():
+        num_having = sum(path in trial for trial in trials)
+        if domain.when is not None and num_having in (0, NUM_DRAWS):
+            never = "never" if num_having == 0 else "always"
+            yield Problem(key=f"space.{path}.when", message=f"{never} holds: {domain.when}. Change it, or drop it.")
+    known = frozenset(space) | frozenset(fixed)
+    truths = [[holds(parse(text), {**fixed, **trial}, known) is not False for text in constraints] for trial in trials]
+    for number, text in enumerate(constraints):
+        num_kept = sum(truth[number] for truth in truths)
+        if num_kept == NUM_DRAWS:
+            yield Problem(key=f"constraints.{number}", message=f"binds nothing in the space: {text}. Delete it.")
+    if constraints and not any(all(truth) for truth in truths):
+        message = f"must leave something to try, but none of {NUM_DRAWS} trials drawn from the space keeps to them all."
+        yield Problem(key="constraints", message=f"{message} Loosen them, or narrow the space to where they hold.")
+
+
+def _names(operand: Operand) -> list[str]:
+    return list(names_in(operand))
+
+
+def _words(operands: Sequence[Operand]) -> str:
+    words = [name for operand in operands for name in _names(operand)]
+    return " and ".join(words) if words else "values only"
