@@ -52,11 +52,12 @@ class Driver:
         self._watched = clock()
         self._shelf = Shelf(discard)
         self._line = Line(sweep.scheduler, sweep.epochs)
-        is_population = isinstance(sweep.scheduler, Pbt)
-        self._population = Population(sweep, study, self._line, self._shelf) if is_population else None
+        self._trials: dict[int, ActiveTrial] = {}
+        self._population = None
+        if isinstance(sweep.scheduler, Pbt):
+            self._population = Population(sweep, study, tracker, self._line, self._shelf, self._trials)
         self._budget = full_budget(sweep.budget, sweep.scheduler, sweep.epochs)
         self._accounts = Accounts(self._budget, sweep.metric.goal, clock)
-        self._trials: dict[int, ActiveTrial] = {}
         self._again = Again(sweep.retries.error)
         self._running: dict[int, Segment] = {}
         self._num_asked = sum(record.parent is None for record in study.trials())
@@ -90,7 +91,8 @@ class Driver:
         if report.first_bad_step is not None:
             reason = {"first_bad_step": report.first_bad_step}
             self._end(trial, End(kind=EndKind.DIVERGED, epoch=report.epoch, metrics=report.metrics, reason=reason))
-            self._replace(trial)
+            if self._population is not None:
+                self._population.miss(trial)
             return
         trial.last = report
         trial.course.append(self._sweep.metric.goal.as_cost(trial.value(self._sweep.metric.name)))
@@ -133,6 +135,8 @@ class Driver:
             self._end(trial, trial.ended(EndKind.STOPPED, self._sweep.metric.name, {"sweep_ended": why}))
         self._line.clear()
         self._again.clear()
+        if self._population is not None:
+            self._population.disband()
 
     def progress(self) -> Progress:
         """How the sweep stands."""
@@ -170,9 +174,9 @@ class Driver:
                 chosen = self._most_promising(scheduler)
             case Asha(form="promotion") as scheduler:
                 chosen = scheduler.choose(self._line.costs, self._line.waiting)
-            case Pbt() as scheduler:
-                is_begun = self._num_asked == scheduler.population
-                chosen = scheduler.choose(self._line.waiting, self._num_slots) if is_begun else []
+            case Pbt():
+                assert self._population is not None
+                return self._new() or self._evolved(self._population)
             case _:
                 return self._survivors(full=True) or self._new() or self._survivors(full=False)
         if not chosen:
@@ -188,6 +192,20 @@ class Driver:
         alike = [trial_id for trial_id in chosen if waiting[trial_id] == waiting[chosen[0]]]
         num_there = sum(rung == waiting[alike[0]] for rung in waiting.values()) if alike else 0
         return alike[: math.ceil(num_there / scheduler.eta / self._num_slots)]
+
+    def _evolved(self, population: Population) -> Segment | None:
+        """Those who are farthest behind go on; whoever gives way at its turn is replaced by a child."""
+        chosen = population.choose(self._num_slots)
+        if not chosen:
+            return None
+        turn = self._line.waiting[chosen[0]]
+        cohort = []
+        for standing in self._line.take(chosen[: self._cohort_size(turn)]):
+            trial = self._trials[standing.trial_id]
+            if succession := population.take_turn(trial):
+                self._stop(trial, turn, succession.verdict, exploited=succession.child.spec.trial_id)
+            cohort.append(succession.child if succession else trial)
+        return self._segment(cohort, turn)
 
     def _survivors(self, *, full: bool) -> Segment | None:
         if full:
@@ -233,18 +251,16 @@ class Driver:
         """Judge all that have arrived together by the same values."""
         metric = self._sweep.metric
         verdicts = self._line.judge(rung, {trial.spec.trial_id: trial.course for trial in arrived})
-        if self._population is not None:
+        if self._population is not None and rung < self._sweep.epochs:
             self._population.arrive(rung, arrived)
         for trial in arrived:
             verdict = verdicts[trial.spec.trial_id]
             if rung == self._sweep.epochs:
                 self._end(trial, trial.ended(EndKind.COMPLETE, metric.name, trial.restored(rung)))
             elif verdict.continues:
-                self._join(trial)
+                self._line.join(Standing(trial_id=trial.spec.trial_id, epoch=rung, signature=trial.spec.signature))
             else:
                 self._stop(trial, rung, verdict)
-        if self._population is not None:
-            self._begin(self._population.fill(rung))
 
     def _end_paused(self) -> None:
         """Stop whoever waits though nobody is promoted any more, by all values that its rung has seen."""
@@ -253,28 +269,11 @@ class Driver:
             self._stop(trial, rung, self._line.judge(rung, {trial_id: trial.course})[trial_id])
         self._line.clear()
 
-    def _stop(self, trial: ActiveTrial, rung: int, verdict: Verdict) -> None:
-        goal, metric = self._sweep.metric.goal, self._sweep.metric.name
-        reason = stop_reason(rung, verdict, goal)
-        if self._population is not None and (child := self._population.bear(rung)) is not None:
-            self._begin([child])
-            reason = {"exploited": child.spec.trial_id, **reason}
-        self._end(trial, trial.ended(EndKind.STOPPED, metric, reason))
-
-    def _replace(self, lost: ActiveTrial) -> None:
-        """Let a child take the place of a trial that will not come to its next turn."""
-        if self._population is not None:
-            self._begin(self._population.miss(lost))
-
-    def _begin(self, children: Sequence[ActiveTrial]) -> None:
-        for child in children:
-            record = self._study.trial(child.spec.trial_id)
-            self._trials[record.trial_id] = child
-            self._tracker.start(record.trial_id, record.params, record.parent)
-            self._join(child)
-
-    def _join(self, trial: ActiveTrial) -> None:
-        self._line.join(Standing(trial_id=trial.spec.trial_id, epoch=trial.epoch, signature=trial.spec.signature))
+    def _stop(self, trial: ActiveTrial, rung: int, verdict: Verdict, exploited: int | None = None) -> None:
+        reason = stop_reason(rung, verdict, self._sweep.metric.goal)
+        if exploited is not None:
+            reason = {**reason, "exploited": exploited}
+        self._end(trial, trial.ended(EndKind.STOPPED, self._sweep.metric.name, reason))
 
     def _fail(self, failure: Failure) -> None:
         """End a trial for good, and the sweep too where trial after trial fails alike."""
@@ -285,7 +284,8 @@ class Driver:
         if self._errors_alike[failure.error] >= MOST_ALIKE:
             self.end_waiting("trials failed alike")
             raise TrialsFailedError(f"{MOST_ALIKE} trials in a row failed with the same error:\n{failure.traceback}")
-        self._replace(trial)
+        if self._population is not None:
+            self._population.miss(trial)
 
     def _end(self, trial: ActiveTrial, end: End) -> None:
         self._study.tell(trial.spec.trial_id, end)

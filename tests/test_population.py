@@ -336,6 +336,16 @@ def test_parents_are_known_after_the_study_is_loaded_again(tmp_path: Path) -> No
     assert asked.parent is None
 
 
+def test_children_use_up_no_points(tmp_path: Path) -> None:
+    def asked_between_children() -> list[object]:
+        with Study.open(tmp_path / "study.db", search_of(four())) as study:
+            asked = [study.ask(1)[0].params["lr"]]
+            study.descend({"lr": 0.9}, Parent(trial_id=0, epoch=2))
+            return [*asked, study.ask(1)[0].params["lr"]]
+
+    assert asked_between_children() + asked_between_children() == [0.4, 0.3, 0.2, 0.1]
+
+
 @dataclass
 class ByHand:
     """A driver over several slots, whose segments a test ends in an order of its own."""
@@ -418,10 +428,32 @@ def test_a_child_that_loses_its_worker_begins_again_from_its_parents_state(by_ha
     assert (again.checkpoints, again.attempt) == (first.checkpoints, 1)
 
 
-def test_a_child_that_the_sweep_ends_before_its_first_epoch_stands_where_it_began(tmp_path: Path) -> None:
-    trials = run(four(budget=Budget(epochs=8)), tmp_path, {"sum": 0.0}, add_up)
+def test_a_trial_is_judged_when_it_could_go_on_by_all_that_have_come_by_then(by_hand: ByHand) -> None:
+    for _ in range(4):
+        by_hand.begin()
 
-    child = trials[4]
-    assert child.end == End(kind=EndKind.STOPPED, epoch=2, reason={"sweep_ended": "budget.epochs: 8 reached"})
-    assert child.checkpoint is None
+    by_hand.end(3)  # the worst comes first, and waits until there is room for it
+    for trial_id in (2, 1, 0):
+        by_hand.end(trial_id)
+
+    assert [by_hand.begin() for _ in range(4)] == [[4], [2], [1], [0]]
+    assert by_hand.driver.progress().ends == {EndKind.STOPPED: 1}
+
+
+def test_a_child_that_the_sweep_ends_before_its_first_epoch_stands_where_it_began(
+    by_hand: ByHand, tmp_path: Path
+) -> None:
+    for _ in range(4):
+        by_hand.begin()
+    for trial_id in range(4):
+        by_hand.end(trial_id)
+    while 4 not in by_hand.running:
+        by_hand.begin()
+    by_hand.end(0)  # goes on, so that its state at epoch 2 is of use to the child alone
+    by_hand.driver.end_waiting("interrupted")
+
+    trials = read_trials(tmp_path / "study.db", four().space)
+
+    assert trials[4].end == End(kind=EndKind.STOPPED, epoch=2, reason={"sweep_ended": "interrupted"})
+    assert trials[4].checkpoint is None
     assert {str(path) for path in tmp_path.glob("trial-*")} == {trial.checkpoint for trial in trials[:4]}

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import final
 
-from hpo.scheduling import Median, Pbt, Scheduler
+from hpo.scheduling import Median, Scheduler
 from hpo.scheduling.halving import Verdict
 from hpo.scheduling.median import average
 from hpo.scheduling.packing import Standing, full_cohort, remaining_cohort
@@ -55,8 +55,6 @@ class Line:
                 for trial_id, course in courses.items()
             }
         seen |= {trial_id: course[-1] for trial_id, course in courses.items()}
-        if isinstance(scheduler, Pbt):
-            return {trial_id: scheduler.decide(trial_id, seen) for trial_id in courses}
         costs = list(seen.values())
         return {trial_id: scheduler.decide(course[-1], costs) for trial_id, course in courses.items()}
 

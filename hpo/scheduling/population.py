@@ -1,14 +1,14 @@
 """Population based training (Jaderberg et al. 2017)."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from hpo.config import Config
-from hpo.scheduling.halving import Verdict
+from hpo.scheduling.halving import Verdict, rank_of
 
 AUTO_SHARE = 9
 """Full length over the time between two turns, where that is not set."""
@@ -18,9 +18,10 @@ class Pbt(Config):
     """At every turn, whoever is among the worst of the population gives way to a child of one of the best.
 
     The child is a trial of its own: it goes on from the parent's state, with params that differ a little. As in the
-    paper turns are asynchronous: a trial is judged as it arrives, by the values of all that have come to that turn so
-    far, and nobody waits. Who has diverged or failed on the way counts as the worst. Children cost nothing extra: as
-    many trials reach the end as there are in the population, which takes the place of `budget.trials`.
+    paper turns are asynchronous: each trial takes its own when there is room for it to go on, judged by the values of
+    all that have come to the same epoch by then, and nobody waits for another. Who has diverged or failed on the way
+    counts as the worst. Children cost nothing extra: as many trials reach the end as there are in the population, which
+    takes the place of `budget.trials`.
     """
 
     kind: Literal["pbt"] = "pbt"
@@ -61,7 +62,11 @@ class Pbt(Config):
         """Expected, if at every turn all are judged together and nobody diverges."""
         return (len(self.rungs(max_epochs)) - 1) * self._num_among(self.population)
 
-    def decide(self, trial_id: int, costs: Mapping[int, float]) -> Verdict:
+    def decide(self, cost: float, seen: Sequence[float]) -> Verdict:
+        """Whoever is sound waits for its turn; see `Asha.decide`."""
+        return Verdict(continues=math.isfinite(cost), rank=rank_of(cost, seen), num_seen=len(seen), cutoff=math.inf)
+
+    def take_turn(self, trial_id: int, costs: Mapping[int, float]) -> Verdict:
         """Stop a trial that is among the worst `quantile`; of equals, whoever came first is better.
 
         Args:
@@ -100,8 +105,8 @@ class Pbt(Config):
         return generator.choice(best) if best else None
 
     def possible_parents(self, costs: Mapping[int, float]) -> list[int]:
-        """Who may be chosen, now or when more have come; nobody once the whole population was there."""
-        return [] if len(costs) >= self.population else _best(costs, self._num_among(self.population))
+        """Who may be chosen now, or when the rest of the population has come."""
+        return _best(costs, self._num_among(self.population))
 
     def _num_among(self, num_seen: int) -> int:
         """How many of so many are the worst, and the best."""

@@ -60,24 +60,23 @@ def test_a_population_costs_what_its_members_would_without_turns() -> None:
 def test_the_worst_quarter_of_all_that_have_come_gives_way(costs: list[float], stopped: set[int]) -> None:
     seen = dict(enumerate(costs))
 
-    assert {trial_id for trial_id in seen if not Pbt().decide(trial_id, seen).continues} == stopped
+    assert {trial_id for trial_id in seen if not Pbt().take_turn(trial_id, seen).continues} == stopped
 
 
 def test_a_verdict_says_what_it_was_judged_by() -> None:
-    verdict = Pbt().decide(6, EIGHT)
+    verdict = Pbt().take_turn(6, EIGHT)
 
     assert (verdict.rank, verdict.num_seen, verdict.cutoff) == (7, 8, 5.0)
 
 
-def test_the_line_judges_by_all_that_have_come_so_far() -> None:
+@pytest.mark.parametrize("cost", [math.nan, math.inf])
+def test_whoever_is_sound_waits_for_its_turn(cost: float) -> None:
     line = Line(Pbt(every=3), max_epochs=9)
 
-    first = line.judge(3, {4: [0.9, 0.9, 0.1], 5: [0.0, 0.0, 0.2], 6: [0.5, 0.5, 0.3]})
-    second = line.judge(3, {7: [0.2, 0.2, 0.25]})
-    third = line.judge(3, {8: [0.2, 0.2, 0.4]})
+    verdicts = line.judge(3, {4: [0.1, 0.2, 0.9], 5: [0.1, 0.2, cost]})
 
-    assert all(verdict.continues for verdict in (*first.values(), *second.values()))
-    assert (third[8].continues, third[8].rank, third[8].num_seen, third[8].cutoff) == (False, 5, 5, 0.3)
+    assert {trial_id: verdict.continues for trial_id, verdict in verdicts.items()} == {4: True, 5: False}
+    assert line.num_at_rungs == {3: 1, 6: 0, 9: 0}
 
 
 def test_nobody_gives_way_to_a_worse_one() -> None:
@@ -85,7 +84,7 @@ def test_nobody_gives_way_to_a_worse_one() -> None:
     scheduler = Pbt(quantile=0.5)
     for num_seen in range(1, 40):
         costs = {k: generator.choice([0.1, 0.2, 0.3, math.nan]) for k in range(num_seen)}
-        stopped = [trial_id for trial_id in costs if not scheduler.decide(trial_id, costs).continues]
+        stopped = [trial_id for trial_id in costs if not scheduler.take_turn(trial_id, costs).continues]
         parents = {scheduler.choose_parent(costs, generator) for _ in range(20)} - {None}
 
         assert not parents & set(stopped)
@@ -116,12 +115,11 @@ def test_a_parent_needs_others_to_be_among_the_best_of(costs: dict[int, float], 
     assert Pbt().choose_parent(costs, Random(0)) == parent
 
 
-def test_who_cannot_be_chosen_any_more_is_no_possible_parent() -> None:
+def test_who_is_too_bad_to_be_chosen_when_all_have_come_is_no_possible_parent() -> None:
     scheduler = Pbt(population=9, quantile=0.25)
 
     assert scheduler.possible_parents(EIGHT) == [0, 1]
     assert scheduler.possible_parents({0: 0.1, 1: math.nan}) == [0]
-    assert scheduler.possible_parents({**EIGHT, 8: 8.0}) == []
 
 
 def test_whoever_is_farthest_behind_trains_next_a_slots_share_at_a_time() -> None:
