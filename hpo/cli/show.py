@@ -12,6 +12,7 @@ from rich.bar import Bar
 from rich.console import Console
 from rich.table import Table
 
+from hpo.cli.lineage import lineage_table
 from hpo.cli.live import best_so_far
 from hpo.cli.text import clock, domain_text, end_text, grid, make_console, number, objective, why
 from hpo.cli.trials_table import trials_table
@@ -21,6 +22,7 @@ from hpo.paths import SweepPaths, written_beside
 from hpo.plan import Plan
 from hpo.prune import Point
 from hpo.records import TrialRecord
+from hpo.results.lineage import lineage, lineage_json
 from hpo.results.table import leaderboard, to_json
 from hpo.run import SweepResult
 from hpo.spaces.coordinates import to_effective
@@ -47,6 +49,7 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, *, as_json: bool) -> None:
                 "space": {path: domain.as_tree() for path, domain in sweep.space.items()},
                 "constraints": list(sweep.constraints),
                 "rungs": dict(zip(map(str, planned.rungs), planned.trials_per_rung, strict=True)),
+                "num_children": planned.num_children,
                 "num_epochs": planned.num_epochs,
                 "training_s": planned.training_s,
                 "disk_bytes": planned.disk_bytes,
@@ -69,6 +72,8 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, *, as_json: bool) -> None:
     cost = grid()
     cost.add_row("data", f"{len(splits.train)} train, {len(splits.validation)} validate, {num_test} kept back")
     cost.add_row("trials", ", ".join(rungs))
+    if planned.num_children > 0:
+        cost.add_row("children", f"about {planned.num_children}, each in the place of a trial that gives way")
     cost.add_row("time", f"{planned.num_epochs:.0f} epochs, about {planned.training_s:.0f} s on one core like this")
     cost.add_row("disk", f"about {planned.disk_bytes / 1e6:.0f} MB of checkpoints under {sweep.storage.checkpoints}")
     console.print(cost)
@@ -169,10 +174,11 @@ def trials(records: Sequence[TrialRecord], sweep: Sweep, *, top: int | None, as_
 def trial(
     record: TrialRecord, records: Sequence[TrialRecord], sweep: Sweep, paths: SweepPaths, *, as_json: bool
 ) -> None:
-    """One trial: its params, its curve, and why it ended."""
+    """One trial: its params, whose state it went on from, its curve, and why it ended."""
     row = next(row for row in to_json(records, sweep.metric.goal) if row["trial"] == record.trial_id)
+    legs = lineage(record, records)
     if as_json:
-        print_json(_with_curve(row, record))
+        print_json({**_with_curve(row, record), "lineage": lineage_json(legs)})
         return
     console = make_console()
     rows = grid()
@@ -180,6 +186,8 @@ def trial(
     rows.add_row("why", why(row))
     rows.add_row("rank", f"{row['rank']} of {len(records)}")
     rows.add_row("params", _params(record.params))
+    if len(legs) > 1:
+        rows.add_row("lineage", lineage_table(legs))
     if row["metrics"]:
         rows.add_row("metrics", _lines({name: _digits(value) for name, value in row["metrics"].items()}))
     if record.values:
