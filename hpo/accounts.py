@@ -1,10 +1,13 @@
 """What a sweep has spent, and what it has got for it."""
 
-from collections import deque
-from collections.abc import Callable
+import statistics
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import final
 
-from hpo.records import End, EndKind, Goal, Report
+from hpo.progress import Progress
+from hpo.records import End, EndKind, Goal, Report, TrialRecord
+from hpo.results.table import find_best
 from hpo.scheduling import Budget
 from hpo.scheduling.budget import Spent, exhausted
 
@@ -23,17 +26,21 @@ class Accounts:
         self._started = clock()
         self._num_program_epochs = 0.0  # an epoch of several lanes counts once
         self._best: float | None = None  # of the trials that are complete
+        self._epoch_seconds: deque[float] = deque(maxlen=NUM_REMEMBERED)
         self.num_epochs = 0
         """Over all trials."""
         self.num_spared = 0
         """Epochs that early stopping has saved."""
-        self.epoch_seconds: deque[float] = deque(maxlen=NUM_REMEMBERED)
-        """Of one trial, the last ones."""
 
     @property
     def elapsed_s(self) -> float:
         """Since the start."""
         return self._clock() - self._started
+
+    @property
+    def seconds_per_epoch(self) -> float | None:
+        """Of one trial, the median of the last ones; none before the first report."""
+        return statistics.median(self._epoch_seconds) if self._epoch_seconds else None
 
     @property
     def mean_lanes(self) -> float:
@@ -44,13 +51,39 @@ class Accounts:
         """For an epoch of a trial."""
         self.num_epochs += 1
         self._num_program_epochs += 1 / report.metrics.get("lanes", 1)
-        self.epoch_seconds.append(report.metrics["seconds"])
+        self._epoch_seconds.append(report.metrics["seconds"])
 
     def credit(self, end: End) -> None:
         """A trial has come to something."""
         if end.kind is EndKind.COMPLETE and end.value is not None:
             better = self._best is None or self._goal.is_better(end.value, self._best)
             self._best = end.value if better else self._best
+
+    def progress(
+        self,
+        trials: Sequence[TrialRecord],
+        *,
+        rungs: Mapping[int, int],
+        num_planned: int,
+        num_epochs_planned: float,
+        num_running: int,
+        num_ready: int,
+    ) -> Progress:
+        """How the sweep stands, by the accounts and by what the driver has to say."""
+        left = max(0.0, num_epochs_planned - self.num_spared - self.num_epochs)
+        return Progress(
+            num_trials=len(trials),
+            num_planned=num_planned,
+            num_running=num_running,
+            num_ready=num_ready,
+            ends=Counter(trial.end.kind for trial in trials if trial.end is not None),
+            rungs=rungs,
+            best=find_best(trials, self._goal),
+            num_epochs=self.num_epochs,
+            mean_lanes=self.mean_lanes,
+            elapsed_s=self.elapsed_s,
+            remaining_s=self.elapsed_s * left / self.num_epochs if any(rungs.values()) else None,
+        )
 
     def exhausted(self, num_due: int) -> str | None:
         """Which limit ends the sweep, in words; none while it may go on.

@@ -1,7 +1,7 @@
 """What must train once more: segments whose code raised, or that went down with their worker."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import final
 
@@ -16,14 +16,15 @@ MOST_LOST = 3
 class Again:
     """Parts of segments that wait to be handed out again."""
 
-    def __init__(self, num_retries: int) -> None:
-        """Code that raised is tried again so often."""
+    def __init__(self, num_retries: int, segment_ids: Iterator[int]) -> None:
+        """Code that raised is tried again so often; every part has an id of its own."""
         self._num_retries = num_retries
+        self._segment_ids = segment_ids
         self._segments: list[Segment] = []
 
-    def next(self, segment_id: int) -> Segment | None:
-        """The first, under a number of its own; none if none waits."""
-        return replace(self._segments.pop(0), segment_id=segment_id) if self._segments else None
+    def next(self) -> Segment | None:
+        """The first; none if none waits."""
+        return self._segments.pop(0) if self._segments else None
 
     def clear(self) -> None:
         """Nobody waits any more."""
@@ -57,4 +58,5 @@ class Again:
 
     def _put(self, segment: Segment, trials: Sequence[ActiveTrial]) -> None:
         specs = tuple(trial.spec for trial in trials)
-        self._segments.append(replace(segment, cohort=specs, attempt=segment.attempt + 1))
+        attempt, segment_id = segment.attempt + 1, next(self._segment_ids)
+        self._segments.append(replace(segment, segment_id=segment_id, cohort=specs, attempt=attempt))

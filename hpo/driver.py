@@ -1,20 +1,19 @@
 """The driver of one sweep: hands segments out, takes reports in, decides at rungs, tells study and tracker."""
 
+import itertools
 import math
-import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hpo.accounts import Accounts
 from hpo.again import Again
 from hpo.errors import TrialsFailedError
+from hpo.judge import Judge
 from hpo.population import Population
 from hpo.progress import Progress, Watch
-from hpo.records import End, EndKind, Failure, Idle, Report, Segment, SegmentEnd
-from hpo.results.table import find_best
-from hpo.scheduling import Asha, FreezeThaw, Pbt, full_budget
-from hpo.scheduling.halving import Verdict
+from hpo.records import Decision, End, EndKind, Failure, Idle, Outcome, Report, Segment, SegmentEnd
+from hpo.scheduling import Asha, FreezeThaw, Pbt, compares_averages, full_budget
 from hpo.scheduling.line import Line
 from hpo.scheduling.packing import Standing, cohort_size, most_in_cohort
 from hpo.search.study import Study
@@ -51,26 +50,28 @@ class Driver:
         self._clock = clock
         self._watched = clock()
         self._shelf = Shelf(discard)
+        self._compared = f"ema_{sweep.metric.name}" if compares_averages(sweep.scheduler) else sweep.metric.name
         self._line = Line(sweep.scheduler, sweep.epochs)
+        self._judge = Judge(sweep, study, self._line)
+        self._budget = full_budget(sweep.budget, sweep.scheduler, sweep.epochs)
+        self._accounts = Accounts(self._budget, sweep.metric.goal, clock)
         self._trials: dict[int, ActiveTrial] = {}
         self._population = None
         if isinstance(sweep.scheduler, Pbt):
-            self._population = Population(sweep, study, tracker, self._line, self._shelf, self._trials)
-        self._budget = full_budget(sweep.budget, sweep.scheduler, sweep.epochs)
-        self._accounts = Accounts(self._budget, sweep.metric.goal, clock)
-        self._again = Again(sweep.retries.error)
+            self._population = Population(sweep, study, tracker, self._line, self._judge, self._shelf, self._trials)
+        self._ready: list[Segment] = []  # besides what the line holds
+        self._segment_ids = itertools.count(1)
+        self._again = Again(sweep.retries.error, self._segment_ids)
         self._running: dict[int, Segment] = {}
         self._num_asked = sum(record.parent is None for record in study.trials())
-        self._num_segments = 0
         self._errors_alike: Counter[str] = Counter()
 
     def next_segment(self) -> Segment | Idle:
         """What to train next: what was lost, full cohorts of survivors, new trials, then whoever is left."""
         spent_what = self._accounts.exhausted(self._num_due)
         if spent_what is None:
-            segment = self._again.next(self._num_segments + 1) or self._next()
+            segment = self._again.next() or self._next()
             if segment is not None:
-                self._num_segments = segment.segment_id
                 self._running[segment.segment_id] = segment
                 return segment
         if self._running:
@@ -78,7 +79,7 @@ class Driver:
         if spent_what is not None:
             self.end_waiting(spent_what)
         self._end_paused()
-        return Idle.DONE
+        return self.next_segment() if self._ready else Idle.DONE
 
     def on_report(self, report: Report) -> None:
         """Record what a trial measured; a trial that has diverged, or stops early, ends here."""
@@ -95,7 +96,7 @@ class Driver:
                 self._population.miss(trial)
             return
         trial.last = report
-        trial.course.append(self._sweep.metric.goal.as_cost(trial.value(self._sweep.metric.name)))
+        trial.course.append(self._sweep.metric.goal.as_cost(trial.value(self._compared)))
         if report.checkpoint is not None:
             self._shelf.hold(report.checkpoint)
             if trial.checkpoint is not None:
@@ -134,28 +135,21 @@ class Driver:
             trial.last = trial.kept
             self._end(trial, trial.ended(EndKind.STOPPED, self._sweep.metric.name, {"sweep_ended": why}))
         self._line.clear()
+        self._ready.clear()
         self._again.clear()
         if self._population is not None:
             self._population.disband()
 
     def progress(self) -> Progress:
         """How the sweep stands."""
-        records = self._study.trials()
-        spent = self._accounts
-        planned = self._sweep.scheduler.planned_epochs(self._budget.trials, self._sweep.epochs)
-        left = max(0.0, planned - spent.num_spared - spent.num_epochs)
-        return Progress(
-            num_trials=len(records),
-            num_planned=self._budget.trials + len(records) - self._num_asked,
+        trials = self._study.trials()
+        return self._accounts.progress(
+            trials,
+            rungs=self._line.num_at_rungs,
+            num_planned=self._budget.trials + len(trials) - self._num_asked,  # children come on top
+            num_epochs_planned=self._sweep.scheduler.planned_epochs(self._budget.trials, self._sweep.epochs),
             num_running=sum(len(segment.cohort) for segment in self._running.values()),
             num_ready=len(self._line.waiting),
-            ends=Counter(record.end.kind for record in records if record.end is not None),
-            rungs=self._line.num_at_rungs,
-            best=find_best(records, self._sweep.metric.goal),
-            num_epochs=spent.num_epochs,
-            mean_lanes=spent.mean_lanes,
-            elapsed_s=spent.elapsed_s,
-            remaining_s=spent.elapsed_s * left / spent.num_epochs if any(self._line.num_at_rungs.values()) else None,
         )
 
     @property
@@ -171,7 +165,9 @@ class Driver:
     def _next(self) -> Segment | None:
         match self._sweep.scheduler:
             case FreezeThaw() as scheduler:
-                chosen = self._most_promising(scheduler)
+                gains, of_new = self._study.gains(self._line.waiting)
+                may_ask = self._num_asked < self._budget.trials
+                chosen = scheduler.choose(self._line.waiting, gains, of_new if may_ask else None, self._num_slots)
             case Asha(form="promotion") as scheduler:
                 chosen = scheduler.choose(self._line.costs, self._line.waiting)
             case Pbt():
@@ -181,17 +177,10 @@ class Driver:
                 return self._survivors(full=True) or self._new() or self._survivors(full=False)
         if not chosen:
             return self._new()
-        size = self._cohort_size(self._line.waiting[chosen[0]])
-        return self._resumed(self._line.take(chosen[:size]))
-
-    def _most_promising(self, scheduler: FreezeThaw) -> list[int]:
-        """The best of those who wait at the rung of the most promising, at most 1/eta of them; none: new trials."""
-        waiting = self._line.waiting
-        gains, of_new = self._study.gains(waiting)
-        chosen = scheduler.choose(gains, of_new if self._num_asked < self._budget.trials else None)
-        alike = [trial_id for trial_id in chosen if waiting[trial_id] == waiting[chosen[0]]]
-        num_there = sum(rung == waiting[alike[0]] for rung in waiting.values()) if alike else 0
-        return alike[: math.ceil(num_there / scheduler.eta / self._num_slots)]
+        rung = self._line.waiting[chosen[0]]
+        cohort = self._line.take(chosen[: self._cohort_size(rung)])
+        self._judge.on_resumption(rung, [self._trials[standing.trial_id] for standing in cohort])
+        return self._resumed(cohort)
 
     def _evolved(self, population: Population) -> Segment | None:
         """Those who are farthest behind go on; whoever gives way at its turn is replaced by a child."""
@@ -203,9 +192,9 @@ class Driver:
         for standing in self._line.take(chosen[: self._cohort_size(turn)]):
             trial = self._trials[standing.trial_id]
             if succession := population.take_turn(trial):
-                self._stop(trial, turn, succession.verdict, exploited=succession.child.spec.trial_id)
+                self._stop(trial, succession.decision, exploited=succession.child.spec.trial_id)
             cohort.append(succession.child if succession else trial)
-        return self._segment(cohort, turn)
+        return self._segment(cohort, turn, self._line.rung_above(turn))
 
     def _survivors(self, *, full: bool) -> Segment | None:
         if full:
@@ -216,61 +205,72 @@ class Driver:
     def _resumed(self, cohort: Sequence[Standing]) -> Segment | None:
         if not cohort:
             return None
-        return self._segment([self._trials[standing.trial_id] for standing in cohort], cohort[0].epoch)
+        epoch = cohort[0].epoch
+        trials = [self._trials[standing.trial_id] for standing in cohort]
+        return self._segment(trials, epoch, self._line.rung_above(epoch))
 
     def _new(self) -> Segment | None:
         num_left = self._budget.trials - self._num_asked
-        if num_left <= 0:
-            return None
-        num = min(self._cohort_size(0), math.ceil(num_left / self._num_slots))
+        if not self._ready and num_left > 0:
+            self._ask(min(self._cohort_size(0), math.ceil(num_left / self._num_slots)))
+        return self._ready.pop(0) if self._ready else None
+
+    def _ask(self, num: int) -> None:
+        """Begin new trials: a cohort of each ladder, for its trials train to the same rung."""
         self._num_asked += num
-        trials = []
+        by_ladder = defaultdict(list)
         for record in self._study.ask(num, self._line.waiting):
-            trials.append(ActiveTrial(spec=self._sweep.specify(record)))
-            self._trials[record.trial_id] = trials[-1]
+            trial = ActiveTrial(spec=self._sweep.specify(record))
+            by_ladder[self._line.ladder(record.trial_id)].append(trial)
+            self._trials[record.trial_id] = trial
             self._tracker.start(record.trial_id, record.params)
-        return self._segment(trials, 0)
+        self._ready += [self._segment(trials, 0, rungs[0]) for rungs, trials in by_ladder.items()]
 
     def _cohort_size(self, epoch: int) -> int:
-        seconds = statistics.median(self._accounts.epoch_seconds) if self._accounts.epoch_seconds else None
         num_epochs = self._line.rung_above(epoch) - epoch
         most = most_in_cohort(self._budget.trials, self._num_slots)
+        seconds = self._accounts.seconds_per_epoch
         return cohort_size(num_epochs=num_epochs, seconds_per_epoch=seconds, num_slots=self._num_slots, most=most)
 
-    def _segment(self, trials: Sequence[ActiveTrial], epoch: int) -> Segment:
+    def _segment(self, trials: Sequence[ActiveTrial], from_epoch: int, to_epoch: int) -> Segment:
         return Segment(
-            segment_id=self._num_segments + 1,
+            segment_id=next(self._segment_ids),
             cohort=tuple(trial.spec for trial in trials),
-            from_epoch=epoch,
-            to_epoch=self._line.rung_above(epoch),
+            from_epoch=from_epoch,
+            to_epoch=to_epoch,
             seed=self._sweep.seed,
             checkpoints={trial.spec.trial_id: trial.checkpoint for trial in trials if trial.checkpoint is not None},
         )
 
     def _on_rung(self, rung: int, arrived: Sequence[ActiveTrial]) -> None:
-        """Judge all that have arrived together by the same values."""
-        metric = self._sweep.metric
-        verdicts = self._line.judge(rung, {trial.spec.trial_id: trial.course for trial in arrived})
+        """Let trials that have arrived together wait for a cohort, or end."""
+        decisions = self._judge.on_arrival(rung, arrived)
         if self._population is not None and rung < self._sweep.epochs:
             self._population.arrive(rung, arrived)
         for trial in arrived:
-            verdict = verdicts[trial.spec.trial_id]
-            if rung == self._sweep.epochs:
-                self._end(trial, trial.ended(EndKind.COMPLETE, metric.name, trial.restored(rung)))
-            elif verdict.continues:
-                self._line.join(Standing(trial_id=trial.spec.trial_id, epoch=rung, signature=trial.spec.signature))
+            decision = decisions.get(trial.spec.trial_id)
+            if decision is None:
+                self._end(trial, trial.ended(EndKind.COMPLETE, self._sweep.metric.name, trial.finish(rung)))
+            elif decision.outcome is Outcome.STOPS:
+                self._stop(trial, decision)
             else:
-                self._stop(trial, rung, verdict)
+                self._line.join(Standing(trial_id=trial.spec.trial_id, epoch=rung, signature=trial.spec.signature))
 
     def _end_paused(self) -> None:
-        """Stop whoever waits though nobody is promoted any more, by all values that its rung has seen."""
+        """Stop whoever waits though nobody is promoted any more; controls among them train to the end."""
+        spared = defaultdict(list)
         for trial_id, rung in self._line.waiting.items():
             trial = self._trials[trial_id]
-            self._stop(trial, rung, self._line.judge(rung, {trial_id: trial.course})[trial_id])
+            decision = self._judge.on_abandonment(rung, trial)
+            if decision.outcome is Outcome.SPARED:
+                spared[rung, trial_id % self._num_slots].append(trial)
+            else:
+                self._stop(trial, decision)
         self._line.clear()
+        self._ready += [self._segment(trials, rung, self._sweep.epochs) for (rung, _), trials in spared.items()]
 
-    def _stop(self, trial: ActiveTrial, rung: int, verdict: Verdict, exploited: int | None = None) -> None:
-        reason = stop_reason(rung, verdict, self._sweep.metric.goal)
+    def _stop(self, trial: ActiveTrial, decision: Decision, exploited: int | None = None) -> None:
+        reason = stop_reason(decision)
         if exploited is not None:
             reason = {**reason, "exploited": exploited}
         self._end(trial, trial.ended(EndKind.STOPPED, self._sweep.metric.name, reason))

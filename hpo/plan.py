@@ -1,8 +1,10 @@
 """What a sweep will cost, before it runs: rungs, trials per rung, time and disk."""
 
+from collections import Counter
 from dataclasses import dataclass
 
-from hpo.scheduling import Pbt, full_budget
+from hpo.scheduling import Hyperband, Pbt, Scheduler, full_budget
+from hpo.scheduling.ladder import Bracket
 from hpo.sweep import Sweep
 from hpo.training.data import Splits
 from hpo.training.probe import probe
@@ -12,17 +14,26 @@ from hpo.training.probe import probe
 class Plan:
     """The cost of a sweep if its trials are like its base recipe."""
 
-    rungs: tuple[int, ...]
-    trials_per_rung: tuple[int, ...]
-    """Expected to reach each rung."""
+    num_trials: int
+    """Children among them."""
     num_children: int
     """Expected to take the places of others, in a population."""
+    brackets: tuple[Bracket, ...]
+    """Only hyperband has more than one."""
     num_epochs: float
     """Over all trials."""
     seconds_per_epoch: float
     """Of one trial of the base recipe, alone on one thread of this machine."""
     checkpoint_bytes: int
     """Of one trial."""
+
+    @property
+    def rungs(self) -> dict[int, int]:
+        """Trials that are expected to reach each rung, over all brackets."""
+        nums: Counter[int] = Counter()
+        for bracket in self.brackets:
+            nums.update(dict(zip(bracket.rungs, bracket.num_trials, strict=True)))
+        return dict(nums)
 
     @property
     def training_s(self) -> float:
@@ -32,19 +43,26 @@ class Plan:
     @property
     def disk_bytes(self) -> int:
         """Each trial keeps its last checkpoint."""
-        return (self.trials_per_rung[0] + self.num_children) * self.checkpoint_bytes
+        return self.num_trials * self.checkpoint_bytes
 
 
 def make_plan(sweep: Sweep, splits: Splits) -> Plan:
     """Count on paper, and try the base recipe for a few steps."""
     scheduler, epochs = sweep.scheduler, sweep.epochs
     num_trials = full_budget(sweep.budget, scheduler, epochs).trials
+    num_children = scheduler.num_children(epochs) if isinstance(scheduler, Pbt) else 0
     cost = probe(sweep.recipe, splits)
     return Plan(
-        rungs=scheduler.rungs(epochs),
-        trials_per_rung=scheduler.trials_per_rung(num_trials, epochs),
-        num_children=scheduler.num_children(epochs) if isinstance(scheduler, Pbt) else 0,
+        num_trials=num_trials + num_children,
+        num_children=num_children,
+        brackets=_brackets(scheduler, num_trials, epochs),
         num_epochs=scheduler.planned_epochs(num_trials, epochs),
         seconds_per_epoch=cost.seconds_per_epoch,
         checkpoint_bytes=cost.checkpoint_bytes,
     )
+
+
+def _brackets(scheduler: Scheduler, num_trials: int, epochs: int) -> tuple[Bracket, ...]:
+    if isinstance(scheduler, Hyperband):
+        return scheduler.plan(num_trials, epochs)
+    return (Bracket(rungs=scheduler.rungs(epochs), num_trials=scheduler.trials_per_rung(num_trials, epochs)),)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import final
 
-from hpo.records import Params, Parent, TrialRecord
+from hpo.judge import Judge
+from hpo.records import Decision, Outcome, Params, Parent, TrialRecord
 from hpo.scheduling import Pbt
-from hpo.scheduling.halving import Verdict
 from hpo.scheduling.line import Line
 from hpo.scheduling.packing import Standing
 from hpo.search.exploring import explored
@@ -25,7 +25,7 @@ from hpo.trials import ActiveTrial
 class Succession:
     """Why a trial gives way, and to whom."""
 
-    verdict: Verdict
+    decision: Decision
     child: ActiveTrial
 
 
@@ -39,6 +39,7 @@ class Population:
         study: Study,
         tracker: Tracker,
         line: Line,
+        judge: Judge,
         shelf: Shelf,
         trials: dict[int, ActiveTrial],
     ) -> None:
@@ -49,6 +50,7 @@ class Population:
         self._study = study
         self._tracker = tracker
         self._line = line
+        self._judge = judge
         self._shelf = shelf
         self._trials = trials
         self._states: dict[int, dict[int, str]] = defaultdict(dict)  # turn -> trial_id -> checkpoint
@@ -85,10 +87,10 @@ class Population:
         turn = trial.epoch
         if trial.begun_at == turn:
             return None
-        verdict = self._scheduler.take_turn(trial.spec.trial_id, self._line.costs[turn])
-        child = None if verdict.continues else self._bear(turn)
+        decision = self._judge.on_turn(trial, self._scheduler.take_turn(trial.spec.trial_id, self._line.costs[turn]))
+        child = self._bear(turn) if decision.outcome is Outcome.STOPS else None
         self._settle(turn)
-        return None if child is None else Succession(verdict=verdict, child=child)
+        return None if child is None else Succession(decision=decision, child=child)
 
     def disband(self) -> None:
         """Nobody will have a child any more."""

@@ -124,8 +124,36 @@ class End:
     """The last report's."""
     reason: Mapping[str, float | int | str] = field(default_factory=dict)
     """complete, with early stopping: best_epoch, and early_stopped, the epoch, where that is not the last;
+    complete, of a control that would have been stopped: spared, the first such rung, cutoff, rank, num_seen;
     stopped: rung, cutoff, rank, num_seen, and exploited, the trial that took its place, where one did; or sweep_ended;
     diverged: first_bad_step; failed: error, traceback; timed_out: limit_s."""
+
+
+class Outcome(StrEnum):
+    """What was decided of a trial at a rung."""
+
+    CONTINUES = "continues"
+    PAUSES = "pauses"
+    STOPS = "stops"
+    SPARED = "spared"
+    """Goes on though it would be stopped, for it is a control."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What was decided of a trial at a rung, and by what."""
+
+    rung: int
+    value: float
+    """Of the trial, as the scheduler compares it."""
+    cutoff: float
+    """The worst value that goes on; infinite where every value would, or none."""
+    rank: int
+    """Of the trial among all that the rung had seen, from 1."""
+    num_seen: int
+    outcome: Outcome
+    is_control: bool = False
+    """Whether the trial is one that is spared where it would be stopped."""
 
 
 class Goal(StrEnum):
@@ -164,6 +192,8 @@ class TrialRecord:
     """None while the trial runs or waits in line."""
     checkpoint: str | None = None
     """The last state that was reported."""
+    decisions: tuple[Decision, ...] = ()
+    """At its rungs, in order of time."""
     parent: Parent | None = None
     """None for a trial that began from initial weights."""
     seed_index: int = 0

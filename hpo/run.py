@@ -3,7 +3,7 @@
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -21,11 +21,12 @@ from hpo.paths import SweepPaths, written_beside
 from hpo.progress import Watch
 from hpo.records import EndKind, TrialRecord
 from hpo.results.lr_curve import write_lr_curve
+from hpo.results.rungs import Rung, summarize_rungs
 from hpo.results.table import leaderboard
 from hpo.search.study import Study
 from hpo.search.terms import Search
 from hpo.spaces import Space
-from hpo.sweep import Export, Sweep, check_data, dump_resolved, find_lr_curve, with_lr_bounds
+from hpo.sweep import Export, Sweep, check_data, dump_resolved, find_lr_curve, with_first_rung, with_lr_bounds
 from hpo.tracking.mlflow import MlflowTracker
 from hpo.tracking.tracker import NullTracker, SweepStatus, Tracker
 from hpo.training.data import Splits
@@ -49,6 +50,8 @@ class SweepResult:
     space: Space
     """What was searched: with the bounds that a learning-rate range test has proposed, where there was one."""
     ends: Mapping[EndKind, int]
+    rungs: Sequence[Rung]
+    """What was decided at each, and how right that was."""
     num_epochs: int
     mean_lanes: float
     """Trials that trained side by side, on average."""
@@ -99,7 +102,7 @@ def run_sweep(sweep: Sweep, *, watch: Watch = lambda _: None, start_executor: St
     started = time.monotonic()
     splits = sweep.data.load(sweep.seed)
     check_data(sweep, splits)
-    sweep, curve = _tested(sweep, splits)
+    sweep, curve = _tested(with_first_rung(sweep, len(splits.train)), splits)
     paths = make_folder(sweep)
     if curve is not None:
         write_lr_curve(paths.lr_range, curve)
@@ -204,6 +207,7 @@ def _search(
         best=progress.best,
         space=sweep.space,
         ends=progress.ends,
+        rungs=summarize_rungs(study.trials(), sweep.metric.goal),
         num_epochs=progress.num_epochs,
         mean_lanes=progress.mean_lanes,
         elapsed_s=progress.elapsed_s,

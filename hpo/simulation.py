@@ -25,8 +25,9 @@ from hpo.spaces.values import Value
 from hpo.sweep import Metric, Retries
 from hpo.sweep.dependence import dependence_problems, unmet_problems
 from hpo.sweep.population import population_problems
-from hpo.sweep.rules import pair_problems, point_problems, promotion_problems, rung_problems
+from hpo.sweep.rules import pair_problems, point_problems
 from hpo.sweep.sampling import sampler_problems
+from hpo.sweep.scheduling import comparison_problems, ladder_problems, rung_problems
 from hpo.tracking.tracker import NullTracker
 
 MOST_KEPT = 1024
@@ -90,7 +91,8 @@ class Simulation(Config):
             *point_problems(self.space, self.points),
             *(() if unclear else unmet_problems(self.space, self.constraints, {}, self.points)),
             *rung_problems(self.scheduler, self.epochs),
-            *promotion_problems(self.scheduler, self.budget.trials, self.epochs),
+            *ladder_problems(self.scheduler, self.budget.trials, self.epochs),
+            *comparison_problems(self.scheduler, half_lives=(0,)),
             *pair_problems(self.sampler, self.scheduler),
             *population_problems(self.scheduler, self.sampler, self.budget, self.epochs),
             *(() if unclear else sampler_problems(self.sampler, self.conditions, self.space, num_trials)),

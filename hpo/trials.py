@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hpo.records import End, EndKind, Goal, Report, TrialSpec
-from hpo.scheduling.halving import Verdict
+from hpo.records import Decision, End, EndKind, Report, TrialSpec
 
 Reason = Mapping[str, float | int | str]
 
@@ -22,7 +21,9 @@ class ActiveTrial:
     kept: Report | None = None
     """The last report whose state is on disk."""
     course: list[float] = field(default_factory=list)
-    """What every epoch cost, lower is better."""
+    """What every epoch cost, by what trials are compared by; lower is better."""
+    spared: Decision | None = None
+    """The first that would have stopped it, if it is a control."""
     num_errors: int = 0
     num_lost: int = 0
 
@@ -48,15 +49,20 @@ class ActiveTrial:
         value = self.value(metric)
         return End(kind=kind, epoch=self.epoch, value=value, metrics=self.last.metrics, reason=reason)
 
-    def restored(self, max_epochs: int) -> Reason:
-        """Where early stopping took it back to, if it did."""
+    def finish(self, max_epochs: int) -> Reason:
+        """How it came to be complete: where early stopping took it back to, or by what it would have been stopped."""
+        if self.spared is not None:
+            return {"spared": self.spared.rung, **_judged_by(self.spared)}
         if self.last is None or self.last.best_epoch is None:
             return {}
         early = {"early_stopped": self.epoch} if self.epoch < max_epochs else {}
         return early | {"best_epoch": self.last.best_epoch}
 
 
-def stop_reason(rung: int, verdict: Verdict, goal: Goal) -> Reason:
+def stop_reason(decision: Decision) -> Reason:
     """What a trial was stopped by."""
-    cutoff = goal.as_cost(verdict.cutoff)  # its own inverse
-    return {"rung": rung, "cutoff": cutoff, "rank": verdict.rank, "num_seen": verdict.num_seen}
+    return {"rung": decision.rung, **_judged_by(decision)}
+
+
+def _judged_by(decision: Decision) -> Reason:
+    return {"cutoff": decision.cutoff, "rank": decision.rank, "num_seen": decision.num_seen}

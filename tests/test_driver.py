@@ -1,6 +1,7 @@
 """The driver, against workers that do what a test tells them: no torch, no Ray, a real study."""
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,11 +14,13 @@ from hpo.errors import TrialsFailedError
 from hpo.execution import NextSegment, OnReport, OnSegmentEnd
 from hpo.progress import Progress
 from hpo.records import (
+    Decision,
     End,
     EndKind,
     Failure,
     Goal,
     Idle,
+    Outcome,
     Params,
     Parent,
     Report,
@@ -26,7 +29,8 @@ from hpo.records import (
     TrialRecord,
     TrialSpec,
 )
-from hpo.scheduling import Asha, Budget, NoScheduler
+from hpo.scheduling import Asha, Budget, Hyperband, NoScheduler, Scheduler
+from hpo.scheduling.controls import is_control
 from hpo.search.study import Study
 from hpo.search.terms import Search
 from hpo.spaces import Uniform
@@ -39,6 +43,7 @@ from hpo.training.recipe import Recipe
 Message = Report | Failure
 Behave = Callable[[Segment], Iterator[Message]]
 LR = "optimizer.lr"
+NINE = tuple({LR: value} for value in (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1))
 
 
 class WorkerLostError(Exception):
@@ -130,10 +135,12 @@ def make_sweep(
     *,
     num_trials: int = 9,
     epochs: int = 9,
-    scheduler: Asha | NoScheduler | None = None,
+    scheduler: Scheduler | None = None,
     budget: Budget | None = None,
     error_retries: int = 1,
     points: tuple[Mapping[str, float], ...] = (),
+    ema_half_life: float = 0.0,
+    seed: int = 0,
 ) -> Sweep:
     return Sweep(
         model=Mlp(hidden=(4,)),
@@ -141,10 +148,12 @@ def make_sweep(
         metric=Metric(name="val_accuracy", goal=Goal.MAXIMIZE),
         epochs=epochs,
         space={LR: Uniform(min=0.1, max=0.9)},
-        scheduler=scheduler or Asha(),
+        scheduler=scheduler or Asha(controls=0.0),
         budget=budget or Budget(trials=num_trials),
         retries=Retries(error=error_retries),
         points=points,
+        ema_half_life=ema_half_life,
+        seed=seed,
         tracking=None,
     )
 
@@ -217,13 +226,77 @@ def test_every_trial_ends_and_the_best_is_complete(bench: Bench) -> None:
 
 
 def test_a_stopped_trial_says_its_rung_rank_and_what_it_took_to_go_on(bench: Bench) -> None:
-    points = tuple({LR: value} for value in (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1))
-
-    trials = bench.drive(make_sweep(points=points), Workers(well))
+    trials = bench.drive(make_sweep(points=NINE), Workers(well))
 
     assert end_of(trials, 4).reason == {"rung": 1, "cutoff": 0.7, "rank": 5, "num_seen": 9}
     assert (end_of(trials, 4).epoch, end_of(trials, 4).value) == (1, 0.5)
     assert end_of(trials, 1).reason == {"rung": 3, "cutoff": 0.9, "rank": 2, "num_seen": 3}
+
+
+def test_every_decision_is_kept_with_its_trial(bench: Bench) -> None:
+    trials = bench.drive(make_sweep(points=NINE), Workers(well))
+
+    first = Decision(rung=1, value=0.9, cutoff=0.7, rank=1, num_seen=9, outcome=Outcome.CONTINUES)
+    assert trials[0].decisions == (first, replace(first, rung=3, cutoff=0.9, num_seen=3))
+    assert trials[4].decisions == (replace(first, value=0.5, rank=5, outcome=Outcome.STOPS),)
+
+
+def test_a_control_trains_to_the_end_and_says_what_it_was_spared(bench: Bench) -> None:
+    seed = next(seed for seed in itertools.count() if [k for k in range(9) if is_control(seed, k, 0.05)] == [4])
+
+    trials = bench.drive(make_sweep(points=NINE, scheduler=Asha(), seed=seed), Workers(well))
+
+    reason = {"spared": 1, "cutoff": 0.7, "rank": 5, "num_seen": 9}
+    assert end_of(trials, 4) == End(
+        kind=EndKind.COMPLETE, epoch=9, value=0.5, metrics={"val_accuracy": 0.5, "seconds": 1.0}, reason=reason
+    )
+    first = Decision(rung=1, value=0.5, cutoff=0.7, rank=5, num_seen=9, outcome=Outcome.SPARED, is_control=True)
+    assert trials[4].decisions == (first, replace(first, rung=3, cutoff=0.9, rank=4, num_seen=4))
+    assert end_of(trials, 1).reason == {"rung": 3, "cutoff": 0.9, "rank": 2, "num_seen": 4}
+    assert kinds(trials) == {EndKind.COMPLETE: 2, EndKind.STOPPED: 7}
+
+
+def test_where_all_are_controls_each_counts_at_every_rung_and_survivors_are_who_they_are(bench: Bench) -> None:
+    trials = bench.drive(make_sweep(points=NINE, scheduler=Asha(controls=1.0)), Workers(well))
+
+    assert kinds(trials) == {EndKind.COMPLETE: 9}
+    assert [[decision.outcome.value for decision in trial.decisions] for trial in trials] == [
+        *[["continues", "continues"]] * 3,
+        *[["spared", "spared"]] * 6,
+    ]
+    assert {decision.num_seen for trial in trials for decision in trial.decisions} == {9}
+    assert [end_of(trials, trial_id).reason.get("spared") for trial_id in (2, 3)] == [None, 1]
+
+
+def test_a_control_whose_value_is_not_finite_is_stopped(bench: Bench) -> None:
+    def behave(segment: Segment) -> Iterator[Message]:
+        for trial in segment.cohort:
+            yield from reports(segment, trial, math.nan if trial.trial_id == 0 else None)
+
+    trials = bench.drive(make_sweep(num_trials=2, scheduler=Asha(controls=1.0)), Workers(behave))
+
+    assert [(end_of(trials, k).kind, end_of(trials, k).epoch) for k in (0, 1)] == [
+        (EndKind.STOPPED, 1),
+        (EndKind.COMPLETE, 9),
+    ]
+
+
+def test_averaged_weights_decide_at_rungs_where_that_is_asked_for_and_the_metric_at_the_end(bench: Bench) -> None:
+    def behave(segment: Segment) -> Iterator[Message]:
+        for trial in segment.cohort:
+            for report in reports(segment, trial):
+                metrics = {**report.metrics, "ema_val_accuracy": 1 - report.metrics["val_accuracy"]}
+                yield replace(report, metrics=metrics)
+
+    points = tuple({LR: value} for value in (0.75, 0.5, 0.25))
+    sweep = make_sweep(num_trials=3, scheduler=Asha(compare="averaged", controls=0.0), points=points, ema_half_life=0.5)
+
+    trials = bench.drive(sweep, Workers(behave))
+
+    assert [end_of(trials, trial_id).kind.value for trial_id in range(3)] == ["stopped", "stopped", "complete"]
+    assert [trial.decisions[0].value for trial in trials] == [0.25, 0.5, 0.75]
+    assert [end_of(trials, trial_id).value for trial_id in range(3)] == [0.75, 0.5, 0.25]
+    assert end_of(trials, 0).reason["cutoff"] == 0.75
 
 
 def test_points_are_tried_first(bench: Bench) -> None:
@@ -408,6 +481,37 @@ def test_survivors_travel_together_with_their_checkpoints(bench: Bench) -> None:
     ]
     third = workers.segments[2]
     assert third.checkpoints == {trial.trial_id: f"trial {trial.trial_id} epoch 1" for trial in third.cohort}
+
+
+def test_a_cohort_holds_trials_that_train_to_the_same_rung(bench: Bench) -> None:
+    workers = Workers(well)
+    points = tuple({LR: 0.1 + 0.01 * trial_id} for trial_id in range(16))
+
+    trials = bench.drive(make_sweep(num_trials=16, scheduler=Hyperband(controls=0.0), points=points), workers)
+
+    # The best two of 8 in the first bracket, the best of 5 in the second; the third stops nobody.
+    assert [
+        (segment.from_epoch, segment.to_epoch, [trial.trial_id for trial in segment.cohort])
+        for segment in workers.segments
+    ] == [
+        (0, 1, [0, 2, 4, 6, 7, 10, 12, 13]),
+        (0, 3, [1, 5, 8, 11, 15]),
+        (0, 9, [3, 9, 14]),
+        (3, 9, [15]),
+        (1, 3, [12, 13]),
+        (3, 9, [13]),
+    ]
+    assert kinds(trials) == {EndKind.COMPLETE: 5, EndKind.STOPPED: 11}
+    assert end_of(trials, 12).reason == {"rung": 3, "cutoff": 0.23, "rank": 2, "num_seen": 2}
+
+
+def test_trials_that_have_not_begun_end_with_their_sweep(bench: Bench) -> None:
+    sweep = make_sweep(scheduler=Hyperband(controls=0.0), budget=Budget(trials=16, epochs=8))
+
+    trials = bench.drive(sweep, Workers(well))
+
+    assert Counter(end_of(trials, trial.trial_id).epoch for trial in trials) == {1: 8, 0: 8}
+    assert end_of(trials, 1) == End(kind=EndKind.STOPPED, epoch=0, reason={"sweep_ended": "budget.epochs: 8 reached"})
 
 
 def test_a_trial_keeps_its_last_checkpoint_only(bench: Bench, tmp_path: Path) -> None:

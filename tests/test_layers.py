@@ -32,7 +32,8 @@ search ensembles results tracking curves
 execution export cluster
 sweep
 plan accounts trials origin shelf
-again population
+judge again
+population
 driver
 run prune simulation
 cli __init__ __main__

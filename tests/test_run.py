@@ -134,6 +134,17 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return finish(tmp_path_factory.mktemp("sweep"))
 
 
+def test_trials_are_compared_by_what_their_averaged_weights_measure_where_that_is_asked_for(tmp_path: Path) -> None:
+    settings = ("tracking=none", "export.formats=[]", "ema_half_life=0.5", "scheduler.compare=averaged")
+
+    trials = finish(tmp_path, *settings).trials
+
+    stopped = [trial for trial in trials if trial.end is not None and trial.end.kind is EndKind.STOPPED]
+    measured = [(trial.end.metrics["ema_val_accuracy"], trial.end.value) for trial in stopped if trial.end is not None]
+    assert [trial.decisions[-1].value for trial in stopped] == [averaged for averaged, _ in measured]
+    assert any(averaged != raw for averaged, raw in measured)
+
+
 @pytest.fixture(scope="module")
 def a_ray_of_our_own() -> Iterator[None]:
     import ray

@@ -13,7 +13,7 @@ from hpo.errors import SweepError, TrialsFailedError
 from hpo.records import Curve, EndKind, Params
 from hpo.scheduling import Asha, Budget, FreezeThaw, NoScheduler, Pbt
 from hpo.search.reading import read_trials
-from hpo.search.samplers import Curves, Grid, Random
+from hpo.search.samplers import Coordinate, Curves, Grid, Random
 from hpo.simulation import Simulation, simulate
 from hpo.spaces import Choice, RandInt, Uniform
 
@@ -37,7 +37,7 @@ def make(
         space={"quality": RandInt(min=1, max=27)},
         epochs=9,
         sampler=Random(),
-        scheduler=Asha(),
+        scheduler=Asha(controls=0.0),
         budget=budget or Budget(trials=num_trials),
         points=tuple({"quality": k} for k in QUALITIES),
         num_slots=num_slots,
@@ -144,13 +144,15 @@ def test_the_space_must_be_that_of_the_curves(table: Table, tmp_path: Path) -> N
 
 
 def test_rules_of_a_sweep_hold_here_too(table: Table) -> None:
-    with pytest.raises(SweepError, match="scheduler.min_epochs: must be below epochs, which is 1, but got 1"):
+    message = "scheduler.min_epochs: must be below epochs, which is 1, but got auto: no trial would .* Raise epochs, or"
+    with pytest.raises(SweepError, match=message):
         Simulation(curves=table, space={"quality": RandInt(min=1, max=27)}, epochs=1)
 
 
-def promoting(table: Table, *, num_slots: int = 1, num_trials: int = 27) -> Simulation:
+def promoting(table: Table, *, num_slots: int = 1, num_trials: int = 27, controls: float = 0.0) -> Simulation:
     tree = make(table, num_trials=num_trials, num_slots=num_slots).as_tree()
-    return Simulation.model_validate_json(json.dumps(tree | {"scheduler": {"kind": "asha", "form": "promotion"}}))
+    scheduler = {"kind": "asha", "form": "promotion", "controls": controls}
+    return Simulation.model_validate_json(json.dumps(tree | {"scheduler": scheduler}))
 
 
 def test_promotion_trains_on_who_is_among_the_best_whenever_there_is_room(table: Table, tmp_path: Path) -> None:
@@ -170,6 +172,20 @@ def test_promotion_trains_on_who_is_among_the_best_whenever_there_is_room(table:
     assert ends[18].reason == {"rung": 1, "cutoff": 0.19, "rank": 10, "num_seen": 27}
 
 
+def test_a_trial_that_pauses_is_decided_on_when_it_comes_and_when_it_goes(table: Table, tmp_path: Path) -> None:
+    found = simulate(promoting(table), tmp_path)
+
+    decisions = {
+        trial.params["quality"]: [
+            (decision.rung, decision.outcome.value, decision.rank, decision.num_seen) for decision in trial.decisions
+        ]
+        for trial in found.trials
+    }
+    assert decisions[15] == [(1, "pauses", 2, 16), (1, "continues", 2, 16), (3, "pauses", 2, 5), (3, "stops", 11, 14)]
+    assert decisions[18] == [(1, "pauses", 10, 27), (1, "stops", 10, 27)]
+    assert found.trials == read_trials(tmp_path / "study.db", promoting(table).space)
+
+
 def test_promotion_over_several_slots_ends_every_trial_and_completes_the_best(table: Table, tmp_path: Path) -> None:
     found = simulate(promoting(table, num_slots=4), tmp_path)
 
@@ -178,6 +194,22 @@ def test_promotion_over_several_slots_ends_every_trial_and_completes_the_best(ta
     assert ends[27].kind is EndKind.COMPLETE
     assert sum(end.epoch > 1 for end in ends.values()) >= 9
     assert all(end.reason["num_seen"] == 27 for end in ends.values() if end.epoch == 1)
+
+
+@pytest.mark.parametrize("num_slots", [1, 4])
+def test_controls_that_nobody_promotes_train_to_the_end_when_everything_else_is_done(
+    table: Table, tmp_path: Path, num_slots: int
+) -> None:
+    free = simulate(promoting(table, num_slots=num_slots), tmp_path / "without")
+
+    found = simulate(promoting(table, num_slots=num_slots, controls=1.0), tmp_path / "with")
+
+    assert {trial.end.kind for trial in found.trials if trial.end} == {EndKind.COMPLETE}
+    for with_controls, without in zip(found.trials, free.trials, strict=True):
+        spared = [decision for decision in with_controls.decisions if decision.outcome.value == "spared"]
+        stopped = [decision for decision in without.decisions if decision.outcome.value == "stops"]
+        assert [(each.rung, each.rank) for each in spared] == [(each.rung, each.rank) for each in stopped]
+    assert found.elapsed_s > free.elapsed_s
 
 
 def test_where_too_few_came_for_one_to_be_promoted_there_is_no_cutoff(table: Table, tmp_path: Path) -> None:
@@ -195,7 +227,7 @@ def test_where_too_few_came_for_one_to_be_promoted_there_is_no_cutoff(table: Tab
 def test_the_median_rule_stops_who_never_was_as_good_as_half_of_the_others_on_average(
     table: Table, tmp_path: Path
 ) -> None:
-    tree = make(table).as_tree() | {"scheduler": {"kind": "median"}}
+    tree = make(table).as_tree() | {"scheduler": {"kind": "median", "min_epochs": 3, "controls": 0.0}}
 
     found = simulate(Simulation.model_validate_json(json.dumps(tree)), tmp_path)
 
@@ -207,6 +239,20 @@ def test_the_median_rule_stops_who_never_was_as_good_as_half_of_the_others_on_av
     }
     assert ends[8].reason == {"rung": 3, "cutoff": pytest.approx(0.09), "rank": 9, "num_seen": 16}
     assert ends[16].reason == {"rung": 6, "cutoff": pytest.approx(0.17), "rank": 9, "num_seen": 16}
+
+
+@pytest.mark.parametrize("kind", ["asha", "hyperband", "median"])
+@pytest.mark.parametrize("num_slots", [1, 3])
+def test_controls_and_all_decisions_repeat(table: Table, tmp_path: Path, kind: str, num_slots: int) -> None:
+    tree = make(table, num_slots=num_slots, seed=3).as_tree() | {"scheduler": {"kind": kind, "controls": 0.3}}
+    simulation = Simulation.model_validate_json(json.dumps(tree | {"points": []}))
+
+    first, second = (simulate(simulation, tmp_path / name) for name in ("first", "second"))
+
+    assert first == second
+    outcomes = Counter(decision.outcome.value for trial in first.trials for decision in trial.decisions)
+    assert set(outcomes) == {"continues", "spared", "stops"}
+    assert read_trials(tmp_path / "first" / "study.db", simulation.space) == first.trials
 
 
 def thawing(table: Table, *, num_slots: int = 1, num_trials: int = 12) -> Simulation:
@@ -330,3 +376,21 @@ def test_evolution_of_nothing_but_choices_is_refused(table: Table) -> None:
 
     with pytest.raises(SweepError, match="sampler.kind: cmaes needs a domain that is a number"):
         Simulation.model_validate_json(json.dumps(tree))
+
+
+def test_a_factor_that_multiplies_nothing_is_refused(table: Table) -> None:
+    tree = make(table).as_tree() | {"sampler": {"kind": "coordinate", "factor": 4}}
+
+    with pytest.raises(SweepError, match="sampler.factor: must be left out where no domain is a loguniform.*got 4"):
+        Simulation.model_validate_json(json.dumps(tree))
+
+
+def test_coordinate_descent_finds_the_best_of_27_within_16_trials(table: Table, tmp_path: Path) -> None:
+    changes = {"sampler": Coordinate(), "points": (), "budget": Budget(trials=16), "scheduler": NoScheduler()}
+
+    found = simulate(make(table, num_slots=2).model_copy(update=changes), tmp_path)
+
+    qualities = [trial.params["quality"] for trial in found.trials]
+    assert qualities[:3] == [14, 14, 14]
+    assert 27 in qualities[3:]
+    assert len(set(qualities)) == 14

@@ -51,7 +51,7 @@ space:
   optimizer.momentum: uniform(0, 0.95)
   optimizer.weight_decay: loguniform(1e-6, 1e-2)
   model.dropout: uniform(0.05, 0.5)
-scheduler: {{kind: asha, min_epochs: 1, eta: 3}}
+scheduler: {{kind: asha, min_epochs: 1, eta: 3, controls: 0}}
 budget: {{trials: {num_trials}}}
 resources: {{lanes: {lanes}, max_concurrent: 1}}
 storage: {{checkpoints: {folder}}}

@@ -49,13 +49,14 @@ def check(file: SweepFile, set_: Set = None, as_json: Json = False) -> None:
     """Validate a sweep file; show its space, rungs, time and disk. Starts nothing."""
     from hpo.cli import show
     from hpo.plan import make_plan
-    from hpo.sweep import check_data, load_sweep
+    from hpo.sweep import check_data, load_sweep, with_first_rung
 
     with _errors_told():
         _make_importable(file.parent)
         sweep = load_sweep(file, set_ or [])
         splits = sweep.data.load(sweep.seed)
         check_data(sweep, splits)
+        sweep = with_first_rung(sweep, len(splits.train))
         show.plan(sweep, splits, make_plan(sweep, splits), as_json=as_json)
 
 
@@ -147,10 +148,28 @@ def trial(
     as_json: Json = False,
     runs: Runs = RUNS,
 ) -> None:
-    """One trial: its params, its curve, and why it ended."""
+    """One trial: its params, its curve, what was decided at its rungs, and why it ended."""
     if "/" not in which:
         raise typer.BadParameter(f"must be ID/TRIAL, such as {which}/0. The winner is shown by: hpo best {which}")
     _show_trial(which, runs, as_json=as_json)
+
+
+@app.command()
+def rungs(
+    sweep_id: SweepId,
+    top: Annotated[int, typer.Option("--top", min=1, help="How many trials at the end count as the best.")] = 5,
+    as_json: Json = False,
+    runs: Runs = RUNS,
+) -> None:
+    """How right the rungs of a sweep were: whom they stopped, and whom its controls say they lost."""
+    from hpo.cli.rungs import show_rungs
+    from hpo.cli.sweeps import open_sweep
+    from hpo.results.rungs import summarize_rungs
+
+    with _errors_told():
+        sweep, _, records = open_sweep(runs, sweep_id)
+        found = summarize_rungs(records, sweep.metric.goal, top)
+        show_rungs(found, top, as_json=as_json)
 
 
 @app.command()

@@ -1,6 +1,5 @@
 """Results on a terminal, or as JSON for other programs."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -14,7 +13,8 @@ from rich.table import Table
 
 from hpo.cli.lineage import lineage_table
 from hpo.cli.live import best_so_far
-from hpo.cli.text import clock, domain_text, end_text, grid, make_console, number, objective, why
+from hpo.cli.rungs import decisions_json, decisions_table, rung_text
+from hpo.cli.text import clock, domain_text, end_text, grid, make_console, number, objective, print_json, why
 from hpo.cli.trials_table import trials_table
 from hpo.config import JsonTree
 from hpo.export import Card, Predictions
@@ -48,7 +48,8 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, *, as_json: bool) -> None:
                 "name": sweep.name,
                 "space": {path: domain.as_tree() for path, domain in sweep.space.items()},
                 "constraints": list(sweep.constraints),
-                "rungs": dict(zip(map(str, planned.rungs), planned.trials_per_rung, strict=True)),
+                "rungs": planned.rungs,
+                "brackets": [dict(zip(bracket.rungs, bracket.num_trials, strict=True)) for bracket in planned.brackets],
                 "num_children": planned.num_children,
                 "num_epochs": planned.num_epochs,
                 "training_s": planned.training_s,
@@ -68,10 +69,11 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, *, as_json: bool) -> None:
     for path, domain in sweep.space.items():
         space.add_row(path, domain_text(domain), shown(base.get(path, "")))
     console.print("", space, *(f"where {constraint}" for constraint in sweep.constraints), "", sep="\n")
-    rungs = (f"{num} to epoch {rung}" for rung, num in zip(planned.rungs, planned.trials_per_rung, strict=True))
     cost = grid()
     cost.add_row("data", f"{len(splits.train)} train, {len(splits.validation)} validate, {num_test} kept back")
-    cost.add_row("trials", ", ".join(rungs))
+    for place, bracket in enumerate(planned.brackets, start=1):
+        rungs = (f"{num} to epoch {rung}" for rung, num in zip(bracket.rungs, bracket.num_trials, strict=True))
+        cost.add_row("trials" if len(planned.brackets) == 1 else f"bracket {place}", ", ".join(rungs))
     if planned.num_children > 0:
         cost.add_row("children", f"about {planned.num_children}, each in the place of a trial that gives way")
     cost.add_row("time", f"{planned.num_epochs:.0f} epochs, about {planned.training_s:.0f} s on one core like this")
@@ -120,6 +122,7 @@ def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
                 "id": sweep_id,
                 "status": done.status.value,
                 "ends": {kind.value: num for kind, num in done.ends.items()},
+                "rungs": [asdict(rung) for rung in done.rungs],
                 "num_epochs": done.num_epochs,
                 "mean_lanes": round(done.mean_lanes, 2),
                 "elapsed_s": round(done.elapsed_s, 3),
@@ -143,6 +146,8 @@ def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
         rows.add_row("params", _params(done.best.params))
         rows.add_row("trials", f"hpo trials {sweep_id}")
         rows.add_row("lanes", f"{done.mean_lanes:.1f} trials side by side, on average")
+    for place, rung in enumerate(done.rungs):
+        rows.add_row("rungs" if place == 0 else "", rung_text(rung))
     if done.bundle is not None:
         rows.add_row("model", str(done.bundle))
     if done.untracked is not None:
@@ -174,7 +179,7 @@ def trials(records: Sequence[TrialRecord], sweep: Sweep, *, top: int | None, as_
 def trial(
     record: TrialRecord, records: Sequence[TrialRecord], sweep: Sweep, paths: SweepPaths, *, as_json: bool
 ) -> None:
-    """One trial: its params, whose state it went on from, its curve, and why it ended."""
+    """One trial: its params, its ancestors, its curve, what was decided at its rungs, and why it ended."""
     row = next(row for row in to_json(records, sweep.metric.goal) if row["trial"] == record.trial_id)
     legs = lineage(record, records)
     if as_json:
@@ -192,6 +197,8 @@ def trial(
         rows.add_row("metrics", _lines({name: _digits(value) for name, value in row["metrics"].items()}))
     if record.values:
         rows.add_row(sweep.metric.name, _curve(record.values))
+    if record.decisions:
+        rows.add_row("rungs", decisions_table(record.decisions))
     console.print(f"{paths.sweep_id}/{record.trial_id}", style="bold")
     console.print(rows)
     if "traceback" in row["reason"]:
@@ -246,14 +253,10 @@ def curve(points: Sequence[Point], *, as_json: bool) -> None:
     make_console().print(table)
 
 
-def print_json(value: JsonTree | list[JsonTree]) -> None:
-    """Strict JSON: what is not finite must be null by now."""
-    print(json.dumps(value, indent=2, allow_nan=False))
-
-
 def _with_curve(row: JsonTree, record: TrialRecord) -> JsonTree:
     values = {str(epoch): value for epoch, value in record.values.items()}
-    return {**row, "values": values, "checkpoint": record.checkpoint}
+    decisions = decisions_json(record.decisions)
+    return {**row, "values": values, "decisions": decisions, "checkpoint": record.checkpoint}
 
 
 def _params(params: Mapping[str, object]) -> Table:

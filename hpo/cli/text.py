@@ -1,5 +1,6 @@
 """How results read on a terminal."""
 
+import json
 from datetime import timedelta
 
 from rich.console import Console
@@ -101,12 +102,20 @@ def why(row: JsonTree) -> str:
 
 def _why_complete(reason: JsonTree) -> str:
     match reason:
+        case {"spared": rung, "rank": rank, "num_seen": num_seen}:
+            stand = f"at epoch {rung} it was number {rank} of the {num_seen} that had come so far"
+            return f"It reached the last epoch as a control: {stand}, and would have been stopped."
         case {"early_stopped": _, "best_epoch": best}:
             return f"Its validation loss was no longer falling, and it went back to epoch {best}, its best."
         case {"best_epoch": best}:
             return f"It reached the last epoch, and went back to epoch {best}, its best."
         case _:
             return "It reached the last epoch."
+
+
+def print_json(value: JsonTree | list[JsonTree]) -> None:
+    """Strict JSON: what is not finite must be null by now."""
+    print(json.dumps(value, indent=2, allow_nan=False))
 
 
 def errors_text(error: HpoError) -> Text:

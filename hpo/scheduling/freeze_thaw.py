@@ -8,10 +8,7 @@ from pydantic import Field
 
 from hpo.config import Config
 from hpo.scheduling.halving import Verdict, rank_of
-from hpo.scheduling.ladder import epochs_to_climb, rungs_of, trials_at_rungs
-
-AUTO_SHARE = 9
-"""Full length over the first rung, where that is not set."""
+from hpo.scheduling.ladder import MinEpochs, epochs_to_climb, rungs_of, trials_at_rungs
 
 
 class FreezeThaw(Config):
@@ -23,15 +20,14 @@ class FreezeThaw(Config):
     """
 
     kind: Literal["freeze_thaw"] = "freeze_thaw"
-    min_epochs: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    """The first rung; auto: a ninth of the full length."""
+    min_epochs: MinEpochs = "auto"
+    """The first rung; auto: a ninth of full length or, if later, an epoch after warm-up, or 200 steps or a third."""
     eta: Annotated[int, Field(ge=2)] = 3
     """Each rung is eta times as far as the one before."""
 
     def rungs(self, max_epochs: int) -> tuple[int, ...]:
         """min_epochs times powers of eta, and the end."""
-        first = max(1, round(max_epochs / AUTO_SHARE)) if self.min_epochs == "auto" else self.min_epochs
-        return rungs_of(first, self.eta, max_epochs)
+        return rungs_of(self.min_epochs, self.eta, max_epochs)
 
     def planned_epochs(self, num_trials: int, max_epochs: int) -> float:
         """Epochs that may be spent on `num_trials`, if the sweep file does not say."""
@@ -43,14 +39,27 @@ class FreezeThaw(Config):
 
     def decide(self, cost: float, seen: Sequence[float]) -> Verdict:
         """Whoever is sound waits; see `Asha.decide`."""
-        return Verdict(continues=math.isfinite(cost), rank=rank_of(cost, seen), num_seen=len(seen), cutoff=math.inf)
+        rank = rank_of(cost, seen)
+        return Verdict(continues=math.isfinite(cost), cost=cost, rank=rank, num_seen=len(seen), cutoff=math.inf)
 
-    def choose(self, gains: Mapping[int, float], of_new: float | None) -> list[int]:
-        """Waiting trials that promise at least what a new one does, the most promising first; none: begin a new one.
+    def choose(
+        self, waiting: Mapping[int, int], gains: Mapping[int, float], of_new: float | None, num_slots: int
+    ) -> list[int]:
+        """Trials that promise at least what a new one does, the most promising first; none: begin a new one.
+
+        All wait at the rung of the first, and are at most a slot's share of 1/eta of those who wait there.
 
         Args:
+            waiting: trial_id -> the rung at which it waits.
             gains: trial_id -> what it promises.
             of_new: what a new trial promises; none if there may be no more.
+            num_slots: segments that run at once.
         """
         promising = [trial_id for trial_id, gain in gains.items() if of_new is None or gain >= of_new]
-        return sorted(promising, key=lambda trial_id: (-gains[trial_id], trial_id))
+        if not promising:
+            return []
+        promising.sort(key=lambda trial_id: (-gains[trial_id], trial_id))
+        rung = waiting[promising[0]]
+        num_there = sum(other == rung for other in waiting.values())
+        alike = [trial_id for trial_id in promising if waiting[trial_id] == rung]
+        return alike[: math.ceil(num_there / self.eta / num_slots)]

@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from hpo.config import Config
-from hpo.scheduling.ladder import epochs_to_climb, rungs_of, trials_at_rungs
+from hpo.scheduling.controls import Controls
+from hpo.scheduling.ladder import MinEpochs, epochs_to_climb, rungs_of, trials_at_rungs
+
+Compare = Literal["last", "best", "averaged"]
 
 
 class NoScheduler(Config):
@@ -30,7 +33,8 @@ class NoScheduler(Config):
 
     def decide(self, cost: float, seen: Sequence[float]) -> "Verdict":
         """Always continue; see `Asha.decide`."""
-        return Verdict(continues=math.isfinite(cost), rank=rank_of(cost, seen), num_seen=len(seen), cutoff=math.inf)
+        rank = rank_of(cost, seen)
+        return Verdict(continues=math.isfinite(cost), cost=cost, rank=rank, num_seen=len(seen), cutoff=math.inf)
 
 
 class Asha(Config):
@@ -39,10 +43,14 @@ class Asha(Config):
     kind: Literal["asha"] = "asha"
     form: Literal["stopping", "promotion"] = "stopping"
     """When that is decided: once, as it arrives, or, pausing there, whenever there is room to train (Algorithm 2)."""
-    min_epochs: Annotated[int, Field(ge=1)] = 1
-    """The first rung: no trial is stopped before."""
+    min_epochs: MinEpochs = "auto"
+    """The first rung; auto: a ninth of full length or, if later, an epoch after warm-up, or 200 steps or a third."""
     eta: Annotated[int, Field(ge=2)] = 3
     """Of eta trials at a rung, one goes on; each rung is eta times as far as the one before."""
+    compare: Compare = "last"
+    """By what trials are compared: their value at the rung, their best so far, or that of their averaged weights."""
+    controls: Controls = 0.05
+    """Share of the trials to be stopped that train to the end all the same, to see what stopping costs."""
 
     def rungs(self, max_epochs: int) -> tuple[int, ...]:
         """min_epochs times powers of eta, and the end."""
@@ -50,11 +58,11 @@ class Asha(Config):
 
     def planned_epochs(self, num_trials: int, max_epochs: int) -> float:
         """Epochs that `num_trials` are expected to train, over all of them, if each rung keeps 1/eta."""
-        return epochs_to_climb(self.rungs(max_epochs), self.eta, num_trials)
+        return epochs_to_climb(self.rungs(max_epochs), self.eta, num_trials, self.controls)
 
     def trials_per_rung(self, num_trials: int, max_epochs: int) -> tuple[int, ...]:
         """Expected to reach each rung."""
-        return trials_at_rungs(self.rungs(max_epochs), self.eta, num_trials)
+        return trials_at_rungs(self.rungs(max_epochs), self.eta, num_trials, self.controls)
 
     def decide(self, cost: float, seen: Sequence[float]) -> "Verdict":
         """Continue if `cost` is in the best 1/eta of `seen`, itself included; to be promoted, whoever is sound waits.
@@ -63,12 +71,8 @@ class Asha(Config):
             cost: the trial's value at the rung, lower is better; NaN and infinity always stop.
             seen: the costs of every trial that has reached the rung, this one's included.
         """
-        num_kept = self._num_kept(len(seen))
-        kept = sorted(other for other in seen if math.isfinite(other))[:num_kept]
-        cutoff = kept[-1] if kept else math.inf if num_kept else -math.inf
-        rank = rank_of(cost, seen)
-        continues = math.isfinite(cost) and (rank <= num_kept or self.form == "promotion")
-        return Verdict(continues=continues, rank=rank, num_seen=len(seen), cutoff=cutoff)
+        verdict = halved(cost, seen, self._num_kept(len(seen)))
+        return verdict if self.form == "stopping" else replace(verdict, continues=math.isfinite(cost))
 
     def choose(self, costs: Mapping[int, Mapping[int, float]], waiting: Mapping[int, int]) -> list[int]:
         """Trials to promote, from the deepest rung that has any, the best first; none: begin a new one.
@@ -94,11 +98,27 @@ class Verdict:
     """Whether a trial goes on from a rung, and what that was judged by."""
 
     continues: bool
+    cost: float
+    """Of the trial, as it was compared."""
     rank: int
     """Of the trial among all seen, from 1."""
     num_seen: int
     cutoff: float
     """The worst cost that goes on; minus infinity where none would."""
+
+
+def halved(cost: float, seen: Sequence[float], num_kept: int) -> Verdict:
+    """Continue if `cost` is finite and among the best `num_kept` of `seen`, itself included."""
+    kept = sorted(other for other in seen if math.isfinite(other))[:num_kept]
+    cutoff = kept[-1] if kept else math.inf if num_kept else -math.inf
+    rank = rank_of(cost, seen)
+    continues = math.isfinite(cost) and rank <= num_kept
+    return Verdict(continues=continues, cost=cost, rank=rank, num_seen=len(seen), cutoff=cutoff)
+
+
+def best(course: Sequence[float]) -> float:
+    """The least of the costs so far; the last, if that is not finite."""
+    return min(filter(math.isfinite, course)) if math.isfinite(course[-1]) else course[-1]
 
 
 def rank_of(cost: float, seen: Sequence[float]) -> int:

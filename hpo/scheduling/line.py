@@ -5,10 +5,12 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import final
 
-from hpo.scheduling import Median, Scheduler
-from hpo.scheduling.halving import Verdict
+from hpo.scheduling import Asha, Hyperband, Median, Scheduler
+from hpo.scheduling.halving import Verdict, best
 from hpo.scheduling.median import average
 from hpo.scheduling.packing import Standing, full_cohort, remaining_cohort
+
+Rungs = tuple[int, ...]
 
 
 @final
@@ -17,8 +19,9 @@ class Line:
 
     def __init__(self, scheduler: Scheduler, max_epochs: int) -> None:
         self._scheduler = scheduler
+        self._max_epochs = max_epochs
         self._rungs = scheduler.rungs(max_epochs)
-        self._costs: dict[int, dict[int, float]] = defaultdict(dict)
+        self._costs: dict[Rungs, dict[int, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
         self._waiting: list[Standing] = []
 
     @property
@@ -28,35 +31,37 @@ class Line:
 
     @property
     def costs(self) -> Mapping[int, Mapping[int, float]]:
-        """Rung -> trial_id -> cost, of every trial that has been there; its average, where that is compared."""
-        return self._costs
+        """Rung -> trial_id -> cost, of every trial that has been there, as it is compared."""
+        return self._costs[self._rungs]
 
     @property
     def num_at_rungs(self) -> dict[int, int]:
-        """How many trials have come to each rung; one that was lost on the way counts among its costs alone."""
-        return {rung: sum(map(math.isfinite, self._costs[rung].values())) for rung in self._rungs}
+        """How many trials have come to each rung; one that was lost on the way is there only as a cost."""
+        return {
+            rung: sum(math.isfinite(cost) for seen in self._costs.values() for cost in seen.get(rung, {}).values())
+            for rung in self._rungs
+        }
+
+    def ladder(self, trial_id: int) -> Rungs:
+        """The rungs of a trial."""
+        if isinstance(self._scheduler, Hyperband):
+            return self._scheduler.ladder(trial_id, self._max_epochs)
+        return self._rungs
 
     def rung_above(self, epoch: int) -> int:
-        """The next one after `epoch`."""
+        """The next one after `epoch`, on every ladder that has it."""
         return next(rung for rung in self._rungs if rung > epoch)
 
     def judge(self, rung: int, courses: Mapping[int, Sequence[float]]) -> dict[int, Verdict]:
-        """Of trials that have arrived together, by the same values: their own among all that were seen.
+        """Of trials that have arrived together, by the same values: those that their bracket has seen, their own too.
 
         Args:
             rung: at which they stand.
             courses: trial_id -> its costs at every epoch so far, lower is better.
         """
-        scheduler, seen = self._scheduler, self._costs[rung]
-        if isinstance(scheduler, Median):
-            seen |= {trial_id: average(course) for trial_id, course in courses.items()}
-            return {
-                trial_id: scheduler.decide(course, [cost for other, cost in seen.items() if other != trial_id])
-                for trial_id, course in courses.items()
-            }
-        seen |= {trial_id: course[-1] for trial_id, course in courses.items()}
-        costs = list(seen.values())
-        return {trial_id: scheduler.decide(course[-1], costs) for trial_id, course in courses.items()}
+        for trial_id, course in courses.items():
+            self._seen(rung, trial_id)[trial_id] = self._compared(course)
+        return {trial_id: self._verdict(rung, trial_id, course) for trial_id, course in courses.items()}
 
     def join(self, standing: Standing) -> None:
         """Wait for a cohort."""
@@ -77,6 +82,24 @@ class Line:
     def clear(self) -> None:
         """Everybody leaves."""
         self._waiting.clear()
+
+    def _seen(self, rung: int, trial_id: int) -> dict[int, float]:
+        return self._costs[self.ladder(trial_id)][rung]
+
+    def _compared(self, course: Sequence[float]) -> float:
+        match self._scheduler:
+            case Median():
+                return average(course)
+            case Asha(compare="best") | Hyperband(compare="best"):
+                return best(course)
+            case _:
+                return course[-1]
+
+    def _verdict(self, rung: int, trial_id: int, course: Sequence[float]) -> Verdict:
+        seen = self._seen(rung, trial_id)
+        if isinstance(self._scheduler, Median):
+            return self._scheduler.decide(course, [cost for other, cost in seen.items() if other != trial_id])
+        return self._scheduler.decide(seen[trial_id], list(seen.values()))
 
     def _taken(self, cohort: list[Standing]) -> list[Standing]:
         self._waiting = [standing for standing in self._waiting if standing not in cohort]

@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hpo.config import Config
+from hpo.scheduling.controls import Controls
 from hpo.scheduling.halving import Verdict
+from hpo.scheduling.ladder import MinEpochs, first_rung
 
 
 class Median(Config):
@@ -18,14 +20,16 @@ class Median(Config):
     """
 
     kind: Literal["median"] = "median"
-    min_epochs: Annotated[int, Field(ge=1)] = 3
-    """The first rung: no trial is stopped before."""
+    min_epochs: MinEpochs = "auto"
+    """The first rung; auto: a ninth of full length or, if later, an epoch after warm-up, or 200 steps or a third."""
     every: Annotated[int, Field(ge=1)] = 3
     """Epochs from each rung to the next; few make many short segments."""
+    controls: Controls = 0.05
+    """Share of the trials to be stopped that train to the end all the same, to see what stopping costs."""
 
     def rungs(self, max_epochs: int) -> tuple[int, ...]:
         """min_epochs, then every so often, and the end."""
-        return (*range(self.min_epochs, max_epochs, self.every), max_epochs)
+        return (*range(first_rung(self.min_epochs, max_epochs), max_epochs, self.every), max_epochs)
 
     def planned_epochs(self, num_trials: int, max_epochs: int) -> float:
         """At most; how many it will be is for the curves to say."""
@@ -46,6 +50,7 @@ class Median(Config):
         cutoff = statistics.median(averages) if averages else math.inf
         return Verdict(
             continues=math.isfinite(course[-1]) and best <= cutoff,
+            cost=best,
             rank=1 + sum(other < best for other in averages),
             num_seen=1 + len(averages),
             cutoff=cutoff,

@@ -9,9 +9,7 @@ from pydantic import Field, model_validator
 
 from hpo.config import Config
 from hpo.scheduling.halving import Verdict, rank_of
-
-AUTO_SHARE = 9
-"""Full length over the time between two turns, where that is not set."""
+from hpo.scheduling.ladder import first_rung
 
 
 class Pbt(Config):
@@ -47,7 +45,7 @@ class Pbt(Config):
 
     def rungs(self, max_epochs: int) -> tuple[int, ...]:
         """The turns, and the end."""
-        every = max(1, round(max_epochs / AUTO_SHARE)) if self.every == "auto" else self.every
+        every = first_rung(self.every, max_epochs)
         return (*range(every, max_epochs, every), max_epochs)
 
     def planned_epochs(self, num_trials: int, max_epochs: int) -> float:
@@ -64,7 +62,8 @@ class Pbt(Config):
 
     def decide(self, cost: float, seen: Sequence[float]) -> Verdict:
         """Whoever is sound waits for its turn; see `Asha.decide`."""
-        return Verdict(continues=math.isfinite(cost), rank=rank_of(cost, seen), num_seen=len(seen), cutoff=math.inf)
+        rank = rank_of(cost, seen)
+        return Verdict(continues=math.isfinite(cost), cost=cost, rank=rank, num_seen=len(seen), cutoff=math.inf)
 
     def take_turn(self, trial_id: int, costs: Mapping[int, float]) -> Verdict:
         """Stop a trial that is among the worst `quantile`; of equals, whoever came first is better.
@@ -78,6 +77,7 @@ class Pbt(Config):
         place = ranked.index(trial_id)
         return Verdict(
             continues=place < num_kept and math.isfinite(costs[trial_id]),
+            cost=costs[trial_id],
             rank=place + 1,
             num_seen=len(ranked),
             cutoff=_finite_or_worst(costs[ranked[num_kept - 1]]),

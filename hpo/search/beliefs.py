@@ -63,7 +63,7 @@ class Beliefs:
         }
         self._axes = {
             axis: _Odds(cells, centre, ODDS[beliefs[name].confidence])
-            if cube.is_unordered(name) and (cells := cube.num_cells[axis]) is not None
+            if not cube.are_ordered[axis] and (cells := cube.num_cells[axis]) is not None
             else _Normal(centre, WIDTHS[beliefs[name].confidence])
             for axis, centre in self._centres.items()
             for name in [cube.names[axis]]

@@ -1,6 +1,8 @@
 """The search space as a unit cube: where candidates are drawn, and what a model sees of them."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
 from typing import final
 
 import numpy as np
@@ -12,6 +14,7 @@ from hpo.search.shape import Shape
 
 Points = NDArray[np.float64]
 """[n, D], each row a point of the cube: one coordinate for every param, in the order of their names."""
+NOTHING: Mapping[str, Stored] = MappingProxyType({})
 
 
 @final
@@ -32,11 +35,6 @@ class Cube:
         """Of the params [D]."""
         return list(self._axes)
 
-    def is_unordered(self, name: str) -> bool:
-        """Whether the cells of a param have no order."""
-        axis = self._axes[name]
-        return isinstance(axis, _Choices) and not axis.is_ordered
-
     @property
     def num_axes(self) -> int:
         """D."""
@@ -52,42 +50,58 @@ class Cube:
         """What params come to that a trial does not have."""
         return {name: axis.value(0.5) for name, axis in self._axes.items()}
 
+    @property
+    def are_ordered(self) -> list[bool]:
+        """Whether the values of each param have an order [D]."""
+        return [axis.is_ordered for axis in self._axes.values()]
+
+    @property
+    def log_spans(self) -> list[float | None]:
+        """log(high / low) of each param that is spread over a logarithm; none where it is not [D]."""
+        return [axis.log_span for axis in self._axes.values()]
+
     def point(self, params: Mapping[str, Stored]) -> NDArray[np.float64]:
         """The middle of the cell in which `params` lie [D]."""
         places = (axis.place(params[name]) if name in params else 0.5 for name, axis in self._axes.items())
         return np.fromiter(places, float, len(self._axes))
 
-    def params(self, point: NDArray[np.float64]) -> dict[str, Stored]:
-        """What a point [D] stands for, whether that is allowed or not."""
+    def params(self, point: NDArray[np.float64], given: Mapping[str, Stored] = NOTHING) -> dict[str, Stored]:
+        """What a point [D] stands for, whether that is allowed or not, but for what is `given`."""
         places = dict(zip(self._axes, point.tolist(), strict=True))
         if self._shape is None:
-            return {name: axis.value(places[name]) for name, axis in self._axes.items()}
-        return self._shape.walk(lambda name: self._axes[name].value(places[name]))
+            return {name: self._value(places, name) for name in self._axes} | dict(given)
+        return self._shape.walk(lambda name: given[name] if name in given else self._value(places, name))
 
-    def settled(self, points: Points) -> Points:
-        """[n, D]: the same trials, with the axes of params that they do not have in the middle."""
+    def settled(self, points: Points) -> tuple[Points, NDArray[np.bool_]]:
+        """The same trials [n, D], with what they do not have in the middle of its axis; which are allowed [n]."""
+        settled, allowed = points.copy(), np.ones(len(points), dtype=bool)
         if self._shape is None:
-            return points
-        return np.array([self._settled(point) for point in points]).reshape(points.shape)
+            return settled, allowed
+        number_of = {name: number for number, name in enumerate(self._axes)}
+        for row, point in enumerate(points.tolist()):
+            places = dict(zip(self._axes, point, strict=True))
+            absent, allowed[row] = self._shape.judge(partial(self._value, places))
+            settled[row, [number_of[name] for name in absent if name in number_of]] = 0.5
+        return settled, allowed
 
-    def allowed(self, points: Points) -> NDArray[np.bool_]:
-        """Whether each may be tried [n]."""
-        if self._shape is None:
-            return np.ones(len(points), dtype=bool)
-        return np.array([self._shape.allows(self.params(point)) for point in points], dtype=bool)
-
-    def _settled(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
-        params = self.params(point)
-        return np.array([place if name in params else 0.5 for name, place in zip(self._axes, point, strict=True)])
+    def snapped(self, points: Points) -> Points:
+        """Each in the middle of its cell, where there are cells [n, D]."""
+        rows = [self.point(self.params(point)) for point in points]
+        return np.array(rows).reshape(-1, self.num_axes)
 
     def features(self, points: Points) -> NDArray[np.float64]:
         """[n, d]: numbers from 0 to 1; of a choice without order one column for each, 1 / sqrt(2) where it is taken."""
         columns = [axis.features(points[:, number]) for number, axis in enumerate(self._axes.values())]
         return np.column_stack(columns)
 
+    def _value(self, places: Mapping[str, float], name: str) -> Stored:
+        return self._axes[name].value(places[name])
+
 
 class _Axis:
     """A param that is a number: any, or one of `num_cells` in rising order."""
+
+    is_ordered = True
 
     def __init__(self, distribution: FloatDistribution | IntDistribution) -> None:
         self._distribution = distribution
@@ -97,6 +111,7 @@ class _Axis:
         self._is_log = distribution.log
         if self._is_log and self.num_cells is not None:  # cells would not be of equal width
             self._low, self._high, self.num_cells = self._low - 0.5, self._high + 0.5, None
+        self.log_span = float(np.log(self._high / self._low)) if self._is_log else None
 
     def place(self, value: Stored) -> float:
         number = float(value)
@@ -130,6 +145,8 @@ class _Axis:
 
 class _Choices:
     """A param that is one of several; numbers in rising order count as steps."""
+
+    log_span = None
 
     def __init__(self, choices: Sequence[Stored]) -> None:
         self.num_cells = len(choices)

@@ -18,7 +18,7 @@ from hpo.search.distributions import Stored
 from hpo.search.proposer import Problem
 from hpo.search.risk import Risk, learn_risk
 from hpo.search.seeds import derive_seed
-from hpo.search.starting import starting_point
+from hpo.search.starting import completed, starting_point
 
 Vector = NDArray[np.float64]
 
@@ -46,7 +46,7 @@ class CurveSearch:
     def propose(self, point: Mapping[str, Stored], waiting: Collection[int] = ()) -> dict[str, Stored]:
         """The params of the next trial, which runs from now on; those of `point` are given, the others proposed."""
         best, _ = self._best_new(waiting)
-        params = self._cube.params(best) | dict(point)
+        params = completed(self._problem, best, point, len(self._trials))
         self._running_from_now(self._cube.point(params))
         return params
 
@@ -99,14 +99,14 @@ class CurveSearch:
             return starting_point(self._problem, "qmc", number, self._num_measured), math.inf
         rng = np.random.default_rng(derive_seed(self._seed, number))
         point = maximize(partial(self._appeal, model), model.tops, rng)
-        [gain] = model.log_improvement(self._cube.settled(point[None]))
-        return point, float(gain) - math.log(self._max_epochs)
+        settled, _ = self._cube.settled(point[None])
+        return point, float(model.log_improvement(settled)[0]) - math.log(self._max_epochs)
 
     def _appeal(self, model: CurveModel, points: Points) -> Vector:
         """Expected improvement times what was believed before (Hvarfner et al. 2022), of [n, D]; none is forbidden."""
-        gains = model.log_improvement(self._cube.settled(points))
-        gains += self._beliefs.log_density(points, power(self._num_measured))
-        return np.where(self._cube.allowed(points), gains, -np.inf)
+        settled, allowed = self._cube.settled(points)
+        gains = model.log_improvement(settled) + self._beliefs.log_density(points, power(self._num_measured))
+        return np.where(allowed, gains, -np.inf)
 
     @property
     def _num_measured(self) -> int:

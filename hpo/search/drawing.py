@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hpo.search.beliefs import Beliefs, power
 from hpo.search.distributions import Stored
 from hpo.search.proposer import Problem
-from hpo.search.starting import starting_point
+from hpo.search.starting import completed, starting_point
 
 MOST_DRAWS = 64
 """Draws of a sampler, before a random one that is allowed takes its place."""
@@ -52,8 +52,7 @@ def draw(
         params = problem.shape.walk(value_of)
         if problem.shape.allows(params):
             return params
-    at_random = problem.cube.params(starting_point(problem, "random", number, len(study.trials)))
-    return problem.shape.walk((at_random | dict(point)).__getitem__)
+    return completed(problem, starting_point(problem, "random", number, len(study.trials)), point, number)
 
 
 @final

@@ -12,13 +12,14 @@ from hpo.search.cube import Cube
 from hpo.search.distributions import Stored
 from hpo.search.proposer import Problem
 from hpo.search.seeds import derive_seed
+from hpo.search.starting import completed
 
 
 def allowed_cells(cube: Cube) -> list[tuple[float, ...]]:
     """The middle of every cell of a cube that may be tried, once for all that make the same trial."""
     middles = [[(cell + 0.5) / num for cell in range(num)] for num in map(_known, cube.num_cells)]
-    cells = np.array(list(itertools.product(*middles)))
-    return [tuple(cell) for cell in np.unique(cube.settled(cells[cube.allowed(cells)]), axis=0).tolist()]
+    cells, allowed = cube.settled(np.array(list(itertools.product(*middles))))
+    return [tuple(cell) for cell in np.unique(cells[allowed], axis=0).tolist()]
 
 
 @final
@@ -31,7 +32,9 @@ class GridSearch:
 
     def __init__(self, problem: Problem) -> None:
         """The domains are listed: choices, whole numbers and steps."""
+        self._problem = problem
         self._cube = problem.cube
+        self._number = 0
         cells = allowed_cells(self._cube)
         order = np.random.default_rng(derive_seed(problem.seed, 0)).permutation(len(cells))
         self._num_cells = len(cells)
@@ -49,16 +52,18 @@ class GridSearch:
                 "or widen the space."
             )
         chosen = next((cell for cell in self._left if self._cell(self._params(cell, point)) == cell), None)
-        params = self._params(chosen or next(iter(self._left)), point)
+        params = completed(self._problem, np.array(chosen or next(iter(self._left))), point, self._number)
         self.add(params)
         return params
 
     def add(self, params: Mapping[str, Stored]) -> None:
         """A trial that runs."""
+        self._number += 1
         self._left.pop(self._cell(params), None)
 
     def skip(self) -> None:
         """See `Proposer`; what that trial would have tried is still left."""
+        self._number += 1
 
     def report(self, trial_id: int, epoch: int, value: float) -> None:
         """See `Proposer`; a grid learns nothing."""
@@ -67,7 +72,7 @@ class GridSearch:
         """See `Proposer`; a grid learns nothing."""
 
     def _params(self, cell: tuple[float, ...], point: Mapping[str, Stored]) -> dict[str, Stored]:
-        return self._cube.params(np.array(cell)) | dict(point)
+        return self._cube.params(np.array(cell), point)
 
     def _cell(self, params: Mapping[str, Stored]) -> tuple[float, ...]:
         return tuple(self._cube.point(params).tolist())

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 from optuna.distributions import BaseDistribution
@@ -34,7 +35,7 @@ class Problem:
         """Of the params, sorted by name."""
         return self.shape.distributions
 
-    @property
+    @cached_property
     def cube(self) -> Cube:
         """The same as a cube."""
         return Cube(self.distributions, self.shape)

@@ -6,7 +6,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from hpo.records import End, EndKind, Params, Parent, TrialRecord
+from hpo.records import Decision, End, EndKind, Outcome, Params, Parent, TrialRecord
 from hpo.search.shape import Shape
 from hpo.search.storage import STUDY_NAME, read_only
 from hpo.spaces import Domain
@@ -15,6 +15,7 @@ from hpo.spaces.conditions import Conditions
 END = "end"
 CHECKPOINT = "checkpoint"
 DERIVED = "derived"
+DECISIONS = "decisions"
 PARENT = "parent"
 
 
@@ -38,6 +39,7 @@ def _as_record(frozen: FrozenTrial, shape: Shape) -> TrialRecord:
         values=dict(frozen.intermediate_values),
         end=None if end is None else as_end(end),
         checkpoint=frozen.user_attrs.get(CHECKPOINT, {"file": None})["file"],
+        decisions=decisions_of(frozen),
         parent=parent_of(frozen),
     )
 
@@ -45,6 +47,12 @@ def _as_record(frozen: FrozenTrial, shape: Shape) -> TrialRecord:
 def params_of(trial: FrozenTrial, shape: Shape) -> Params:
     """What was proposed, and what was derived from it."""
     return {**shape.values(trial.params), **trial.user_attrs.get(DERIVED, {})}
+
+
+def decisions_of(trial: FrozenTrial) -> tuple[Decision, ...]:
+    """At its rungs, in order of time."""
+    trees = trial.user_attrs.get(DECISIONS, [])
+    return tuple(Decision(**{**tree, "outcome": Outcome(tree["outcome"])}) for tree in trees)
 
 
 def parent_of(trial: FrozenTrial) -> Parent | None:

@@ -11,6 +11,7 @@ from optuna.samplers import BaseSampler
 from pydantic import Field, model_validator
 
 from hpo.config import Config
+from hpo.search.box import Box
 from hpo.search.caution import Cautious
 from hpo.search.drawing import Believing
 from hpo.search.evolution import Evolution, load_cmaes
@@ -148,7 +149,67 @@ class Curves(Config):
         return CurveSearch(problem, num_startup=self.num_startup)
 
 
-Sampler = Annotated[Random | Qmc | Grid | Tpe | Gp | Cmaes | Curves, Field(discriminator="kind")]
+class Coordinate(Config):
+    """Coordinate descent: from the best point so far, a step up and a step down along every param, all at once.
+
+    It begins at the first of `points`, or in the middle of the space. It moves while a neighbour is better, by more
+    than one standard error, and halves its steps when none is. When the smallest steps gain nothing, it begins again,
+    far from all that was tried. While results are awaited, it tries steps along several params at once, and smaller
+    ones. No params are tried twice but the first, unless few others are left. A trial that was stopped counts as worse
+    than any that was complete; where one diverged or failed, it does not go.
+    """
+
+    kind: Literal["coordinate"] = "coordinate"
+    factor: Annotated[float, Field(gt=1)] = 2.0
+    """First step along a log scale; then its square root, then the root of that.
+
+    Along other numbers steps are a quarter, an eighth and a sixteenth of the range, or to the next value.
+    """
+    noise: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
+    """Standard deviation of the metric under other luck; auto: as seen where params were tried again, for which the
+    first are tried three times."""
+
+    def begin(self, problem: Problem) -> Proposer:
+        """A search without trials."""
+        from hpo.search.descent import CoordinateDescent  # noqa: PLC0415 - see the module
+
+        return CoordinateDescent(problem, self.factor, None if self.noise == "auto" else self.noise)
+
+
+class Refine(Config):
+    """Random draws from a box round the best trial, which shrinks while nothing is gained, wary of divergence.
+
+    The best is that of the complete trials or, before there are any, of the stopped ones, by their last value.
+    """
+
+    kind: Literal["refine"] = "refine"
+    num_startup: Annotated[int, Field(ge=1)] = 10
+    """Trials, spread evenly, that must have ended before the first from the box, which is half of every range wide."""
+    patience: Annotated[int, Field(ge=1)] = 5
+    """Trials in a row that end without a gain, after which the box shrinks."""
+    shrink: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """What its sides are multiplied by."""
+    min_side: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    """Share of every range that it keeps; of steps it keeps the next ones."""
+
+    def begin(self, problem: Problem) -> Proposer:
+        """A search without trials."""
+
+        def make(seed: int) -> BaseSampler:
+            box = Box(
+                problem,
+                num_startup=self.num_startup,
+                patience=self.patience,
+                shrink=self.shrink,
+                min_side=self.min_side,
+                seed=seed,
+            )
+            return _after_startup("qmc", self.num_startup, Cautious(box), problem)
+
+        return Mirror(problem, make)
+
+
+Sampler = Annotated[Random | Qmc | Grid | Tpe | Gp | Cmaes | Curves | Coordinate | Refine, Field(discriminator="kind")]
 
 
 def _after_startup(

@@ -1,6 +1,7 @@
 """Params as Optuna keeps them: which of them a trial has, and what they mean."""
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import final
 
 from optuna.distributions import BaseDistribution
@@ -18,13 +19,15 @@ class Shape:
     def __init__(self, space: Mapping[str, Domain], conditions: Conditions) -> None:
         self._space = space
         self._conditions = conditions
+        relevant = conditions.spoken_of | conditions.conditional
+        self._judged = [path for path in conditions.order if path in relevant]
 
     @property
     def is_free(self) -> bool:
         """Whether every trial has every param, and any combination is allowed."""
         return self._conditions.is_free
 
-    @property
+    @cached_property
     def distributions(self) -> dict[str, BaseDistribution]:
         """What is drawn, sorted, so that proposals do not hang on the order in a file."""
         searched = {path: domain for path, domain in sorted(self._space.items()) if not isinstance(domain, Constant)}
@@ -44,6 +47,21 @@ class Shape:
     def allows(self, params: Mapping[str, Stored]) -> bool:
         """Whether the params of a trial break no constraint."""
         return self.is_free or self._conditions.allow(self.values(params))
+
+    def judge(self, value_of: Callable[[str], Stored]) -> tuple[set[str], bool]:
+        """The params that a trial does not have, of which all values could be asked for, and whether it is allowed.
+
+        Asks only for what conditions and constraints speak of: for searches that look at many trials.
+        """
+        values: dict[str, ParamValue] = {}
+        absent = set()
+        for path in self._judged:
+            if not self._conditions.has(path, values):
+                absent.add(path)
+            elif path in self._conditions.spoken_of:
+                domain = self._space[path]
+                values[path] = domain.value if isinstance(domain, Constant) else decode(domain, value_of(path))
+        return absent, self._conditions.allow(values)
 
     def is_whole(self, params: Mapping[str, Stored]) -> bool:
         """Whether these are all params of a trial, and no others."""

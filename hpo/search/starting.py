@@ -1,7 +1,7 @@
 """Where a search begins: points spread over the space, at random or evenly, near what is expected to be good."""
 
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 from typing import Any, Literal, final
 
 import numpy as np
@@ -13,6 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.errors import StudyError
 from hpo.search.beliefs import Beliefs, power
+from hpo.search.cube import Cube
+from hpo.search.distributions import Stored
 from hpo.search.proposer import Problem
 from hpo.search.seeds import derive_seed
 
@@ -22,6 +24,10 @@ FURTHER = 2**16
 """A point of the sequence that is not allowed gives way to the one so much further on."""
 MOST_TRIED = 1024
 """Points, before a space is taken to have none that is allowed."""
+_NOTHING_ALLOWED = (
+    f"the constraints must leave something to try, but none of {MOST_TRIED} points of the space is allowed. "
+    "Loosen them, or narrow the space to where they hold."
+)
 
 
 def starting_point(problem: Problem, start: Start, number: int, num_measured: int) -> NDArray[np.float64]:
@@ -37,12 +43,25 @@ def starting_point(problem: Problem, start: Start, number: int, num_measured: in
         placed: NDArray[np.float64] = beliefs.drawn(point[None], power(num_measured))[0]
         if number == 0 and attempt == 0:
             placed = beliefs.expected(placed)
-        if cube.allowed(placed[None])[0]:
+        if cube.settled(placed[None])[1][0]:
             return placed
-    raise StudyError(
-        f"the constraints must leave something to try, but none of {MOST_TRIED} points of the space is allowed. "
-        "Loosen them, or narrow the space to where they hold."
-    )
+    raise StudyError(_NOTHING_ALLOWED)
+
+
+def completed(
+    problem: Problem, point: NDArray[np.float64], given: Mapping[str, Stored], number: int
+) -> dict[str, Stored]:
+    """The params of trial `number` at a point [D], but for those that are given; elsewhere, where that is not allowed.
+
+    Raises:
+        StudyError: if no point is found that breaks no constraint.
+    """
+    tried = chain([point], islice(_random(problem.cube.num_axes, number, problem.seed), MOST_TRIED))
+    for place in tried:
+        params = problem.cube.params(place, given)
+        if problem.shape.allows(params):
+            return params
+    raise StudyError(_NOTHING_ALLOWED)
 
 
 @final
@@ -69,7 +88,7 @@ class Starting(BaseSampler):
         if then is not None:
             return then.sample_relative(study, trial, search_space)
         point = starting_point(self._problem, self._start, trial.number, len(_told(study)))
-        return dict(self._problem.cube.params(point))
+        return dict(Cube(self._problem.distributions).params(point))  # of all params: which it has is not said yet
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution

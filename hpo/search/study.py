@@ -14,10 +14,20 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.errors import StudyError
 from hpo.paths import SweepPaths
-from hpo.records import End, EndKind, Params, Parent, Report, TrialRecord
+from hpo.records import Decision, End, EndKind, Params, Parent, Report, TrialRecord
 from hpo.search.distributions import Stored, encode
 from hpo.search.proposer import Foresight
-from hpo.search.reading import CHECKPOINT, DERIVED, END, PARENT, as_end, params_of, parent_of
+from hpo.search.reading import (
+    CHECKPOINT,
+    DECISIONS,
+    DERIVED,
+    END,
+    PARENT,
+    as_end,
+    decisions_of,
+    params_of,
+    parent_of,
+)
 from hpo.search.storage import STUDY_NAME, opened, owned
 from hpo.search.terms import Search
 
@@ -132,6 +142,15 @@ class Study:
         if report.checkpoint is not None:
             self._keep_checkpoint(record, report.epoch, report.checkpoint)
 
+    def decide(self, trial_id: int, decision: Decision) -> None:
+        """Remember what was decided of a trial at a rung; nothing is after its end."""
+        record = self.trial(trial_id)
+        if record.end is None:
+            decided = replace(record, decisions=(*record.decisions, decision))
+            trees = [asdict(each) for each in decided.decisions]
+            self._storage.set_trial_user_attr(self._rows[trial_id], DECISIONS, trees)
+            self._records[trial_id] = decided
+
     def tell(self, trial_id: int, end: End) -> None:
         """End a trial; only its first end counts.
 
@@ -236,7 +255,12 @@ class Study:
         self._checkpoint_epochs[frozen.number] = checkpoint["epoch"]
         for epoch, value in frozen.intermediate_values.items():
             self._proposer.report(frozen.number, epoch, value)
-        record = replace(record, values=dict(frozen.intermediate_values), checkpoint=checkpoint["file"])
+        record = replace(
+            record,
+            values=dict(frozen.intermediate_values),
+            checkpoint=checkpoint["file"],
+            decisions=decisions_of(frozen),
+        )
         self._records[frozen.number] = record
         if END in frozen.user_attrs:
             end = as_end(frozen.user_attrs[END])

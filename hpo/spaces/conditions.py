@@ -41,11 +41,18 @@ class Conditions:
         self._fixed = fixed
         self._known = frozenset(space) | frozenset(fixed)
         self.order = _ordered(space, self._whens)
+        expressions = (*self._whens.values(), *self._constraints)
+        self.spoken_of = frozenset(name for expression in expressions for name in names_in(expression)) & space.keys()
 
     @property
     def is_free(self) -> bool:
         """Whether every trial has every param, and any combination is allowed."""
         return not self._whens and not self._constraints
+
+    @property
+    def conditional(self) -> frozenset[str]:
+        """Params that not every trial has."""
+        return frozenset(self._whens)
 
     def has(self, path: str, values: Values) -> bool:
         """Whether a trial with `values` of the params before `path` in `order` has this one."""

@@ -1,5 +1,6 @@
 """The sweep file: its validated model, its loading, and what it is written out as."""
 
+from hpo.sweep.first_rung import with_first_rung
 from hpo.sweep.fit import check_data
 from hpo.sweep.loading import load_sweep
 from hpo.sweep.lr_bounds import find_lr_curve, with_lr_bounds
@@ -21,5 +22,6 @@ __all__ = [
     "find_lr_curve",
     "load_sweep",
     "sweep_schema",
+    "with_first_rung",
     "with_lr_bounds",
 ]

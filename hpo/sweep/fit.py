@@ -6,7 +6,9 @@ from hpo.errors import BundleError, DataError, Problem, SweepError
 from hpo.records import Params
 from hpo.spaces.coordinates import PREFIX
 from hpo.spaces.space import Space
+from hpo.sweep.first_rung import with_first_rung
 from hpo.sweep.model import Sweep
+from hpo.sweep.scheduling import ladder_problems
 from hpo.training.data import Splits
 from hpo.training.depth import batch_norms, freeze
 from hpo.training.examples import TrainingData, as_tensors
@@ -33,8 +35,8 @@ def check_data(sweep: Sweep, splits: Splits) -> None:
     """Make the network and the optimizer of the base and of every choice in the space, and hold both against the data.
 
     Raises:
-        SweepError: if a recipe does not go with the data, a batch is larger than the training split, or what is
-            done at export does not suit the data.
+        SweepError: if a recipe does not go with the data, a batch is larger than the training split, what is done at
+            export does not suit the data, or the rungs that follow from them ask for more trials, or fewer brackets.
     """
     cpu = make_generator().device
     data = as_tensors(splits.train, splits.validation, splits.num_classes, cpu)
@@ -46,6 +48,7 @@ def check_data(sweep: Sweep, splits: Splits) -> None:
         *_export_problems(sweep, splits),
         *_decay_problems(sweep, len(splits.train)),
         *_teacher_problems(sweep, splits),
+        *ladder_problems(with_first_rung(sweep, len(splits.train)).scheduler, sweep.budget.trials, sweep.epochs),
     ]
     if problems:
         raise SweepError(f"sweep {sweep.name}", problems)

@@ -11,7 +11,7 @@ from hpo.errors import SweepError
 from hpo.export.inference import Inference
 from hpo.export.weights import Weights
 from hpo.records import Goal, Params, TrialRecord, TrialSpec
-from hpo.scheduling import Asha, Budget, Scheduler, full_budget
+from hpo.scheduling import Asha, Budget, Scheduler, full_budget, is_auto
 from hpo.search.samplers import Sampler, Tpe
 from hpo.spaces.conditions import Conditions
 from hpo.spaces.space import Space
@@ -28,11 +28,10 @@ from hpo.sweep.rules import (
     lr_range_problems,
     pair_problems,
     point_problems,
-    promotion_problems,
-    rung_problems,
     space_problems,
 )
 from hpo.sweep.sampling import sampler_problems
+from hpo.sweep.scheduling import comparison_problems, ladder_problems, rung_problems
 from hpo.sweep.wording import NAME
 from hpo.training.data import Data
 from hpo.training.lr_range import LrRange
@@ -214,6 +213,7 @@ class Sweep(Recipe):
             *coordinate_problems(self.recipe, self.space),
         ]
         num_trials = full_budget(self.budget, self.scheduler, self.epochs).trials
+        half_lives = self.space["ema_half_life"].ends() if "ema_half_life" in self.space else (self.ema_half_life,)
         problems = [
             *(in_space or rate_problems(self.recipe, self.space)),
             *(() if in_space else change_problems(self.recipe, self.space, self.scheduler)),
@@ -221,7 +221,8 @@ class Sweep(Recipe):
             *(() if in_space else unmet_problems(self.space, self.constraints, self.settings, self.points)),
             *lr_range_problems(self.lr_range, self.space),
             *rung_problems(self.scheduler, self.epochs),
-            *promotion_problems(self.scheduler, self.budget.trials, self.epochs),
+            *([] if is_auto(self.scheduler) else ladder_problems(self.scheduler, self.budget.trials, self.epochs)),
+            *comparison_problems(self.scheduler, half_lives),
             *pair_problems(self.sampler, self.scheduler),
             *population_problems(self.scheduler, self.sampler, self.budget, self.epochs),
             *(() if in_space else sampler_problems(self.sampler, self.conditions, self.space, num_trials)),

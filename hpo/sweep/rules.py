@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from hpo.errors import Problem, SpaceError
 from hpo.export.weights import Weights
 from hpo.records import Params, ParamValue
-from hpo.scheduling import Asha, FreezeThaw, NoScheduler, Pbt, Scheduler
+from hpo.scheduling import Asha, FreezeThaw, NoScheduler, Scheduler
 from hpo.search.samplers import Curves, Grid, Qmc, Random, Sampler
 from hpo.spaces import Domain, LogUniform
 from hpo.spaces.conditions import may_have
@@ -50,33 +50,6 @@ def space_problems(recipe: Recipe, space: Space) -> list[Problem]:
 def point_problems(space: Space, points: Sequence[Params]) -> list[Problem]:
     """Every point must name searched paths and lie within their domains."""
     return list(_point_problems(space, points))
-
-
-def rung_problems(scheduler: Scheduler, epochs: int) -> list[Problem]:
-    """There must be a rung before the end."""
-    if isinstance(scheduler, NoScheduler | Pbt) or scheduler.min_epochs == "auto" or scheduler.min_epochs < epochs:
-        return []
-    message = (
-        f"must be below epochs, which is {epochs}, but got {scheduler.min_epochs}: no trial would ever be stopped. "
-        "Lower it, or use scheduler: {kind: none}."
-    )
-    return [Problem(key="scheduler.min_epochs", message=message)]
-
-
-def promotion_problems(scheduler: Scheduler, num_trials: int, epochs: int) -> list[Problem]:
-    """There must be trials enough that one is promoted from every rung."""
-    if not isinstance(scheduler, Asha) or scheduler.form != "promotion":
-        return []
-    rungs = scheduler.rungs(epochs)
-    least = scheduler.eta ** (len(rungs) - 1)
-    if num_trials >= least:
-        return []
-    where = listed([str(rung) for rung in rungs[:-1]])
-    message = (
-        f"must be at least {least} to promote one of {scheduler.eta} at epochs {where}, but got {num_trials}: "
-        "no trial would reach the end. Raise it, raise scheduler.min_epochs, or use form: stopping."
-    )
-    return [Problem(key="budget.trials", message=message)]
 
 
 def pair_problems(sampler: Sampler, scheduler: Scheduler) -> list[Problem]:

@@ -5,9 +5,9 @@ import math
 from hpo.errors import Problem
 from hpo.search.cube import Cube
 from hpo.search.grid import allowed_cells
-from hpo.search.samplers import Cmaes, Grid, Sampler
+from hpo.search.samplers import Cmaes, Coordinate, Grid, Sampler
 from hpo.search.shape import Shape
-from hpo.spaces import Choice, Constant, Domain, Ordinal, QRandInt, QUniform, RandInt
+from hpo.spaces import Choice, Constant, Domain, LogUniform, Ordinal, QRandInt, QUniform, RandInt
 from hpo.spaces.conditions import Conditions
 from hpo.spaces.space import Space
 
@@ -16,7 +16,7 @@ MOST_LISTED = 100_000
 
 
 def sampler_problems(sampler: Sampler, conditions: Conditions, space: Space, num_trials: int) -> list[Problem]:
-    """A grid must have values to list, and one combination for every trial; evolution must have numbers to change."""
+    """A grid must have values to list, evolution numbers to change, and a factor something that it multiplies."""
     match sampler:
         case Grid() if space:
             return [*_grid_problems(space, conditions, num_trials), *_prior_problems(space)]
@@ -26,8 +26,19 @@ def sampler_problems(sampler: Sampler, conditions: Conditions, space: Space, num
                 "random. Use sampler: {kind: tpe} or {kind: grid}."
             )
             return [Problem(key="sampler.kind", message=message)]
+        case Coordinate() if _has_idle_factor(sampler, space):
+            message = (
+                f"must be left out where no domain is a loguniform, along which it steps, but got {sampler.factor:g}. "
+                "Drop it: along other numbers steps are shares of the range."
+            )
+            return [Problem(key="sampler.factor", message=message)]
         case _:
             return []
+
+
+def _has_idle_factor(sampler: Coordinate, space: Space) -> bool:
+    is_default = sampler.factor == Coordinate().factor
+    return not is_default and not any(isinstance(domain, LogUniform) for domain in space.values())
 
 
 def _grid_problems(space: Space, conditions: Conditions, num_trials: int) -> list[Problem]:

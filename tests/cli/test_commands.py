@@ -31,7 +31,7 @@ def test_help_lists_every_command(hpo: Hpo) -> None:
     said = hpo("--help").output
 
     deciding = ("check", "lr-range", "schema", "docs", "run")
-    reading = ("trials", "trial", "best", "export", "prune", "predict", "ui")
+    reading = ("trials", "trial", "rungs", "best", "export", "prune", "predict", "ui")
     for command in (*deciding, *reading):
         assert f" {command} " in said
 
@@ -56,6 +56,20 @@ def test_check_shows_what_the_base_recipe_is_in_effective_coordinates(hpo: Hpo) 
     done = hpo("check", "small.yaml", "-s", "space={effective.lr: 'loguniform(1e-3, 1e-2)'}")
 
     assert "effective.lr  loguniform(0.001, 0.01)  0.0156" in done.output  # 0.1 / (64 * (1 - 0.9))
+
+
+def test_check_shows_the_ladder_of_each_bracket(hpo: Hpo) -> None:
+    settings = ("-s", "scheduler={kind: hyperband, eta: 2}")
+
+    shown = hpo("check", "small.yaml", *settings).output
+    plan = json.loads(hpo("check", "small.yaml", *settings, "--json").stdout)
+
+    lines = [line.rstrip() for line in shown.splitlines()]
+    # the rates warm up in the first of 4 epochs, so that the first rung is the second; n = ceil(2 * 2 / 2) and 2
+    assert "bracket 1  4 to epoch 2, 2 to epoch 4" in lines
+    assert "bracket 2  4 to epoch 4" in lines
+    assert plan["rungs"] == {"2": 4, "4": 6}
+    assert plan["brackets"] == [{"2": 4, "4": 2}, {"4": 4}]
 
 
 def test_check_as_json(hpo: Hpo) -> None:
@@ -141,6 +155,7 @@ def test_run_prints_lines_and_then_the_winner(hpo: Hpo, tmp_path: Path) -> None:
     assert [sweep_id, "finished", "after"] in [line[:3] for line in lines]
     assert ["best", "val_accuracy"] in [line[:2] for line in lines]
     assert ["trials", "hpo", "trials", sweep_id] in lines
+    assert ["rungs", "epoch", "1:"] in [line[:3] for line in lines]
     assert ["model", str(tmp_path / sweep_id / "best")] in lines
 
 
@@ -214,6 +229,41 @@ def test_a_trial_shows_its_curve_and_why_it_was_stopped(hpo: Hpo) -> None:
     assert f"At epoch 2 it was number {reason['rank']} of the {reason['num_seen']} that had come so far" in said
     assert f"epoch 2  {stopped['value']:.4f}" in said
     assert "epoch 3" not in said
+
+
+def test_a_trial_shows_what_was_decided_at_its_rungs(hpo: Hpo) -> None:
+    row = json.loads(hpo("best", "small", "--json").stdout)
+    [first, second] = row["decisions"]
+
+    said = hpo("best", "small").stdout
+
+    lines = [line.split() for line in said.splitlines()]
+    rank = f"{second['rank']} of {second['num_seen']}".split()
+    assert ["rungs", "epoch", "value", "cutoff", "rank", "decided"] in lines
+    assert ["2", f"{second['value']:.4f}", f"{second['cutoff']:.4f}", *rank, "goes", "on"] in lines
+    assert (first["rung"], first["outcome"], first["value"]) == (1, "continues", row["values"]["1"])
+
+
+def test_rungs_say_whom_they_stopped_and_how_right_that_was(hpo: Hpo) -> None:
+    rows = json.loads(hpo("rungs", "small", "--top", "1", "--json").stdout)
+
+    shown = hpo("rungs", "small", "--top", "1").stdout
+
+    trials = [json.loads(hpo("trial", f"small/{trial_id}", "--json").stdout) for trial_id in range(8)]
+    finished = [trial for trial in trials if trial["end"] == "complete"]
+    assert [(row["epoch"], row["num_seen"]) for row in rows] == [(1, 8), (2, 8 - rows[0]["num_stopped"])]
+    assert {row["num_finished"] for row in rows} == {len(finished)}
+    counts = [[str(row[name]) for name in ("epoch", "num_seen", "num_stopped", "num_spared")] for row in rows]
+    assert [line.split()[:4] for line in shown.splitlines()[1:3]] == counts
+    assert "among the best 1" in shown
+
+
+def test_a_sweep_without_rungs_has_none_to_judge(hpo: Hpo, tmp_path: Path) -> None:
+    hpo("run", "small.yaml", "-s", f"storage.checkpoints={tmp_path}", "-s", "scheduler={kind: none}", "-s", "epochs=1")
+
+    done = hpo("rungs", "small", "--runs", tmp_path)
+
+    assert done.stdout == "Nothing was decided: no trial has come to a rung before the end.\n"
 
 
 def test_a_trial_as_json_holds_its_curve(hpo: Hpo) -> None:

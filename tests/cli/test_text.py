@@ -7,6 +7,13 @@ from hpo.cli.text import why
     ("reason", "sentence"),
     [
         ({}, "It reached the last epoch."),
+        (
+            {"spared": 3, "cutoff": 0.75, "rank": 7, "num_seen": 9},
+            (
+                "It reached the last epoch as a control: at epoch 3 it was number 7 of the 9 that had come so far, and "
+                "would have been stopped."
+            ),
+        ),
         ({"best_epoch": 7}, "It reached the last epoch, and went back to epoch 7, its best."),
         (
             {"early_stopped": 9, "best_epoch": 7},
@@ -14,7 +21,7 @@ from hpo.cli.text import why
         ),
     ],
 )
-def test_a_complete_trial_says_why_it_ended(reason: dict[str, int], sentence: str) -> None:
+def test_a_complete_trial_says_why_it_ended(reason: dict[str, float], sentence: str) -> None:
     assert why({"end": "complete", "reason": reason}) == sentence
 
 

@@ -49,7 +49,21 @@ def test_whatever_is_not_finite_stops(cost: float) -> None:
 def test_whoever_promises_at_least_what_a_new_trial_does_goes_on_best_first(
     gains: dict[int, float], of_new: float | None, chosen: list[int]
 ) -> None:
-    assert FREEZE_THAW.choose(gains, of_new) == chosen
+    all_there = dict.fromkeys(range(9), 3)  # of whom three may go on
+
+    assert FREEZE_THAW.choose(all_there, gains, of_new, num_slots=1) == chosen
+
+
+@pytest.mark.parametrize(
+    ("num_slots", "chosen"), [(1, [8, 7]), (2, [8])], ids=["a third of 6", "half of it for each of two slots"]
+)
+def test_they_wait_at_the_rung_of_the_most_promising_and_are_a_slots_share_of_one_in_eta_there(
+    num_slots: int, chosen: list[int]
+) -> None:
+    waiting = {1: 3, 2: 3, 3: 9, 4: 9, 5: 9, 6: 9, 7: 9, 8: 9}
+    gains = {trial_id: float(trial_id) for trial_id in waiting} | {2: 7.5}
+
+    assert FREEZE_THAW.choose(waiting, gains, 0.0, num_slots) == chosen
 
 
 def test_a_budget_of_trials_is_one_of_the_epochs_that_halving_would_train() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from hpo.scheduling.halving import Asha, NoScheduler
 
-ASHA = Asha(min_epochs=1, eta=3)
+ASHA = Asha(min_epochs=1, eta=3, controls=0.0)
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,7 @@ ASHA = Asha(min_epochs=1, eta=3)
         (Asha(min_epochs=1, eta=3), 20, (1, 3, 9, 20)),
         (Asha(min_epochs=2, eta=4), 32, (2, 8, 32)),
         (Asha(min_epochs=5, eta=2), 5, (5,)),
+        (Asha(), 81, (9, 27, 81)),
         (NoScheduler(), 27, (27,)),
     ],
 )
@@ -58,3 +59,12 @@ def test_decide_says_what_it_was_judged_by() -> None:
 def test_planned_epochs_add_up_over_the_rungs() -> None:
     assert ASHA.planned_epochs(27, 27) == 27 * 1 + 9 * 2 + 3 * 6 + 1 * 18
     assert NoScheduler().planned_epochs(10, 27) == 270
+
+
+def test_the_plan_counts_controls_that_train_to_the_end() -> None:
+    asha = Asha(min_epochs=1, eta=3, controls=0.5)
+
+    # Half of those that are not among the best go on: 9 + 9 of 27, 3 + 12, 1 + 13.
+    assert asha.trials_per_rung(27, 27) == (27, 18, 15, 14)
+    assert asha.planned_epochs(27, 27) == 27 * 1 + 18 * 2 + 15 * 6 + 14 * 18
+    assert Asha(min_epochs=1, controls=0.05).trials_per_rung(64, 27) == (64, 23, 9, 5)

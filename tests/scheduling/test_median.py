@@ -6,14 +6,15 @@ import pytest
 from hpo.scheduling import Median
 from hpo.scheduling.line import Line
 
-MEDIAN = Median()
+MEDIAN = Median(min_epochs=3)
 
 
 @pytest.mark.parametrize(
     ("scheduler", "max_epochs", "rungs"),
     [
-        (Median(), 9, (3, 6, 9)),
-        (Median(), 10, (3, 6, 9, 10)),
+        (Median(min_epochs=3), 9, (3, 6, 9)),
+        (Median(min_epochs=3), 10, (3, 6, 9, 10)),
+        (Median(), 18, (2, 5, 8, 11, 14, 17, 18)),
         (Median(min_epochs=2, every=5), 12, (2, 7, 12)),
         (Median(min_epochs=5), 5, (5,)),
     ],

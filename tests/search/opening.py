@@ -9,9 +9,11 @@ import optuna
 
 from hpo.records import Goal
 from hpo.search.samplers import Tpe
+from hpo.search.shape import Shape
 from hpo.search.study import Study
 from hpo.search.terms import Search
 from hpo.spaces import Choice, Domain, LogUniform, QUniform, RandInt, Uniform
+from hpo.spaces.conditions import Conditions
 
 SPACE: Mapping[str, Domain] = {
     "optimizer.lr": LogUniform(min=1e-4, max=1.0),
@@ -29,6 +31,11 @@ SEARCH = Search(space=SPACE, metric="val_accuracy", goal=Goal.MAXIMIZE, max_epoc
 def open_study(folder: Path, **changes: Any) -> Study:
     """With what is changed of `SEARCH`."""
     return Study.open(folder / "study.db", replace(SEARCH, **changes))
+
+
+def shape_of(**space: Domain) -> Shape:
+    """Of a space without constraints."""
+    return Shape(space, Conditions(space))
 
 
 def read_with_optuna(folder: Path) -> list[optuna.trial.FrozenTrial]:

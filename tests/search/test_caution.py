@@ -8,7 +8,7 @@ import pytest
 
 from hpo.records import End, EndKind, Goal, Params, Report, TrialRecord
 from hpo.scheduling.halving import Asha, NoScheduler
-from hpo.search.samplers import Cmaes, Curves, Gp, Sampler, Tpe
+from hpo.search.samplers import Cmaes, Coordinate, Curves, Gp, Refine, Sampler, Tpe
 from hpo.search.study import Study
 from hpo.spaces import Choice, Domain, LogUniform, QUniform, Uniform
 from tests.search.opening import open_study
@@ -24,8 +24,8 @@ SPACE: Mapping[str, Domain] = {
 
 @pytest.mark.parametrize(
     "sampler",
-    [Tpe(), pytest.param(Gp(), marks=pytest.mark.slow), Cmaes(), Curves()],
-    ids=["tpe", "gp", "cmaes", "curves"],
+    [Tpe(), pytest.param(Gp(), marks=pytest.mark.slow), Cmaes(), Curves(), Coordinate(), Refine()],
+    ids=["tpe", "gp", "cmaes", "curves", "coordinate", "refine"],
 )
 @pytest.mark.parametrize(("scheduler", "seed"), [(NoScheduler(), 0), (Asha(), 1)], ids=["no early stopping", "asha"])
 def test_at_most_5_of_the_last_25_proposals_diverge_where_half_of_the_space_does(

@@ -63,3 +63,16 @@ def test_two_choices_are_as_far_apart_as_the_ends_of_a_range() -> None:
 
     gap = np.linalg.norm(np.diff(CUBE.features(np.array([one, other])), axis=0))
     assert gap == pytest.approx(1.0)
+
+
+def test_axes_say_whether_they_are_in_order_and_how_far_they_reach_on_a_log_scale() -> None:
+    assert CUBE.are_ordered == [True] * 6 + [False] * 2
+    assert CUBE.log_spans == pytest.approx([None, np.log(1e4), None, None, np.log(512.5 / 15.5), None, None, None])
+
+
+def test_points_are_snapped_to_the_middle_of_their_cells() -> None:
+    [snapped] = CUBE.snapped(np.full((1, 8), 0.3))
+
+    # 7, 4, 3, 2 and 2 cells; 16 to 512 by whole numbers: 15.5 (512.5 / 15.5)^0.3 = 44.2.
+    place = np.log(44 / 15.5) / np.log(512.5 / 15.5)
+    assert snapped == pytest.approx([0.3, 0.3, 2.5 / 7, 1.5 / 4, place, 0.5 / 3, 0.25, 0.25])

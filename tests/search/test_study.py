@@ -7,7 +7,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from hpo.errors import SpaceError, StudyError
-from hpo.records import End, EndKind, Params, Report
+from hpo.records import Decision, End, EndKind, Outcome, Params, Report
 from hpo.search.reading import read_trials
 from tests.search.opening import SPACE, open_study, read_with_optuna
 
@@ -79,6 +79,24 @@ def test_everything_told_is_there_after_a_reload(tmp_path: Path) -> None:
     assert reloaded[0].end == COMPLETE
     assert reloaded[0].values == {1: 0.4, 3: 0.9}
     assert reloaded[2].checkpoint == "trial-2.safetensors"
+
+
+def test_decisions_are_there_after_a_reload_and_end_with_their_trial(tmp_path: Path) -> None:
+    first = Decision(rung=1, value=0.5, cutoff=-math.inf, rank=1, num_seen=1, outcome=Outcome.CONTINUES)
+    second = Decision(rung=3, value=0.6, cutoff=0.7, rank=2, num_seen=4, outcome=Outcome.STOPS)
+    with open_study(tmp_path) as study:
+        study.ask(2)
+        study.decide(0, first)
+        study.decide(0, second)
+        study.tell(0, COMPLETE)
+        study.decide(0, second)
+        told = study.trials()
+
+    with open_study(tmp_path) as study:
+        reloaded = study.trials()
+
+    assert reloaded == told == read_trials(tmp_path / "study.db", SPACE)
+    assert [trial.decisions for trial in reloaded] == [(first, second), ()]
 
 
 def test_only_the_first_report_of_an_epoch_counts(tmp_path: Path) -> None:

@@ -68,8 +68,8 @@ def test_effective_coordinates_may_have_conditions_too(tmp_path: Path) -> None:
         (
             "  model.dropout: {distribution: uniform, min: 0, max: 0.5, when: optimizer.kind > 1}\n",
             (
-                "space.model.dropout.when: computes with numbers and asks which is greater, but optimizer.kind is none. "
-                "Use == or in."
+                "space.model.dropout.when: computes with numbers and asks which is greater, "
+                "but optimizer.kind is none. Use == or in."
             ),
         ),
         (
@@ -89,7 +89,10 @@ def test_effective_coordinates_may_have_conditions_too(tmp_path: Path) -> None:
         ),
         (
             "  model.dropout: {distribution: uniform, min: 0, max: 0.5, when: model.dropout > 0.1}\n",
-            "space: conditions must not go round in a circle, but model.dropout needs model.dropout. Drop one of them.",
+            (
+                "space: conditions must not go round in a circle, "
+                "but model.dropout needs model.dropout. Drop one of them."
+            ),
         ),
         (
             'constraints: ["batch_size <= 128"]\n',
@@ -98,7 +101,8 @@ def test_effective_coordinates_may_have_conditions_too(tmp_path: Path) -> None:
         (
             'constraints: ["batch_size + epochs < 8"]\n',
             (
-                "constraints: must leave something to try, but none of 2000 trials drawn from the space keeps to them all. "
+                "constraints: must leave something to try, "
+                "but none of 2000 trials drawn from the space keeps to them all. "
                 "Loosen them, or narrow the space to where they hold."
             ),
         ),

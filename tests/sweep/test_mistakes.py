@@ -101,6 +101,20 @@ def find_mistakes(folder: Path, text: str) -> str:
             "scheduler: {kind: pbt, quantile: 0.6}\nsampler: {kind: qmc}",
             "scheduler.quantile: must be at most 0.5, but got 0.6. Lower it.",
         ),
+        (
+            "scheduler: {kind: hyperband, min_epochs: 3, brackets: 4}",
+            (
+                "scheduler.brackets: must be at most 3, for each bracket begins at another rung of epochs 3, 9 and 27, "
+                "but got 4. Lower it, or lower scheduler.min_epochs."
+            ),
+        ),
+        (
+            "scheduler: {kind: asha, compare: averaged}",
+            (
+                "scheduler.compare: averaged needs ema_half_life above 0 in every trial, but it is 0. Set it (an "
+                "average by swa_start begins too late for rungs), or compare by last or best."
+            ),
+        ),
         ("scheduler: asha", 'scheduler: must be a mapping of settings, but got "asha". Write {kind: asha}.'),
         ("budget: 64", "budget: must be a mapping of settings, but got 64."),
         ("budget: {target: .nan}", "budget.target: must be finite, but got NaN. Write a number."),
@@ -302,7 +316,9 @@ def test_a_wrong_domain_is_explained(tmp_path: Path, domain: str, message: str) 
             ),
         ),
         (
-            SWEEP + "scheduler: {kind: asha, form: promotion}\nsampler: {kind: random}\nbudget: {trials: 26}\n",
+            SWEEP
+            + "scheduler: {kind: asha, form: promotion, min_epochs: 1}\n"
+            + "sampler: {kind: random}\nbudget: {trials: 26}\n",
             (
                 "sweep.yaml:8: budget.trials: must be at least 27 to promote one of 3 at epochs 1, 3 and 9, but got "
                 "26: no trial would reach the end. Raise it, raise scheduler.min_epochs, or use form: stopping."
