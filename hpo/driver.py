@@ -50,14 +50,15 @@ class Driver:
         self._clock = clock
         self._watched = clock()
         self._shelf = Shelf(discard)
-        self._compared = f"ema_{sweep.metric.name}" if compares_averages(sweep.scheduler) else sweep.metric.name
-        self._line = Line(sweep.scheduler, sweep.epochs)
+        self._scheduler = sweep.chosen.scheduler
+        self._compared = f"ema_{sweep.metric.name}" if compares_averages(self._scheduler) else sweep.metric.name
+        self._line = Line(self._scheduler, sweep.epochs)
         self._judge = Judge(sweep, study, self._line)
-        self._budget = full_budget(sweep.budget, sweep.scheduler, sweep.epochs)
+        self._budget = full_budget(sweep.budget, self._scheduler, sweep.epochs)
         self._accounts = Accounts(self._budget, sweep.metric.goal, clock)
         self._trials: dict[int, ActiveTrial] = {}
         self._population = None
-        if isinstance(sweep.scheduler, Pbt):
+        if isinstance(self._scheduler, Pbt):
             self._population = Population(sweep, study, tracker, self._line, self._judge, self._shelf, self._trials)
         self._ready: list[Segment] = []  # besides what the line holds
         self._segment_ids = itertools.count(1)
@@ -147,7 +148,7 @@ class Driver:
             trials,
             rungs=self._line.num_at_rungs,
             num_planned=self._budget.trials + len(trials) - self._num_asked,  # children come on top
-            num_epochs_planned=self._sweep.scheduler.planned_epochs(self._budget.trials, self._sweep.epochs),
+            num_epochs_planned=self._scheduler.planned_epochs(self._budget.trials, self._sweep.epochs),
             num_running=sum(len(segment.cohort) for segment in self._running.values()),
             num_ready=len(self._line.waiting),
         )
@@ -163,7 +164,7 @@ class Driver:
         )
 
     def _next(self) -> Segment | None:
-        match self._sweep.scheduler:
+        match self._scheduler:
             case FreezeThaw() as scheduler:
                 gains, of_new = self._study.gains(self._line.waiting)
                 may_ask = self._num_asked < self._budget.trials

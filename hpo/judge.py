@@ -22,14 +22,15 @@ class Judge:
         self._sweep = sweep
         self._study = study
         self._line = line
-        self._share = share_of_controls(sweep.scheduler)
+        self._pauses = pauses(sweep.chosen.scheduler)
+        self._share = share_of_controls(sweep.chosen.scheduler)
 
     def on_arrival(self, rung: int, trials: Sequence[ActiveTrial]) -> dict[int, Decision]:
         """Of trials that have arrived together, by the same values; at the end of training nothing is decided."""
         verdicts = self._line.judge(rung, {trial.spec.trial_id: trial.course for trial in trials})
         if rung == self._sweep.epochs:
             return {}
-        going = Outcome.PAUSES if pauses(self._sweep.scheduler) else Outcome.CONTINUES
+        going = Outcome.PAUSES if self._pauses else Outcome.CONTINUES
         decisions = {}
         for trial in trials:
             verdict = verdicts[trial.spec.trial_id]

@@ -48,7 +48,7 @@ class Plan:
 
 def make_plan(sweep: Sweep, splits: Splits) -> Plan:
     """Count on paper, and try the base recipe for a few steps."""
-    scheduler, epochs = sweep.scheduler, sweep.epochs
+    scheduler, epochs = sweep.chosen.scheduler, sweep.epochs
     num_trials = full_budget(sweep.budget, scheduler, epochs).trials
     num_children = scheduler.num_children(epochs) if isinstance(scheduler, Pbt) else 0
     cost = probe(sweep.recipe, splits)

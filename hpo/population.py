@@ -44,8 +44,8 @@ class Population:
         trials: dict[int, ActiveTrial],
     ) -> None:
         """Children are told to study and tracker, and enter `trials`, which are the driver's."""
-        assert isinstance(sweep.scheduler, Pbt)
-        self._scheduler = sweep.scheduler
+        assert isinstance(sweep.chosen.scheduler, Pbt)
+        self._scheduler = sweep.chosen.scheduler
         self._sweep = sweep
         self._study = study
         self._tracker = tracker

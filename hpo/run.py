@@ -223,7 +223,7 @@ def _open_study(sweep: Sweep, paths: SweepPaths, num_train: int) -> Study:
             metric=sweep.metric.name,
             goal=sweep.metric.goal,
             max_epochs=sweep.epochs,
-            sampler=sweep.sampler,
+            sampler=sweep.chosen.sampler,
             seed=sweep.seed,
             constraints=sweep.constraints,
             fixed=sweep.settings,

@@ -15,14 +15,14 @@ from hpo.driver import Driver
 from hpo.errors import Problem, SweepError
 from hpo.execution.simulated import SimulatedExecutor
 from hpo.records import Goal, Params, Report, TrialRecord, TrialSpec
-from hpo.scheduling import Asha, Budget, Scheduler, full_budget
-from hpo.search.samplers import Sampler, Tpe
+from hpo.scheduling import Budget, full_budget
 from hpo.search.study import Study
 from hpo.search.terms import Search
 from hpo.spaces.conditions import Conditions
 from hpo.spaces.space import Space
 from hpo.spaces.values import Value
 from hpo.sweep import Metric, Retries
+from hpo.sweep.choosing import AnySampler, AnyScheduler, Auto, Chosen, choose
 from hpo.sweep.dependence import dependence_problems, unmet_problems
 from hpo.sweep.population import population_problems
 from hpo.sweep.rules import pair_problems, point_problems
@@ -54,9 +54,9 @@ class Simulation(Config):
     """Full length of a trial."""
     metric: Metric = Metric(name="val_accuracy", goal=Goal.MAXIMIZE)
     """What trials are compared by."""
-    sampler: Sampler = Tpe()
+    sampler: AnySampler = Auto()
     """What proposes params."""
-    scheduler: Scheduler = Asha()
+    scheduler: AnyScheduler = Auto()
     """Who trains on."""
     budget: Budget = Budget()
     """What may be spent; its minutes are virtual."""
@@ -68,6 +68,18 @@ class Simulation(Config):
     """Virtual seconds of an epoch where the curves do not say; when long, trials travel alone."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of proposals."""
+
+    @property
+    def chosen(self) -> Chosen:
+        """Sampler and scheduler, with a choice made where one is left open."""
+        return choose(
+            self.sampler,
+            self.scheduler,
+            space=self.space,
+            budget=self.budget,
+            epochs=self.epochs,
+            num_slots=self.num_slots,
+        )
 
     @property
     def conditions(self) -> Conditions:
@@ -84,18 +96,19 @@ class Simulation(Config):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        num_trials = full_budget(self.budget, self.scheduler, self.epochs).trials
         unclear = dependence_problems(self.space, self.constraints, {})
+        sampler, scheduler = self.chosen.sampler, self.chosen.scheduler
+        num_trials = full_budget(self.budget, scheduler, self.epochs).trials
         problems = [
             *unclear,
             *point_problems(self.space, self.points),
             *(() if unclear else unmet_problems(self.space, self.constraints, {}, self.points)),
-            *rung_problems(self.scheduler, self.epochs),
-            *ladder_problems(self.scheduler, self.budget.trials, self.epochs),
-            *comparison_problems(self.scheduler, half_lives=(0,)),
-            *pair_problems(self.sampler, self.scheduler),
-            *population_problems(self.scheduler, self.sampler, self.budget, self.epochs),
-            *(() if unclear else sampler_problems(self.sampler, self.conditions, self.space, num_trials)),
+            *rung_problems(scheduler, self.epochs),
+            *ladder_problems(scheduler, self.budget.trials, self.epochs),
+            *comparison_problems(scheduler, half_lives=(0,)),
+            *pair_problems(sampler, scheduler),
+            *population_problems(scheduler, sampler, self.budget, self.epochs),
+            *(() if unclear else sampler_problems(sampler, self.conditions, self.space, num_trials)),
         ]
         if problems:
             raise SweepError("simulation", problems)
@@ -181,7 +194,7 @@ def _open_study(simulation: Simulation, folder: Path) -> Study:
             metric=simulation.metric.name,
             goal=simulation.metric.goal,
             max_epochs=simulation.epochs,
-            sampler=simulation.sampler,
+            sampler=simulation.chosen.sampler,
             seed=simulation.seed,
             constraints=simulation.constraints,
             points=simulation.points,

@@ -119,7 +119,7 @@ class Bench:
                 metric=sweep.metric.name,
                 goal=sweep.metric.goal,
                 max_epochs=sweep.epochs,
-                sampler=sweep.sampler,
+                sampler=sweep.chosen.sampler,
                 seed=sweep.seed,
                 points=sweep.points,
             ),

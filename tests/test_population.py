@@ -21,6 +21,7 @@ from hpo.search.terms import Search
 from hpo.spaces import LogUniform, Space, Uniform
 from hpo.spaces.conditions import Conditions
 from hpo.sweep import Metric, Retries
+from hpo.sweep.choosing import Chosen
 from hpo.tracking.tracker import NullTracker
 
 State = Mapping[str, float]
@@ -45,6 +46,10 @@ class Toy(Config):
     @property
     def conditions(self) -> Conditions:
         return Conditions(self.space)
+
+    @property
+    def chosen(self) -> Chosen:
+        return Chosen(sampler=Random(), scheduler=self.scheduler)
 
     def specify(self, trial: TrialRecord) -> TrialSpec:
         return TrialSpec(trial_id=trial.trial_id, recipe=json.dumps(trial.params))

@@ -13,7 +13,7 @@ from hpo.errors import SweepError, TrialsFailedError
 from hpo.records import Curve, EndKind, Params
 from hpo.scheduling import Asha, Budget, FreezeThaw, NoScheduler, Pbt
 from hpo.search.reading import read_trials
-from hpo.search.samplers import Coordinate, Curves, Grid, Random
+from hpo.search.samplers import Coordinate, Curves, Grid, Random, Tpe
 from hpo.simulation import Simulation, simulate
 from hpo.spaces import Choice, RandInt, Uniform
 
@@ -146,7 +146,7 @@ def test_the_space_must_be_that_of_the_curves(table: Table, tmp_path: Path) -> N
 def test_rules_of_a_sweep_hold_here_too(table: Table) -> None:
     message = "scheduler.min_epochs: must be below epochs, which is 1, but got auto: no trial would .* Raise epochs, or"
     with pytest.raises(SweepError, match=message):
-        Simulation(curves=table, space={"quality": RandInt(min=1, max=27)}, epochs=1)
+        Simulation(curves=table, space={"quality": RandInt(min=1, max=27)}, epochs=1, scheduler=Asha())
 
 
 def promoting(table: Table, *, num_slots: int = 1, num_trials: int = 27, controls: float = 0.0) -> Simulation:
@@ -325,7 +325,7 @@ def test_a_population_changes_its_params_on_the_way_and_repeats_exactly(
 
 def test_a_population_refuses_samplers_that_learn(table: Table) -> None:
     with pytest.raises(SweepError) as caught:
-        Simulation(curves=table, space={"quality": RandInt(min=1, max=27)}, epochs=9, scheduler=Pbt())
+        Simulation(curves=table, space={"quality": RandInt(min=1, max=27)}, epochs=9, sampler=Tpe(), scheduler=Pbt())
 
     assert str(caught.value) == (
         "simulation: scheduler.kind: pbt needs a sampler that never learns, for what a child measures is owed to its "

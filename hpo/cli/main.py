@@ -56,8 +56,8 @@ def check(file: SweepFile, set_: Set = None, as_json: Json = False) -> None:
         sweep = load_sweep(file, set_ or [])
         splits = sweep.data.load(sweep.seed)
         check_data(sweep, splits)
-        sweep = with_first_rung(sweep, len(splits.train))
-        show.plan(sweep, splits, make_plan(sweep, splits), as_json=as_json)
+        settled = with_first_rung(sweep, len(splits.train))
+        show.plan(settled, splits, make_plan(settled, splits), sweep.chosen.why, as_json=as_json)
 
 
 @app.command(name="lr-range")

@@ -39,7 +39,7 @@ NUM_POINTS = 27
 """Of a curve, on a terminal."""
 
 
-def plan(sweep: Sweep, splits: Splits, planned: Plan, *, as_json: bool) -> None:
+def plan(sweep: Sweep, splits: Splits, planned: Plan, reasons: Sequence[str], *, as_json: bool) -> None:
     """A valid sweep: what is searched, and what it will cost."""
     num_test = len(splits.test) if splits.test is not None else 0
     if as_json:
@@ -57,6 +57,9 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, *, as_json: bool) -> None:
                 "num_train": len(splits.train),
                 "num_validation": len(splits.validation),
                 "num_test": num_test,
+                "sampler": sweep.chosen.sampler.as_tree(),
+                "scheduler": sweep.chosen.scheduler.as_tree(),
+                "why": list(reasons),
                 "advice": advice(sweep),
             }
         )
@@ -70,6 +73,8 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, *, as_json: bool) -> None:
         space.add_row(path, domain_text(domain), shown(base.get(path, "")))
     console.print("", space, *(f"where {constraint}" for constraint in sweep.constraints), "", sep="\n")
     cost = grid()
+    cost.add_row("sampler", sweep.chosen.sampler.kind)
+    cost.add_row("scheduler", sweep.chosen.scheduler.kind)
     cost.add_row("data", f"{len(splits.train)} train, {len(splits.validation)} validate, {num_test} kept back")
     for place, bracket in enumerate(planned.brackets, start=1):
         rungs = (f"{num} to epoch {rung}" for rung, num in zip(bracket.rungs, bracket.num_trials, strict=True))
@@ -78,12 +83,14 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, *, as_json: bool) -> None:
         cost.add_row("children", f"about {planned.num_children}, each in the place of a trial that gives way")
     cost.add_row("time", f"{planned.num_epochs:.0f} epochs, about {planned.training_s:.0f} s on one core like this")
     cost.add_row("disk", f"about {planned.disk_bytes / 1e6:.0f} MB of checkpoints under {sweep.storage.checkpoints}")
-    console.print(cost)
+    console.print(cost, *reasons, sep="\n", soft_wrap=True)
     advise(sweep, console)
 
 
 def advise(sweep: Sweep, console: Console) -> None:
-    """What had better be changed, a line each; nothing where all is well."""
+    """What was chosen where the file leaves it open, and what had better be changed, a line each."""
+    for text in sweep.chosen.why:
+        console.print(text, soft_wrap=True)
     for text in advice(sweep):
         console.print(f"advice: {text}", style="yellow", soft_wrap=True)
 

@@ -11,11 +11,12 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.errors import StudyError
+from hpo.search.beliefs import Beliefs
 from hpo.search.cube import Cube
 from hpo.search.proposer import Problem
 
 FIRST_SIGMA = 1 / 6
-"""Standard deviation of the first generation, about the middle of the unit cube: that of Optuna's sampler."""
+"""Standard deviation of the first generation, about the middle of the unit cube or what is expected to be good."""
 
 
 @final
@@ -36,6 +37,8 @@ class Evolution(BaseSampler):
         }
         self._distributions = numbers
         self._cube = Cube(numbers)
+        beliefs = {name: belief for name, belief in problem.beliefs.items() if name in numbers}
+        self._mean = Beliefs(self._cube, beliefs).expected(np.full(self._cube.num_axes, 0.5))
         self._random = RandomSampler(seed=seed)
         self._seed = seed
         self._population = population
@@ -59,7 +62,7 @@ class Evolution(BaseSampler):
     def _evolved(self, study: Study) -> Any:
         num_axes = self._cube.num_axes
         strategy = load_cmaes().CMA(
-            mean=np.full(num_axes, 0.5),
+            mean=self._mean,
             sigma=FIRST_SIGMA,
             bounds=np.tile([0.0, 1.0], (num_axes, 1)),
             seed=self._seed,

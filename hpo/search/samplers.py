@@ -127,12 +127,7 @@ class Cmaes(Config):
         """
         load_cmaes()
         population = None if self.population == "auto" else self.population
-
-        def make(seed: int) -> BaseSampler:
-            sampler: BaseSampler = Cautious(Evolution(problem, population, seed))
-            return Believing(sampler, problem, seed) if problem.beliefs else sampler
-
-        return Hindsight(problem, make)
+        return Hindsight(problem, lambda seed: Cautious(Evolution(problem, population, seed)))
 
 
 class Curves(Config):
@@ -163,7 +158,8 @@ class Coordinate(Config):
     factor: Annotated[float, Field(gt=1)] = 2.0
     """First step along a log scale; then its square root, then the root of that.
 
-    Along other numbers steps are a quarter, an eighth and a sixteenth of the range, or to the next value.
+    Where ranges have several decades, 4 gets there sooner. Along other numbers steps are a quarter, an eighth and a
+    sixteenth of the range, or to the next value.
     """
     noise: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
     """Standard deviation of the metric under other luck; auto: as seen where params were tried again, for which the

@@ -30,7 +30,7 @@ class Steps:
         self._shares = [LINEAR if span is None else math.log(factor) / span for span in cube.log_spans]
 
     def neighbours(self, point: Vector, size: int) -> Points:
-        """One axis away, for each axis in turn [n, D]; fewer at the ends of ranges.
+        """One axis away, for each axis in turn [n, D]; fewer at the ends of ranges, and none that is not allowed.
 
         Args:
             point: where to step from [D].
@@ -41,7 +41,8 @@ class Steps:
             for axis, here in enumerate(point.tolist())
             for place in self._places(here, axis, size)
         ]
-        return self._cube.snapped(np.array(rows).reshape(-1, len(point)))
+        neighbours, allowed = self._cube.settled(self._cube.snapped(np.array(rows).reshape(-1, len(point))))
+        return neighbours[allowed]
 
     def draw(self, point: Vector, size: int, rng: np.random.Generator) -> Vector:
         """A step along any number of axes at once [D]: each stays, or goes to one of its neighbours."""

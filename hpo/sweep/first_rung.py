@@ -20,11 +20,18 @@ RISES = ("schedule.warmup", "schedule.peak")
 
 
 def with_first_rung(sweep: Sweep, num_train: int) -> Sweep:
-    """The sweep with a number for `scheduler.min_epochs: auto`, for so many training examples."""
-    if not is_auto(sweep.scheduler):
-        return sweep
-    first = auto_first_rung(sweep.recipe, sweep.space, num_train)
-    return sweep.model_copy(update={"scheduler": sweep.scheduler.model_copy(update={"min_epochs": first})})
+    """The sweep with sampler and scheduler chosen, and a number for `scheduler.min_epochs: auto`.
+
+    Args:
+        sweep: as its file says.
+        num_train: examples in an epoch.
+    """
+    chosen = sweep.chosen
+    scheduler = chosen.scheduler
+    if is_auto(scheduler):
+        first = auto_first_rung(sweep.recipe, sweep.space, num_train)
+        scheduler = scheduler.model_copy(update={"min_epochs": first})
+    return sweep.model_copy(update={"sampler": chosen.sampler, "scheduler": scheduler})
 
 
 def auto_first_rung(recipe: Recipe, space: Space, num_train: int) -> int:

@@ -48,7 +48,7 @@ def check_data(sweep: Sweep, splits: Splits) -> None:
         *_export_problems(sweep, splits),
         *_decay_problems(sweep, len(splits.train)),
         *_teacher_problems(sweep, splits),
-        *ladder_problems(with_first_rung(sweep, len(splits.train)).scheduler, sweep.budget.trials, sweep.epochs),
+        *ladder_problems(with_first_rung(sweep, len(splits.train)).chosen.scheduler, sweep.budget.trials, sweep.epochs),
     ]
     if problems:
         raise SweepError(f"sweep {sweep.name}", problems)

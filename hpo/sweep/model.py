@@ -11,11 +11,11 @@ from hpo.errors import SweepError
 from hpo.export.inference import Inference
 from hpo.export.weights import Weights
 from hpo.records import Goal, Params, TrialRecord, TrialSpec
-from hpo.scheduling import Asha, Budget, Scheduler, full_budget, is_auto
-from hpo.search.samplers import Sampler, Tpe
+from hpo.scheduling import Budget, full_budget, is_auto
 from hpo.spaces.conditions import Conditions
 from hpo.spaces.space import Space
 from hpo.spaces.values import Value
+from hpo.sweep.choosing import AnySampler, AnyScheduler, Auto, Chosen, choose
 from hpo.sweep.dependence import dependence_problems, unmet_problems
 from hpo.sweep.effective import coordinate_problems, rate_problems
 from hpo.sweep.inert import inert_problems
@@ -25,6 +25,7 @@ from hpo.sweep.rules import (
     batch_norm_problems,
     control_problems,
     course_problems,
+    follows_losses,
     lr_range_problems,
     pair_problems,
     point_problems,
@@ -139,9 +140,9 @@ class Sweep(Recipe):
 
     They go from a tenth of the suggested rate to the largest stable one, and enclose the rates of `points`.
     """
-    sampler: Sampler = Tpe()
+    sampler: AnySampler = Auto()
     """What proposes params."""
-    scheduler: Scheduler = Asha()
+    scheduler: AnyScheduler = Auto()
     """Who trains on."""
     budget: Budget = Budget()
     """What may be spent."""
@@ -189,6 +190,20 @@ class Sweep(Recipe):
         return Conditions(self.space, self.constraints, self.settings)
 
     @property
+    def chosen(self) -> Chosen:
+        """Sampler and scheduler, with a choice made where the file leaves one open."""
+        at_once = self.resources.max_concurrent
+        return choose(
+            self.sampler,
+            self.scheduler,
+            space=self.space,
+            budget=self.budget,
+            epochs=self.epochs,
+            num_slots=None if at_once == "auto" else at_once,
+            follows_losses=next(follows_losses(self.recipe, self.space), None),
+        )
+
+    @property
     def beside(self) -> dict[str, Config]:
         """Sections beside the recipe with which its settings have an effect, or that need some of these for theirs."""
         return {"data": self.data, "export": self.export}
@@ -212,21 +227,22 @@ class Sweep(Recipe):
             *space_problems(self.recipe, self.space),
             *coordinate_problems(self.recipe, self.space),
         ]
-        num_trials = full_budget(self.budget, self.scheduler, self.epochs).trials
         half_lives = self.space["ema_half_life"].ends() if "ema_half_life" in self.space else (self.ema_half_life,)
+        sampler, scheduler = self.chosen.sampler, self.chosen.scheduler
+        num_trials = full_budget(self.budget, scheduler, self.epochs).trials
         problems = [
             *(in_space or rate_problems(self.recipe, self.space)),
-            *(() if in_space else change_problems(self.recipe, self.space, self.scheduler)),
+            *(() if in_space else change_problems(self.recipe, self.space, scheduler)),
             *point_problems(self.space, self.points),
             *(() if in_space else unmet_problems(self.space, self.constraints, self.settings, self.points)),
             *lr_range_problems(self.lr_range, self.space),
-            *rung_problems(self.scheduler, self.epochs),
-            *([] if is_auto(self.scheduler) else ladder_problems(self.scheduler, self.budget.trials, self.epochs)),
-            *comparison_problems(self.scheduler, half_lives),
-            *pair_problems(self.sampler, self.scheduler),
-            *population_problems(self.scheduler, self.sampler, self.budget, self.epochs),
-            *(() if in_space else sampler_problems(self.sampler, self.conditions, self.space, num_trials)),
-            *course_problems(self.recipe, self.space, self.scheduler),
+            *rung_problems(scheduler, self.epochs),
+            *([] if is_auto(scheduler) else ladder_problems(scheduler, self.budget.trials, self.epochs)),
+            *comparison_problems(scheduler, half_lives),
+            *pair_problems(sampler, scheduler),
+            *population_problems(scheduler, sampler, self.budget, self.epochs),
+            *(() if in_space else sampler_problems(sampler, self.conditions, self.space, num_trials)),
+            *course_problems(self.recipe, self.space, scheduler),
             *control_problems(self.recipe, self.space, shuffles_labels=self.data.shuffle_labels),
             *batch_norm_problems(self.recipe, self.space),
             *average_problems(self.space, self.export.weights),

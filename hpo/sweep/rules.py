@@ -14,6 +14,7 @@ from hpo.spaces.conditions import may_have
 from hpo.spaces.coordinates import COORDINATES, PREFIX
 from hpo.spaces.space import Space
 from hpo.spaces.values import shown
+from hpo.sweep.choosing import CYCLES
 from hpo.sweep.wording import listed, requirement
 from hpo.training.lr_range import LrRange
 from hpo.training.recipe import Recipe, flatten, kinds_of, with_params
@@ -103,6 +104,14 @@ def course_problems(recipe: Recipe, space: Space, scheduler: Scheduler) -> list[
         )
         for path, value, reason in _courses(recipe, space)
     ]
+
+
+def follows_losses(recipe: Recipe, space: Space) -> Iterator[str]:
+    """What makes the course of trials depend on their losses, or rise and fall, in words."""
+    for path, value, _ in _courses(recipe, space):
+        yield f"{path} {shown(value)} follows the losses of each trial"
+    kinds = space["schedule.kind"].ends() if "schedule.kind" in space else (recipe.schedule.kind,)
+    yield from (f"schedule.kind {kind} lets losses rise again" for kind in kinds if kind in CYCLES)
 
 
 def control_problems(recipe: Recipe, space: Space, *, shuffles_labels: bool) -> list[Problem]:

@@ -3,9 +3,10 @@
 from typing import Protocol
 
 from hpo.records import Params, TrialRecord, TrialSpec
-from hpo.scheduling import Budget, Scheduler
+from hpo.scheduling import Budget
 from hpo.spaces.conditions import Conditions
 from hpo.spaces.space import Space
+from hpo.sweep.choosing import Chosen
 from hpo.sweep.model import Metric, Retries
 
 
@@ -29,8 +30,8 @@ class Terms(Protocol):
         """What trials are compared by."""
 
     @property
-    def scheduler(self) -> Scheduler:
-        """Who trains on."""
+    def chosen(self) -> Chosen:
+        """Who trains on, and what proposes."""
 
     @property
     def budget(self) -> Budget:

@@ -26,7 +26,7 @@ def dump_resolved(sweep: Sweep) -> str:
     for path in inert_paths(sweep.recipe, sweep.beside, sweep.space):
         section, _, name = path.partition(".")
         tree[section].pop(name, None)  # a searched kind may have what the base has not
-    if full_budget(sweep.budget, sweep.scheduler, sweep.epochs).trials != sweep.budget.trials:
+    if full_budget(sweep.budget, sweep.chosen.scheduler, sweep.epochs).trials != sweep.budget.trials:
         del tree["budget"]["trials"]  # the scheduler says
     if sweep.tracking is None:
         tree["tracking"] = "none"

@@ -21,6 +21,7 @@ metric: {name: val_accuracy, goal: maximize}
 space:
   optimizer.lr: loguniform(1e-3, 1)
   initializer.kind: choice(kaiming_uniform, orthogonal)
+sampler: {kind: tpe}
 scheduler: {kind: asha, min_epochs: 1, eta: 2}
 budget: {trials: 8}
 tracking: none

@@ -48,8 +48,10 @@ def test_check_shows_the_space_and_what_it_will_cost(hpo: Hpo) -> None:
     assert lines[0] == "small is valid"
     assert "optimizer.lr      loguniform(0.001, 1)                 0.1" in lines
     assert "initializer.kind  choice(kaiming_uniform, orthogonal)  kaiming_normal" in lines
-    assert "data    1079 train, 359 validate, 359 kept back" in lines
-    assert "trials  8 to epoch 1, 4 to epoch 2, 2 to epoch 4" in lines
+    assert "sampler    tpe" in lines
+    assert "scheduler  asha" in lines
+    assert "data       1079 train, 359 validate, 359 kept back" in lines
+    assert "trials     8 to epoch 1, 4 to epoch 2, 2 to epoch 4" in lines
 
 
 def test_check_shows_what_the_base_recipe_is_in_effective_coordinates(hpo: Hpo) -> None:

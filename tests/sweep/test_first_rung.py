@@ -21,7 +21,7 @@ def load(folder: Path, *settings: str) -> Sweep:
 
 
 def first_of(sweep: Sweep, num_train: int) -> int:
-    return with_first_rung(sweep, num_train).scheduler.rungs(sweep.epochs)[0]
+    return with_first_rung(sweep, num_train).chosen.scheduler.rungs(sweep.epochs)[0]
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_every_scheduler_with_rungs_has_it_and_the_resolved_file_holds_the_numbe
 
 
 def test_a_number_in_the_file_and_a_sweep_without_rungs_stay_as_they_are(tmp_path: Path) -> None:
-    for settings in ("scheduler.min_epochs=2", "scheduler={kind: none}"):
-        sweep = load(tmp_path, settings)
+    for settings in ("scheduler={kind: asha, min_epochs: 2}", "scheduler={kind: none}"):
+        sweep = load(tmp_path, settings, "sampler={kind: tpe}")
 
         assert with_first_rung(sweep, 1000) == sweep
 

@@ -4,9 +4,11 @@ import pytest
 
 from hpo.errors import SweepError
 from hpo.records import Goal
-from hpo.scheduling import Asha
+from hpo.scheduling import Asha, FreezeThaw
+from hpo.search.samplers import Curves
 from hpo.spaces import Choice, LogUniform, Uniform
 from hpo.sweep import Sweep, Tracking, load_sweep
+from hpo.sweep.choosing import Auto
 from hpo.training.data import Digits, Images, Npz
 from hpo.training.models import Custom, Mlp
 from hpo.training.optimizers import AdamW, RmsProp, Sgd
@@ -35,7 +37,8 @@ def test_the_least_sweep_has_a_default_for_everything_else(tmp_path: Path) -> No
     assert sweep.metric.goal is Goal.MAXIMIZE
     assert sweep.space == {"optimizer.lr": LogUniform(min=1e-4, max=1)}
     assert sweep.recipe == Recipe(model=Mlp())
-    assert sweep.scheduler == Asha()
+    assert (sweep.sampler, sweep.scheduler) == (Auto(), Auto())
+    assert (sweep.chosen.sampler, sweep.chosen.scheduler) == (Curves(), FreezeThaw())
     assert sweep.experiment == "sweep"
 
 
@@ -162,7 +165,13 @@ def test_overrides_are_set_over_the_file_in_order(tmp_path: Path) -> None:
 
 
 def test_overrides_may_begin_sections_that_the_file_leaves_out(tmp_path: Path) -> None:
-    overrides = ["optimizer.lr=0.3", "budget.trials=8", "scheduler.eta=4", "space.batch_size=choice(32, 64)"]
+    overrides = [
+        "optimizer.lr=0.3",
+        "budget.trials=8",
+        "scheduler.kind=asha",
+        "scheduler.eta=4",
+        "space.batch_size=choice(32, 64)",
+    ]
 
     sweep = load_sweep(write(tmp_path, SWEEP), overrides)
 

@@ -75,7 +75,7 @@ def find_mistakes(folder: Path, text: str) -> str:
             ),
         ),
         (
-            "scheduler: {kind: asha, form: promotion}",
+            "scheduler: {kind: asha, form: promotion}\nsampler: {kind: tpe}",
             (
                 "scheduler.form: promotion pauses trials until the sweep ends, and needs a sampler that learns from "
                 "paused ones, but got sampler.kind tpe. Use sampler: {kind: curves}, one that never learns, such as "
@@ -83,7 +83,7 @@ def find_mistakes(folder: Path, text: str) -> str:
             ),
         ),
         (
-            "scheduler: {kind: pbt}",
+            "scheduler: {kind: pbt}\nsampler: {kind: tpe}",
             (
                 "scheduler.kind: pbt needs a sampler that never learns, for what a child measures is owed to its "
                 "ancestors' params too, but got sampler.kind tpe. Use sampler: {kind: random}, qmc or grid, or another "
@@ -414,7 +414,7 @@ def test_a_setting_without_effect_is_refused(tmp_path: Path, settings: str, path
 def test_what_follows_the_losses_of_a_trial_is_refused_where_trials_are_stopped_by_them(
     tmp_path: Path, settings: str, message: str
 ) -> None:
-    mistakes = find_mistakes(tmp_path, SWEEP + settings + "\n")
+    mistakes = find_mistakes(tmp_path, SWEEP + settings + "\nscheduler: {kind: asha}\n")
 
     assert mistakes == f"sweep.yaml:6: {message}"
 

@@ -4,7 +4,6 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from hpo.scheduling import Asha
 from hpo.sweep import dump_resolved, load_sweep, sweep_schema
 from hpo.training.data import Digits
 from hpo.training.optimizers import Sgd
@@ -56,7 +55,7 @@ def test_a_resolved_experiment_loads_again_to_an_equal_sweep(path: Path, tmp_pat
         "  batch_growth.every: choice(0, 0.3)",
         "schedule: {kind: plateau}\nscheduler: {kind: none}",
         "early_stopping: {patience: 3, min_delta: 0.01}\nscheduler: {kind: none}",
-        "scheduler: {kind: pbt}\nsampler: {kind: random}",
+        "scheduler: {kind: pbt}",
         "scheduler: {kind: pbt, population: 8}\nsampler: {kind: random}\nbudget: {trials: 8}",
         "swa_start: 0.75",
         "swa_start: 0.75\nswa_lr: 0.1",
@@ -107,7 +106,7 @@ def test_a_resolved_sweep_says_every_default(tmp_path: Path) -> None:
     assert resolved.startswith("name: sweep\ndata: {kind: digits, ")
     assert tree["data"] == Digits().as_tree()
     assert tree["optimizer"] == Sgd().as_tree()
-    assert tree["scheduler"] == Asha().as_tree()
+    assert tree["scheduler"] == {"kind": "auto"}
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)

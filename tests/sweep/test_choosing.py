@@ -1,0 +1,73 @@
+"""What searches where the sweep file leaves it open, and why."""
+
+from pathlib import Path
+
+import pytest
+
+from hpo.sweep import Sweep, load_sweep, with_first_rung
+
+SWEEP = """\
+data: {kind: digits}
+model: {kind: mlp}
+metric: {name: val_accuracy, goal: maximize}
+space:
+  optimizer.lr: loguniform(1e-4, 1)
+"""
+
+
+def load(folder: Path, *overrides: str) -> Sweep:
+    path = folder / "sweep.yaml"
+    path.write_text(SWEEP)
+    return load_sweep(path, overrides)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "kinds", "reason"),
+    [
+        ([], ("curves", "freeze_thaw"), "it learns from every epoch of every trial, stopped ones too"),
+        (["budget.trials=4"], ("qmc", "asha"), "of 4 trials there is hardly anything to learn"),
+        (["budget.trials=30", "resources.max_concurrent=16"], ("qmc", "asha"), "of 30 trials there is hardly anything"),
+        (["budget.trials=20000"], ("tpe", "asha"), "with 20000 trials a Gaussian process would take too long"),
+        (["epochs=1"], ("curves", "none"), "there is no rung before the end of 1 epoch"),
+        (["schedule={kind: plateau}"], ("curves", "none"), "schedule.kind plateau follows the losses of each trial"),
+        (["early_stopping.patience=3"], ("curves", "none"), "early_stopping.patience 3 follows the losses"),
+        (["schedule={kind: cyclic}"], ("curves", "none"), "schedule.kind cyclic lets losses rise again"),
+        (["sampler={kind: tpe}"], ("tpe", "asha"), "tpe has no model of curves"),
+        (
+            ["scheduler={kind: freeze_thaw}", "budget.trials=4"],
+            ("curves", "freeze_thaw"),
+            "freeze_thaw needs its model",
+        ),
+        (["scheduler={kind: pbt}"], ("qmc", "pbt"), "what children measure is owed to their ancestors too"),
+        (["scheduler={kind: none}"], ("curves", "none"), "it learns from every epoch"),
+    ],
+)
+def test_what_is_left_open_is_chosen_and_says_why(
+    tmp_path: Path, overrides: list[str], kinds: tuple[str, str], reason: str
+) -> None:
+    chosen = load(tmp_path, *overrides).chosen
+
+    assert (chosen.sampler.kind, chosen.scheduler.kind) == kinds
+    assert reason in " ".join(chosen.why)
+
+
+def test_a_space_with_very_many_axes_is_not_for_a_gaussian_process(tmp_path: Path) -> None:
+    values = ", ".join(f"[{width}]" for width in range(8, 50))
+
+    chosen = load(tmp_path, f"space.model.hidden=choice({values})").chosen
+
+    assert chosen.sampler.kind == "tpe"
+    assert "of 43 axes a Gaussian process would learn too little" in chosen.why[0]
+
+
+def test_what_was_chosen_is_written_down_for_the_next_time(tmp_path: Path) -> None:
+    settled = with_first_rung(load(tmp_path), num_train=1000)
+
+    assert (settled.sampler, settled.scheduler) == (settled.chosen.sampler, settled.chosen.scheduler)
+    assert settled.chosen.why == ()
+
+
+def test_what_is_written_is_not_overruled(tmp_path: Path) -> None:
+    chosen = load(tmp_path, "sampler={kind: random}", "scheduler={kind: median}").chosen
+
+    assert (chosen.sampler.kind, chosen.scheduler.kind, chosen.why) == ("random", "median", ())
