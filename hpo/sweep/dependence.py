@@ -6,7 +6,7 @@ import numpy as np
 
 from hpo.errors import Problem, SpaceError
 from hpo.records import Params, ParamValue
-from hpo.search.cube import Cube
+from hpo.search.cube import Cube, Points
 from hpo.search.shape import Shape
 from hpo.spaces import Domain, Space
 from hpo.spaces.conditions import Conditions
@@ -68,6 +68,15 @@ def unmet_problems(space: Space, constraints: Sequence[str], fixed: Params, poin
     ]
 
 
+def most_at_once(space: Space, conditions: Conditions) -> int:
+    """Params that a single trial has at most, constants apart; seen in random trials, where there are conditions."""
+    shape = Shape(space, conditions)
+    if not conditions.conditional:
+        return len(shape.distributions)
+    cube = Cube(shape.distributions, shape)
+    return max(len(cube.params(draw)) for draw in _draws(cube))
+
+
 def _unmet(space: Space, constraints: Sequence[str], fixed: Params, point: Params) -> Iterator[tuple[str, str]]:
     for path in point:
         when = space[path].when if path in space else None
@@ -117,8 +126,7 @@ def _pointless(space: Space, constraints: Sequence[str], fixed: Params) -> Itera
     """What draws say: a condition that holds never or always, a constraint that binds nobody or everybody."""
     shape = Shape(space, Conditions(space))
     cube = Cube(shape.distributions, shape)
-    draws = np.random.default_rng(0).random((NUM_DRAWS, cube.num_axes))
-    trials = [shape.values(cube.params(draw)) for draw in draws]
+    trials = [shape.values(cube.params(draw)) for draw in _draws(cube)]
     for path, domain in space.items():
         num_having = sum(path in trial for trial in trials)
         if domain.when is not None and num_having in (0, NUM_DRAWS):
@@ -133,6 +141,10 @@ def _pointless(space: Space, constraints: Sequence[str], fixed: Params) -> Itera
     if constraints and not any(all(truth) for truth in truths):
         message = f"must leave something to try, but none of {NUM_DRAWS} trials drawn from the space keeps to them all."
         yield Problem(key="constraints", message=f"{message} Loosen them, or narrow the space to where they hold.")
+
+
+def _draws(cube: Cube) -> Points:
+    return np.random.default_rng(0).random((NUM_DRAWS, cube.num_axes))
 
 
 def _names(operand: Operand) -> list[str]:
