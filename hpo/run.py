@@ -137,7 +137,7 @@ def export(
     """Write the model of one trial of a sweep as a bundle, as it is asked for or else as the sweep says."""
     recipe = with_params(sweep.recipe, trial.params)
     asked = asked or sweep.export
-    whence = {**origin(sweep, paths, recipe), "mlflow_run": run_id}
+    whence = {**origin(sweep, paths, trial, recipe), "mlflow_run": run_id}
     return export_trial(folder, trial, recipe, splits, whence, asked.inference, asked.weights)
 
 

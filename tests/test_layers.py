@@ -32,8 +32,9 @@ search ensembles results tracking curves
 execution export cluster
 sweep
 standings
-plan accounts trials origin
-judge
+plan accounts trials origin shelf
+judge again
+population
 driver
 run prune simulation
 cli __init__ __main__

@@ -11,6 +11,7 @@ from rich.bar import Bar
 from rich.console import Console
 from rich.table import Table
 
+from hpo.cli.lineage import lineage_table
 from hpo.cli.live import best_so_far
 from hpo.cli.rungs import decisions_json, decisions_table, rung_text
 from hpo.cli.text import clock, domain_text, end_text, grid, make_console, number, objective, print_json, why
@@ -21,6 +22,7 @@ from hpo.paths import SweepPaths, written_beside
 from hpo.plan import Plan
 from hpo.prune import Point
 from hpo.records import TrialRecord
+from hpo.results.lineage import lineage, lineage_json
 from hpo.results.table import leaderboard, to_json
 from hpo.run import SweepResult
 from hpo.spaces.coordinates import to_effective
@@ -48,6 +50,7 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, reasons: Sequence[str], *,
                 "constraints": list(sweep.constraints),
                 "rungs": planned.rungs,
                 "brackets": [dict(zip(bracket.rungs, bracket.num_trials, strict=True)) for bracket in planned.brackets],
+                "num_children": planned.num_children,
                 "num_epochs": planned.num_epochs,
                 "training_s": planned.training_s,
                 "disk_bytes": planned.disk_bytes,
@@ -76,6 +79,8 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, reasons: Sequence[str], *,
     for place, bracket in enumerate(planned.brackets, start=1):
         rungs = (f"{num} to epoch {rung}" for rung, num in zip(bracket.rungs, bracket.num_trials, strict=True))
         cost.add_row("trials" if len(planned.brackets) == 1 else f"bracket {place}", ", ".join(rungs))
+    if planned.num_children > 0:
+        cost.add_row("children", f"about {planned.num_children}, each in the place of a trial that gives way")
     cost.add_row("time", f"{planned.num_epochs:.0f} epochs, about {planned.training_s:.0f} s on one core like this")
     cost.add_row("disk", f"about {planned.disk_bytes / 1e6:.0f} MB of checkpoints under {sweep.storage.checkpoints}")
     console.print(cost, *reasons, sep="\n", soft_wrap=True)
@@ -181,10 +186,11 @@ def trials(records: Sequence[TrialRecord], sweep: Sweep, *, top: int | None, as_
 def trial(
     record: TrialRecord, records: Sequence[TrialRecord], sweep: Sweep, paths: SweepPaths, *, as_json: bool
 ) -> None:
-    """One trial: its params, its curve, what was decided at its rungs, and why it ended."""
+    """One trial: its params, its ancestors, its curve, what was decided at its rungs, and why it ended."""
     row = next(row for row in to_json(records, sweep.metric.goal) if row["trial"] == record.trial_id)
+    legs = lineage(record, records)
     if as_json:
-        print_json(_with_curve(row, record))
+        print_json({**_with_curve(row, record), "lineage": lineage_json(legs)})
         return
     console = make_console()
     rows = grid()
@@ -192,6 +198,8 @@ def trial(
     rows.add_row("why", why(row))
     rows.add_row("rank", f"{row['rank']} of {len(records)}")
     rows.add_row("params", _params(record.params))
+    if len(legs) > 1:
+        rows.add_row("lineage", lineage_table(legs))
     if row["metrics"]:
         rows.add_row("metrics", _lines({name: _digits(value) for name, value in row["metrics"].items()}))
     if record.values:

@@ -68,6 +68,11 @@ def to_json(trials: Sequence[TrialRecord], goal: Goal) -> list[JsonTree]:
     return [_row(number, trial) for number, trial in enumerate(rank(trials, goal), start=1)]
 
 
+def plain_params(trial: TrialRecord) -> JsonTree:
+    """The params of a trial, in values that JSON knows."""
+    return {path: _plain(value) for path, value in trial.params.items()}
+
+
 def _order(trial: TrialRecord, goal: Goal) -> tuple[int, int, float, int]:
     value = _value(trial)
     kind = None if trial.end is None else trial.end.kind
@@ -108,7 +113,8 @@ def _row(number: int, trial: TrialRecord) -> JsonTree:
         "end": _end_name(trial),
         "epoch": _epoch(trial),
         "value": _value(trial),
-        "params": {path: _plain(value) for path, value in trial.params.items()},
+        "params": plain_params(trial),
+        "parent": None if trial.parent is None else {"trial": trial.parent.trial_id, "epoch": trial.parent.epoch},
         "metrics": {} if trial.end is None else {name: _plain(value) for name, value in trial.end.metrics.items()},
         "reason": {} if trial.end is None else {name: _plain(value) for name, value in trial.end.reason.items()},
     }

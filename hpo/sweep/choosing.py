@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hpo.config import Config
-from hpo.scheduling import Asha, Budget, FreezeThaw, NoScheduler, Scheduler
+from hpo.scheduling import Asha, Budget, FreezeThaw, NoScheduler, Pbt, Scheduler
 from hpo.search.samplers import Curves, Qmc, Sampler, Tpe
 from hpo.spaces import Choice, Constant, Domain
 
@@ -79,6 +79,8 @@ def _sampler(
     fewest = max(FEWEST_TRIALS, 2 * (num_slots or 1))
     if isinstance(scheduler, FreezeThaw):
         return Curves(), "freeze_thaw needs its model of curves"
+    if isinstance(scheduler, Pbt):
+        return Qmc(), "what children measure is owed to their ancestors too, and would mislead one that learns"
     if budget.trials < fewest:
         return Qmc(), f"of {budget.trials} trials there is hardly anything to learn, so they are spread evenly"
     if num_axes > MOST_AXES:

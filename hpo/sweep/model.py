@@ -11,7 +11,7 @@ from hpo.errors import SweepError
 from hpo.export.inference import Inference
 from hpo.export.weights import Weights
 from hpo.records import Goal, Params, TrialRecord, TrialSpec
-from hpo.scheduling import Budget, is_auto
+from hpo.scheduling import Budget, full_budget, is_auto
 from hpo.spaces.conditions import Conditions
 from hpo.spaces.space import Space
 from hpo.spaces.values import Value
@@ -19,6 +19,7 @@ from hpo.sweep.choosing import AnySampler, AnyScheduler, Auto, Chosen, choose
 from hpo.sweep.dependence import dependence_problems, unmet_problems
 from hpo.sweep.effective import coordinate_problems, rate_problems
 from hpo.sweep.inert import inert_problems
+from hpo.sweep.population import change_problems, population_problems
 from hpo.sweep.rules import (
     average_problems,
     batch_norm_problems,
@@ -35,7 +36,7 @@ from hpo.sweep.scheduling import comparison_problems, ladder_problems, rung_prob
 from hpo.sweep.wording import NAME
 from hpo.training.data import Data
 from hpo.training.lr_range import LrRange
-from hpo.training.recipe import Recipe, flatten, signature, with_params
+from hpo.training.recipe import Recipe, flatten, signature, state_signature, with_params
 
 GOALS = {"val_accuracy": Goal.MAXIMIZE, "val_loss": Goal.MINIMIZE}
 """Which way is better, by metric."""
@@ -173,6 +174,11 @@ class Sweep(Recipe):
             seed_index=trial.seed_index,
         )
 
+    def may_follow(self, params: Params, parent: Params) -> bool:
+        """Whether a trial with `params` can go on from the state of one with those of `parent`."""
+        ours, theirs = (state_signature(with_params(self.recipe, own)) for own in (params, parent))
+        return ours == theirs
+
     @property
     def settings(self) -> Params:
         """What constraints may speak of beside params: what the recipe says, by dotted path."""
@@ -223,8 +229,10 @@ class Sweep(Recipe):
         ]
         half_lives = self.space["ema_half_life"].ends() if "ema_half_life" in self.space else (self.ema_half_life,)
         sampler, scheduler = self.chosen.sampler, self.chosen.scheduler
+        num_trials = full_budget(self.budget, scheduler, self.epochs).trials
         problems = [
             *(in_space or rate_problems(self.recipe, self.space)),
+            *(() if in_space else change_problems(self.recipe, self.space, scheduler)),
             *point_problems(self.space, self.points),
             *(() if in_space else unmet_problems(self.space, self.constraints, self.settings, self.points)),
             *lr_range_problems(self.lr_range, self.space),
@@ -232,7 +240,8 @@ class Sweep(Recipe):
             *([] if is_auto(scheduler) else ladder_problems(scheduler, self.budget.trials, self.epochs)),
             *comparison_problems(scheduler, half_lives),
             *pair_problems(sampler, scheduler),
-            *(() if in_space else sampler_problems(sampler, self.conditions, self.space, self.budget.trials)),
+            *population_problems(scheduler, sampler, self.budget, self.epochs),
+            *(() if in_space else sampler_problems(sampler, self.conditions, self.space, num_trials)),
             *course_problems(self.recipe, self.space, scheduler),
             *control_problems(self.recipe, self.space, shuffles_labels=self.data.shuffle_labels),
             *batch_norm_problems(self.recipe, self.space),

@@ -38,6 +38,7 @@ def load(folder: Path, *overrides: str) -> Sweep:
             ("curves", "freeze_thaw"),
             "freeze_thaw needs its model",
         ),
+        (["scheduler={kind: pbt}"], ("qmc", "pbt"), "what children measure is owed to their ancestors too"),
         (["scheduler={kind: none}"], ("curves", "none"), "it learns from every epoch"),
     ],
 )
