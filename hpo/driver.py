@@ -18,6 +18,7 @@ from hpo.scheduling.line import Line
 from hpo.scheduling.packing import Standing, cohort_size, most_in_cohort
 from hpo.search.study import Study
 from hpo.shelf import Shelf
+from hpo.standings import Standings
 from hpo.sweep import Terms
 from hpo.tracking.tracker import Tracker
 from hpo.trials import ActiveTrial, stop_reason
@@ -64,6 +65,7 @@ class Driver:
         self._segment_ids = itertools.count(1)
         self._again = Again(sweep.retries.error, self._segment_ids)
         self._running: dict[int, Segment] = {}
+        self._standings = Standings(sweep.metric.goal, study.trials)
         self._num_asked = sum(record.parent is None for record in study.trials())
         self._errors_alike: Counter[str] = Counter()
 
@@ -87,7 +89,7 @@ class Driver:
         trial = self._trials.get(report.trial_id)
         if trial is None or (report.epoch <= trial.epoch and not report.is_last):
             return  # told before: the segment was lost and has run again
-        self._study.record(report)
+        self._standings.see(self._study.record(report))
         self._tracker.log(report)
         self._accounts.pay(report)
         if report.first_bad_step is not None:
@@ -117,8 +119,7 @@ class Driver:
             trial = self._trials.get(failure.trial_id)
             if trial is not None and not self._again.after_error(segment, trial):
                 self._fail(failure)
-        failed = {failure.trial_id for failure in end.failures}
-        going = self._trials.keys() - failed
+        going = self._trials.keys() - {failure.trial_id for failure in end.failures}
         alive = [self._trials[spec.trial_id] for spec in segment.cohort if spec.trial_id in going]
         self._on_rung(segment.to_epoch, [trial for trial in alive if trial.epoch >= segment.to_epoch])
         lost = [trial for trial in alive if trial.epoch < segment.to_epoch]
@@ -143,11 +144,12 @@ class Driver:
 
     def progress(self) -> Progress:
         """How the sweep stands."""
-        trials = self._study.trials()
+        num_trials = len(self._study.trials())
         return self._accounts.progress(
-            trials,
+            self._standings,
             rungs=self._line.num_at_rungs,
-            num_planned=self._budget.trials + len(trials) - self._num_asked,  # children come on top
+            num_trials=num_trials,
+            num_planned=self._budget.trials + num_trials - self._num_asked,  # children come on top
             num_epochs_planned=self._scheduler.planned_epochs(self._budget.trials, self._sweep.epochs),
             num_running=sum(len(segment.cohort) for segment in self._running.values()),
             num_ready=len(self._line.waiting),
@@ -271,10 +273,8 @@ class Driver:
         self._ready += [self._segment(trials, rung, self._sweep.epochs) for (rung, _), trials in spared.items()]
 
     def _stop(self, trial: ActiveTrial, decision: Decision, exploited: int | None = None) -> None:
-        reason = stop_reason(decision)
-        if exploited is not None:
-            reason = {**reason, "exploited": exploited}
-        self._end(trial, trial.ended(EndKind.STOPPED, self._sweep.metric.name, reason))
+        extra = {} if exploited is None else {"exploited": exploited}
+        self._end(trial, trial.ended(EndKind.STOPPED, self._sweep.metric.name, {**stop_reason(decision), **extra}))
 
     def _fail(self, failure: Failure) -> None:
         """End a trial for good, and the sweep too where trial after trial fails alike."""
@@ -289,7 +289,7 @@ class Driver:
             self._population.miss(trial)
 
     def _end(self, trial: ActiveTrial, end: End) -> None:
-        self._study.tell(trial.spec.trial_id, end)
+        self._standings.see(self._study.tell(trial.spec.trial_id, end))
         self._tracker.end(trial.spec.trial_id, end)
         del self._trials[trial.spec.trial_id]
         if trial.kept is None and trial.inherited is not None:

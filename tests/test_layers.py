@@ -31,6 +31,7 @@ training.workload training.__init__
 search ensembles results tracking curves
 execution export cluster
 sweep
+standings
 plan accounts trials origin shelf
 judge again
 population

@@ -25,8 +25,8 @@ def rank(trials: Sequence[TrialRecord], goal: Goal) -> list[TrialRecord]:
 
 def find_best(trials: Sequence[TrialRecord], goal: Goal) -> TrialRecord | None:
     """The best completed trial; where none has completed, the best of those that came farthest; none without values."""
-    ranked = rank(trials, goal)
-    return ranked[0] if ranked and _value(ranked[0]) is not None and _is_sound(ranked[0]) else None
+    first = min(trials, key=lambda trial: _order(trial, goal), default=None)
+    return first if first is not None and _value(first) is not None and _is_sound(first) else None
 
 
 def best(trials: Sequence[TrialRecord], goal: Goal) -> TrialRecord:

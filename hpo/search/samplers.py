@@ -12,9 +12,9 @@ from pydantic import Field, model_validator
 
 from hpo.config import Config
 from hpo.search.box import Box
-from hpo.search.caution import Cautious
+from hpo.search.caution import Caution, Cautious
 from hpo.search.drawing import Believing
-from hpo.search.evolution import Evolution, load_cmaes
+from hpo.search.evolution import Evolution, Generations, load_cmaes
 from hpo.search.grid import GridSearch
 from hpo.search.hindsight import Hindsight
 from hpo.search.mirror import Mirror
@@ -73,6 +73,7 @@ class Tpe(Config):
 
     def begin(self, problem: Problem) -> Proposer:
         """A search without trials."""
+        caution = Caution()
 
         def make(seed: int) -> BaseSampler:
             with warnings.catch_warnings():
@@ -80,33 +81,28 @@ class Tpe(Config):
                 sampler = optuna.samplers.TPESampler(
                     seed=seed, n_startup_trials=self.num_startup, group=not problem.shape.is_free
                 )
-            return _after_startup(self.startup, self.num_startup, Cautious(sampler), problem, seed)
+            return _after_startup(self.startup, self.num_startup, Cautious(sampler, caution), problem, seed)
 
         return Mirror(problem, make)
 
 
 class Gp(Config):
-    """Expected improvement by Optuna's Gaussian process, where it is not likely to diverge; for few trials.
+    """Expected improvement by a Gaussian process, where it is not likely to diverge; for few trials.
 
-    It learns from complete trials alone, so a stopped one is shown with what it would likely have reached.
+    It learns from what trials have reached at full length, so a stopped one counts as what it would likely have
+    reached, and one that runs as what is expected of it.
     """
 
     kind: Literal["gp"] = "gp"
     num_startup: Annotated[int, Field(ge=1)] = 10
-    """Trials that must have ended before the first that is modelled."""
-    startup: Start = "random"
-    """How trials are drawn until then: independently, or as a Sobol sequence, spread evenly."""
+    """Trials spread evenly over the space before the first that is modelled."""
 
     def begin(self, problem: Problem) -> Proposer:
         """A search without trials."""
+        from hpo.search.curve_model import Measurements  # noqa: PLC0415 - see the module
+        from hpo.search.curves import CurveSearch  # noqa: PLC0415
 
-        def make(seed: int) -> BaseSampler:
-            sampler = optuna.samplers.GPSampler(
-                seed=seed, n_startup_trials=self.num_startup, warn_independent_sampling=False
-            )
-            return _after_startup(self.startup, self.num_startup, Cautious(sampler), problem)
-
-        return Hindsight(problem, make)
+        return CurveSearch(problem, self.num_startup, Measurements.at_full_length)
 
 
 class Cmaes(Config):
@@ -127,7 +123,8 @@ class Cmaes(Config):
         """
         load_cmaes()
         population = None if self.population == "auto" else self.population
-        return Hindsight(problem, lambda seed: Cautious(Evolution(problem, population, seed)))
+        generations, caution = Generations(problem, population), Caution()
+        return Hindsight(problem, lambda seed: Cautious(Evolution(generations, seed), caution))
 
 
 class Curves(Config):
@@ -139,9 +136,10 @@ class Curves(Config):
 
     def begin(self, problem: Problem) -> Proposer:
         """A search without trials."""
-        from hpo.search.curves import CurveSearch  # noqa: PLC0415 - see the module
+        from hpo.search.curve_model import Measurements  # noqa: PLC0415 - see the module
+        from hpo.search.curves import CurveSearch  # noqa: PLC0415
 
-        return CurveSearch(problem, num_startup=self.num_startup)
+        return CurveSearch(problem, self.num_startup, lambda trials: Measurements.of(trials, problem.max_epochs))
 
 
 class Coordinate(Config):
@@ -190,6 +188,7 @@ class Refine(Config):
 
     def begin(self, problem: Problem) -> Proposer:
         """A search without trials."""
+        caution = Caution()
 
         def make(seed: int) -> BaseSampler:
             box = Box(
@@ -200,7 +199,7 @@ class Refine(Config):
                 min_side=self.min_side,
                 seed=seed,
             )
-            return _after_startup("qmc", self.num_startup, Cautious(box), problem)
+            return _after_startup("qmc", self.num_startup, Cautious(box, caution), problem)
 
         return Mirror(problem, make)
 

@@ -119,8 +119,8 @@ class Study:
             raise StudyError("only sampler.kind curves says what trials promise. Use it.")
         return self._proposer.gains(waiting)
 
-    def record(self, report: Report) -> None:
-        """Remember what a trial measured, and its checkpoint.
+    def record(self, report: Report) -> TrialRecord:
+        """Remember what a trial measured, and its checkpoint; returned is the trial as it stands.
 
         Only the first report of an epoch counts, and none after the trial's end.
 
@@ -129,7 +129,7 @@ class Study:
         """
         record = self.trial(report.trial_id)
         if record.end is not None:
-            return
+            return record
         value = report.metrics.get(self._search.metric)
         if value is not None:
             record = self._with_value(record, report.epoch, value)
@@ -141,6 +141,7 @@ class Study:
             )
         if report.checkpoint is not None:
             self._keep_checkpoint(record, report.epoch, report.checkpoint)
+        return self._records[report.trial_id]
 
     def decide(self, trial_id: int, decision: Decision) -> None:
         """Remember what was decided of a trial at a rung; nothing is after its end."""
@@ -151,15 +152,15 @@ class Study:
             self._storage.set_trial_user_attr(self._rows[trial_id], DECISIONS, trees)
             self._records[trial_id] = decided
 
-    def tell(self, trial_id: int, end: End) -> None:
-        """End a trial; only its first end counts.
+    def tell(self, trial_id: int, end: End) -> TrialRecord:
+        """End a trial; only its first end counts. Returned is the trial as it stands.
 
         Raises:
             StudyError: if it is complete without a finite value.
         """
         record = self.trial(trial_id)
         if record.end is not None:
-            return
+            return record
         if end.kind is EndKind.COMPLETE and (end.value is None or not math.isfinite(end.value)):
             raise StudyError(
                 f"trial {trial_id}: a complete trial must have a finite {self._search.metric}, but has {end.value}. "
@@ -169,6 +170,7 @@ class Study:
             record = self._with_value(record, end.epoch, end.value)
         self._storage.set_trial_user_attr(self._rows[trial_id], END, asdict(end))
         self._finish(record, end)
+        return self._records[trial_id]
 
     def trials(self) -> list[TrialRecord]:
         """All trials by `trial_id`, those that run included."""

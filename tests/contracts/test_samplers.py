@@ -83,7 +83,7 @@ every_sampler = pytest.mark.parametrize(
         pytest.param(Case(Grid(), LISTED), id="grid"),
         pytest.param(Case(Tpe()), id="tpe"),
         pytest.param(Case(Tpe(startup="qmc"), PRIORS, 100), id="tpe with priors after qmc"),
-        pytest.param(Case(Gp(startup="qmc")), id="gp", marks=pytest.mark.slow),
+        pytest.param(Case(Gp()), id="gp"),
         pytest.param(Case(Cmaes()), id="cmaes"),
         pytest.param(Case(Curves()), id="curves"),
         pytest.param(Case(Curves(), PRIORS, 100), id="curves with priors"),
