@@ -72,7 +72,7 @@ def fit(x: Matrix, y: Vector) -> Hyperparameters:
     found = minimize(
         _negative_log_posterior,
         start,
-        (x, y),
+        (_squared_gaps(x[:, :-1]), _squared_gaps(x[:, -1:])[..., 0], y),
         "L-BFGS-B",
         jac=True,
         bounds=list(zip(start - reach, start + reach, strict=True)),
@@ -108,12 +108,20 @@ class GaussianProcess:
         return GaussianProcess(self._hyper, np.vstack([self.inputs, x]), np.concatenate([self._y, self.predict(x)[0]]))
 
 
-def _negative_log_posterior(logs: Vector, x: Matrix, y: Vector) -> tuple[float, Vector]:
-    """Up to a constant, with its gradient in the logarithms of the hyperparameters."""
+def _negative_log_posterior(
+    logs: Vector, gaps: NDArray[np.float64], epoch_gaps: Matrix, y: Vector
+) -> tuple[float, Vector]:
+    """Up to a constant, with its gradient in the logarithms of the hyperparameters.
+
+    Args:
+        logs: of the hyperparameters.
+        gaps: between features, squared [n, n, d].
+        epoch_gaps: between scaled log epochs, squared [n, n].
+        y: measurements [n].
+    """
     hyper = _from_logs(logs)
-    gaps = (x[:, None, :-1] - x[None, :, :-1]) ** 2 / hyper.length_scales**2
-    distances = np.sqrt(gaps.sum(2) + 1e-16)
-    epoch_gaps = ((x[:, -1:] - x[:, -1]) / hyper.epoch_scale) ** 2
+    distances = np.sqrt(gaps @ hyper.length_scales**-2 + 1e-16)
+    epoch_gaps = epoch_gaps / hyper.epoch_scale**2
     matern, of_epochs = _matern(distances), np.exp(-0.5 * epoch_gaps)
     of_level, of_bend = hyper.level * matern, hyper.bend * matern * of_epochs
     matrix = of_level + of_bend
@@ -129,14 +137,19 @@ def _negative_log_posterior(logs: Vector, x: Matrix, y: Vector) -> tuple[float, 
     slope *= np.exp(-_SQRT5 * distances)
     gradient = np.concatenate(
         [
-            np.einsum("ij,ijk->k", slope, gaps),
+            np.tensordot(slope, gaps, 2) / hyper.length_scales**2,
             [(pull * of_bend * epoch_gaps).sum(), (pull * of_level).sum(), (pull * of_bend).sum()],
             [np.trace(pull) * hyper.noise],
         ]
     )
-    z = (logs - _as_logs(Hyperparameters.start(x.shape[1] - 1))) / _prior_widths(len(logs))
+    z = (logs - _as_logs(Hyperparameters.start(gaps.shape[2]))) / _prior_widths(len(logs))
     value = 0.5 * (y @ weights + z @ z) + np.log(np.diag(factor)).sum()
     return float(value), 0.5 * gradient + z / _prior_widths(len(logs))
+
+
+def _squared_gaps(x: Matrix) -> NDArray[np.float64]:
+    gaps: NDArray[np.float64] = (x[:, None] - x) ** 2
+    return gaps
 
 
 def _matern(distances: Matrix) -> Matrix:

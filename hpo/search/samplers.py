@@ -3,7 +3,6 @@
 Whoever reads a sweep file imports this, so what needs scipy, most of a second, is imported when a search begins.
 """
 
-import warnings
 from typing import Annotated, Literal, Self
 
 import optuna
@@ -18,6 +17,7 @@ from hpo.search.evolution import Evolution, Generations, load_cmaes
 from hpo.search.grid import GridSearch
 from hpo.search.hindsight import Hindsight
 from hpo.search.mirror import Mirror
+from hpo.search.parzen import Experience, Parzen
 from hpo.search.proposer import Problem, Proposer
 from hpo.search.starting import Start, Starting
 
@@ -73,15 +73,11 @@ class Tpe(Config):
 
     def begin(self, problem: Problem) -> Proposer:
         """A search without trials."""
-        caution = Caution()
+        experience, caution = Experience(problem), Caution()
 
         def make(seed: int) -> BaseSampler:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of group
-                sampler = optuna.samplers.TPESampler(
-                    seed=seed, n_startup_trials=self.num_startup, group=not problem.shape.is_free
-                )
-            return _after_startup(self.startup, self.num_startup, Cautious(sampler, caution), problem, seed)
+            sampler = Cautious(Parzen(experience, self.num_startup, seed), caution)
+            return _after_startup(self.startup, self.num_startup, sampler, problem, seed)
 
         return Mirror(problem, make)
 
