@@ -125,7 +125,10 @@ def test_effective_coordinates_may_have_conditions_too(tmp_path: Path) -> None:
         ),
         (
             ON_SGD + 'constraints: ["optimizer.nesterov == true"]\n',
-            "constraints.0: must speak of what is searched, but optimizer.nesterov is not. Did you mean `optimizer.lr`?",
+            (
+                "constraints.0: must speak of what is searched, but optimizer.nesterov is not. "
+                "Did you mean `optimizer.lr`?"
+            ),
         ),
         (
             'constraints: ["batch_size"]\n',
