@@ -26,7 +26,7 @@ from hpo.results.table import leaderboard
 from hpo.search.study import Study
 from hpo.search.terms import Search
 from hpo.spaces import Space
-from hpo.sweep import Export, Sweep, check_data, dump_resolved, find_lr_curve, with_first_rung, with_lr_bounds
+from hpo.sweep import Export, Sweep, check_data, dump_resolved, find_lr_curve, settled, with_lr_bounds
 from hpo.tracking.mlflow import MlflowTracker
 from hpo.tracking.tracker import NullTracker, SweepStatus, Tracker
 from hpo.training.data import Splits
@@ -57,6 +57,8 @@ class SweepResult:
     """Trials that trained side by side, on average."""
     elapsed_s: float
     status: SweepStatus
+    why: tuple[str, ...] = ()
+    """What was chosen where the file leaves sampler or scheduler open, and why."""
     bundle: Path | None = None
     """The best model, exported."""
     untracked: str | None = None
@@ -102,7 +104,8 @@ def run_sweep(sweep: Sweep, *, watch: Watch = lambda _: None, start_executor: St
     started = time.monotonic()
     splits = sweep.data.load(sweep.seed)
     check_data(sweep, splits)
-    sweep, curve = _tested(with_first_rung(sweep, len(splits.train)), splits)
+    sweep, reasons = settled(sweep, splits)
+    sweep, curve = _tested(sweep, splits)
     paths = make_folder(sweep)
     if curve is not None:
         write_lr_curve(paths.lr_range, curve)
@@ -122,7 +125,7 @@ def run_sweep(sweep: Sweep, *, watch: Watch = lambda _: None, start_executor: St
         untracked = tracker.finish(summary, status)
     bundle = paths.bundle if paths.bundle.exists() else None
     elapsed_s = time.monotonic() - started
-    return replace(result, bundle=bundle, untracked=untracked, elapsed_s=elapsed_s)
+    return replace(result, why=reasons, bundle=bundle, untracked=untracked, elapsed_s=elapsed_s)
 
 
 def export(

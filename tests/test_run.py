@@ -36,6 +36,7 @@ metric: {name: val_accuracy, goal: maximize}
 space:
   optimizer.lr: loguniform(1e-3, 1)
   batch_size: choice(64, 128)
+sampler: {kind: tpe}
 scheduler: {kind: asha, min_epochs: 1, eta: 2}
 budget: {trials: 8}
 resources: {max_concurrent: 1}

@@ -307,8 +307,8 @@ def test_freeze_and_thaw_needs_a_sampler_that_knows_what_trials_promise(table: T
 def test_a_population_changes_its_params_on_the_way_and_repeats_exactly(
     table: Table, tmp_path: Path, num_slots: int
 ) -> None:
-    scheduler = Pbt(population=8, every=1, resample=0.0)
-    points = tuple({"quality": k} for k in range(1, 9))
+    scheduler = Pbt(population=4, every=1, resample=0.0)
+    points = tuple({"quality": k} for k in range(1, 5))
     changes = {"scheduler": scheduler, "budget": Budget(), "points": points, "num_slots": num_slots}
     simulation = make(table).model_copy(update=changes)
 
@@ -317,9 +317,9 @@ def test_a_population_changes_its_params_on_the_way_and_repeats_exactly(
     ends = Counter(trial.end.kind for trial in found.trials if trial.end)
     children = [trial for trial in found.trials if trial.parent]
     assert found == again
-    assert ends == {EndKind.COMPLETE: 8, EndKind.STOPPED: len(children)}
-    assert len(found.history) == 8 * 9
-    assert max(int(str(trial.params["quality"])) for trial in children) > 8
+    assert ends == {EndKind.COMPLETE: 4, EndKind.STOPPED: len(children)}
+    assert len(found.history) == 4 * 9
+    assert max(int(str(trial.params["quality"])) for trial in children) > 4
     assert all(trial.values.keys().isdisjoint(range(1, trial.parent.epoch + 1)) for trial in children if trial.parent)
 
 

@@ -49,15 +49,15 @@ def check(file: SweepFile, set_: Set = None, as_json: Json = False) -> None:
     """Validate a sweep file; show its space, rungs, time and disk. Starts nothing."""
     from hpo.cli import show
     from hpo.plan import make_plan
-    from hpo.sweep import check_data, load_sweep, with_first_rung
+    from hpo.sweep import check_data, load_sweep, settled
 
     with _errors_told():
         _make_importable(file.parent)
         sweep = load_sweep(file, set_ or [])
         splits = sweep.data.load(sweep.seed)
         check_data(sweep, splits)
-        settled = with_first_rung(sweep, len(splits.train))
-        show.plan(settled, splits, make_plan(settled, splits), sweep.chosen.why, as_json=as_json)
+        sweep, reasons = settled(sweep, splits)
+        show.plan(sweep, splits, make_plan(sweep, splits), reasons, as_json=as_json)
 
 
 @app.command(name="lr-range")

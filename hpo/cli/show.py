@@ -88,9 +88,7 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, reasons: Sequence[str], *,
 
 
 def advise(sweep: Sweep, console: Console) -> None:
-    """What was chosen where the file leaves it open, and what had better be changed, a line each."""
-    for text in sweep.chosen.why:
-        console.print(text, soft_wrap=True)
+    """What had better be changed, a line each; nothing where all is well."""
     for text in advice(sweep):
         console.print(f"advice: {text}", style="yellow", soft_wrap=True)
 
@@ -130,6 +128,7 @@ def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
                 "status": done.status.value,
                 "ends": {kind.value: num for kind, num in done.ends.items()},
                 "rungs": [asdict(rung) for rung in done.rungs],
+                "why": list(done.why),
                 "num_epochs": done.num_epochs,
                 "mean_lanes": round(done.mean_lanes, 2),
                 "elapsed_s": round(done.elapsed_s, 3),
@@ -145,6 +144,8 @@ def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
     ends = ", ".join(f"{num} {kind}" for kind, num in done.ends.items()) or "none began"
     console.print(f"{sweep_id} {done.status} after {clock(done.elapsed_s)}; trials: {ends}", style="bold")
     rows = grid()
+    for reason in done.why:
+        rows.add_row("chosen", reason)
     if sweep.lr_range is not None:
         proposed = domain_text(done.space["optimizer.lr"])
         rows.add_row("space", f"optimizer.lr: {proposed}, by the range test in {done.paths.lr_range}")

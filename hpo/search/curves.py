@@ -110,17 +110,17 @@ class CurveSearch:
             return starting_point(self._problem, "qmc", number, self._num_measured), math.inf
         rng = np.random.default_rng(derive_seed(self._seed, number))
         point = maximize(partial(self._appeal, model), model.tops, rng)
-        settled, _ = self._cube.settled(point[None])
-        return point, float(model.log_improvement(settled)[0]) - math.log(self._max_epochs)
+        settled = self._cube.settled(point[None])
+        return point, float(model.log_improvement(settled.points)[0]) - math.log(self._max_epochs)
 
     def _appeal(self, model: CurveModel, points: Points) -> Vector:
         """Expected improvement times what was believed before (Hvarfner et al. 2022), of [n, D].
 
         What is forbidden has none, and what is known already is left for when there is nothing else.
         """
-        settled, allowed = self._cube.settled(points)
-        gains = model.log_improvement(settled) + self._beliefs.log_density(points, power(self._num_measured))
-        return np.where(allowed, gains - KNOWN * model.knows(settled), -np.inf)
+        settled = self._cube.settled(points)
+        gains = model.log_improvement(settled.points) + self._beliefs.log_density(settled, power(self._num_measured))
+        return np.where(settled.allowed, gains - KNOWN * model.knows(settled.points), -np.inf)
 
     @property
     def _num_measured(self) -> int:

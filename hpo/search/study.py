@@ -192,7 +192,9 @@ class Study:
     def _ask_one(self, waiting: Collection[int]) -> TrialRecord:
         search = self._search
         point = search.points[self._num_asked] if self._num_asked < len(search.points) else {}
-        given = {path: encode(search.space[path], value) for path, value in point.items()}
+        given = {
+            path: encode(search.space[path], value) for path, value in point.items() if path in self._distributions
+        }
         return self._begin(self._proposer.propose(given, waiting), {})
 
     def _begin(self, params: Mapping[str, Stored], attributes: Mapping[str, Any]) -> TrialRecord:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from hpo.scheduling import Pbt
 from hpo.spaces.space import Space
 from hpo.spaces.values import shown
 from hpo.sweep.dependence import most_at_once
@@ -29,10 +30,12 @@ def advice(sweep: Sweep) -> list[str]:
 
 def _on_size(sweep: Sweep) -> Iterator[str]:
     """On how many params there are for the budget."""
-    kind = sweep.chosen.sampler.kind
+    kind, scheduler = sweep.chosen.sampler.kind, sweep.chosen.scheduler
+    if kind == "grid" or isinstance(scheduler, Pbt):  # the children of a population look further
+        return
     num_params = most_at_once(sweep.space, sweep.conditions)
     needed = TRIALS_PER_PARAM.get(kind, FEWEST_PER_PARAM) * num_params
-    if kind != "grid" and sweep.budget.trials < needed:
+    if sweep.budget.trials < needed:
         yield (
             f"budget.trials: should be at least {needed} for {num_params} params at once with sampler.kind {kind}, but "
             f"is {sweep.budget.trials}: most of the space will not be seen. Raise it, or search fewer params."

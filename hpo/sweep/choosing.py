@@ -15,6 +15,8 @@ MOST_AXES = 40
 """Params, each choice without order counted by its values, over which a Gaussian process still tells near from far."""
 MOST_TRIALS = 5000
 """Beyond, trials are many enough for a density model, and proposing with a Gaussian process takes hours."""
+LEAST_TRIAL_S = 10.0
+"""Of training: to decide on a trial with a Gaussian process takes about half a second."""
 FEWEST_TRIALS = 8
 """To learn from: with fewer, a model has hardly begun when the sweep ends."""
 CYCLES = ("warm_restarts", "cyclic")
@@ -49,6 +51,7 @@ def choose(
     budget: Budget,
     epochs: int,
     num_slots: int | None = None,
+    trial_s: float | None = None,
     follows_losses: str | None = None,
 ) -> Chosen:
     """What was written, and for what was left open the best that suits it.
@@ -60,11 +63,12 @@ def choose(
         budget: what may be spent.
         epochs: full length.
         num_slots: segments that run at once; none: not known yet.
+        trial_s: how long a trial trains to its end, alone on one core; none: not known yet.
         follows_losses: what makes the course of a trial such that it tells little before its end, if anything does.
     """
     why = []
     if isinstance(sampler, Auto):
-        sampler, reason = _sampler(scheduler, space, budget, num_slots)
+        sampler, reason = _sampler(scheduler, space, budget, num_slots, trial_s)
         why.append(f"sampler: {sampler.kind}, because {reason}.")
     if isinstance(scheduler, Auto):
         scheduler, reason = _scheduler(sampler, epochs, follows_losses)
@@ -73,7 +77,11 @@ def choose(
 
 
 def _sampler(
-    scheduler: Scheduler | Auto, space: Mapping[str, Domain], budget: Budget, num_slots: int | None
+    scheduler: Scheduler | Auto,
+    space: Mapping[str, Domain],
+    budget: Budget,
+    num_slots: int | None,
+    trial_s: float | None,
 ) -> tuple[Sampler, str]:
     num_axes = sum(map(_num_axes, space.values()))
     fewest = max(FEWEST_TRIALS, 2 * (num_slots or 1))
@@ -83,10 +91,17 @@ def _sampler(
         return Qmc(), "what children measure is owed to their ancestors too, and would mislead one that learns"
     if budget.trials < fewest:
         return Qmc(), f"of {budget.trials} trials there is hardly anything to learn, so they are spread evenly"
-    if num_axes > MOST_AXES:
-        return Tpe(startup="qmc"), f"of {num_axes} axes a Gaussian process would learn too little"
-    if budget.trials > MOST_TRIALS:
-        return Tpe(startup="qmc"), f"with {budget.trials} trials a Gaussian process would take too long"
+    against = (
+        (num_axes > MOST_AXES, f"of {num_axes} axes a Gaussian process would learn too little"),
+        (budget.trials > MOST_TRIALS, f"with {budget.trials} trials a Gaussian process would take too long"),
+        (
+            trial_s is not None and trial_s < LEAST_TRIAL_S,
+            f"a trial trains for {trial_s or 0:.1f} s, and a Gaussian process would take as long",
+        ),
+    )
+    for holds, reason in against:
+        if holds:
+            return Tpe(startup="qmc"), reason
     return Curves(), "it learns from every epoch of every trial, stopped ones too"
 
 

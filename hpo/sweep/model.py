@@ -13,6 +13,7 @@ from hpo.export.weights import Weights
 from hpo.records import Goal, Params, TrialRecord, TrialSpec
 from hpo.scheduling import Budget, full_budget, is_auto
 from hpo.spaces.conditions import Conditions
+from hpo.spaces.coordinates import COORDINATES
 from hpo.spaces.space import Space
 from hpo.spaces.values import Value
 from hpo.sweep.choosing import AnySampler, AnyScheduler, Auto, Chosen, choose
@@ -181,8 +182,15 @@ class Sweep(Recipe):
 
     @property
     def settings(self) -> Params:
-        """What constraints may speak of beside params: what the recipe says, by dotted path."""
-        return {path: value for path, value in flatten(self.recipe.as_tree()).items() if value is not None}
+        """What constraints may speak of beside params, by dotted path: what all trials have of the recipe as it is."""
+        varied = {path.partition(".")[0] for path in self.space if path.endswith(".kind")}
+        taken = {*self.space, *(COORDINATES[path].raw for path in self.space if path in COORDINATES)}
+        settings = flatten(self.recipe.as_tree()).items()
+        return {
+            path: value
+            for path, value in settings
+            if value is not None and path not in taken and path.partition(".")[0] not in varied
+        }
 
     @property
     def conditions(self) -> Conditions:
@@ -191,7 +199,11 @@ class Sweep(Recipe):
 
     @property
     def chosen(self) -> Chosen:
-        """Sampler and scheduler, with a choice made where the file leaves one open."""
+        """Sampler and scheduler, with a choice made where the file leaves one open, as far as the file tells."""
+        return self.choose()
+
+    def choose(self, trial_s: float | None = None) -> Chosen:
+        """The same, where it is known how long a trial trains to its end, alone on one core."""
         at_once = self.resources.max_concurrent
         return choose(
             self.sampler,
@@ -200,6 +212,7 @@ class Sweep(Recipe):
             budget=self.budget,
             epochs=self.epochs,
             num_slots=None if at_once == "auto" else at_once,
+            trial_s=trial_s,
             follows_losses=next(follows_losses(self.recipe, self.space), None),
         )
 

@@ -1,7 +1,7 @@
 import pytest
 
 from hpo.records import Goal
-from hpo.scheduling import Budget
+from hpo.scheduling import Budget, Pbt
 from hpo.search.samplers import Qmc
 from hpo.spaces import Choice, Domain, QUniform
 from hpo.sweep import Metric, Sweep
@@ -88,3 +88,9 @@ def test_more_params_than_the_trials_can_pay_for_are_advised_against() -> None:
     assert text.startswith("budget.trials: should be at least 16 for 2 params at once with sampler.kind qmc, but is 15")
     assert text.endswith("most of the space will not be seen. Raise it, or search fewer params.")
     assert advice(enough) == []
+
+
+def test_a_population_begins_with_few_trials_and_its_children_look_further() -> None:
+    made = sweep(Mlp()).model_copy(update={"budget": Budget(trials=2), "scheduler": Pbt(population=2, quantile=0.5)})
+
+    assert advice(made) == []

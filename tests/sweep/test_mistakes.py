@@ -288,7 +288,7 @@ def test_a_wrong_domain_is_explained(tmp_path: Path, domain: str, message: str) 
         (
             replaced("\n  optimizer.lr: loguniform(1e-4, 1)", " {}"),
             (
-                "sweep.yaml:4: space: must hold at least one domain, but is empty. "
+                "sweep.yaml:4: space: must hold at least one domain of several values, but holds none. "
                 "Add one, such as optimizer.lr: loguniform(1e-4, 1)."
             ),
         ),
