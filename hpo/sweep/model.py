@@ -1,13 +1,13 @@
 """The validated model of a sweep file."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from hpo.config import Config
-from hpo.errors import SweepError
+from hpo.errors import Problem, SweepError
 from hpo.export.inference import Inference
 from hpo.export.weights import Weights
 from hpo.records import Goal, Params, TrialRecord, TrialSpec
@@ -16,14 +16,13 @@ from hpo.spaces.conditions import Conditions
 from hpo.spaces.coordinates import COORDINATES
 from hpo.spaces.space import Space
 from hpo.spaces.values import Value
+from hpo.sweep.cases import Cases
 from hpo.sweep.choosing import AnySampler, AnyScheduler, Auto, Chosen, choose
 from hpo.sweep.dependence import dependence_problems, unmet_problems
 from hpo.sweep.effective import coordinate_problems, rate_problems
 from hpo.sweep.inert import inert_problems
 from hpo.sweep.population import change_problems, population_problems
 from hpo.sweep.rules import (
-    average_problems,
-    batch_norm_problems,
     control_problems,
     course_problems,
     follows_losses,
@@ -34,6 +33,7 @@ from hpo.sweep.rules import (
 )
 from hpo.sweep.sampling import sampler_problems
 from hpo.sweep.scheduling import comparison_problems, ladder_problems, rung_problems
+from hpo.sweep.together import average_problems, batch_norm_problems, rival_problems, spelling_problems
 from hpo.sweep.wording import NAME
 from hpo.training.data import Data
 from hpo.training.lr_range import LrRange
@@ -198,6 +198,11 @@ class Sweep(Recipe):
         return Conditions(self.space, self.constraints, self.settings)
 
     @property
+    def cases(self) -> Cases:
+        """What trials may have together."""
+        return Cases(recipe=self.recipe, space=self.space, conditions=self.conditions, beside=self.beside)
+
+    @property
     def chosen(self) -> Chosen:
         """Sampler and scheduler, with a choice made where the file leaves one open, as far as the file tells."""
         return self.choose()
@@ -235,8 +240,9 @@ class Sweep(Recipe):
             if isinstance(config, Config)
             for name in config.model_fields_set
         } | self.model_fields_set
+        unclear = dependence_problems(self.space, self.constraints, self.settings)
         in_space = [
-            *dependence_problems(self.space, self.constraints, self.settings),
+            *unclear,
             *space_problems(self.recipe, self.space),
             *coordinate_problems(self.recipe, self.space),
         ]
@@ -244,7 +250,7 @@ class Sweep(Recipe):
         sampler, scheduler = self.chosen.sampler, self.chosen.scheduler
         num_trials = full_budget(self.budget, scheduler, self.epochs).trials
         problems = [
-            *(in_space or rate_problems(self.recipe, self.space)),
+            *(in_space or rate_problems(self.cases)),
             *(() if in_space else change_problems(self.recipe, self.space, scheduler)),
             *point_problems(self.space, self.points),
             *(() if in_space else unmet_problems(self.space, self.constraints, self.settings, self.points)),
@@ -257,10 +263,18 @@ class Sweep(Recipe):
             *(() if in_space else sampler_problems(sampler, self.conditions, self.space, num_trials)),
             *course_problems(self.recipe, self.space, scheduler),
             *control_problems(self.recipe, self.space, shuffles_labels=self.data.shuffle_labels),
-            *batch_norm_problems(self.recipe, self.space),
-            *average_problems(self.space, self.export.weights),
-            *inert_problems(self.recipe, self.beside, self.space, explicit),
+            *(() if unclear else self._case_problems(explicit)),
         ]
         if problems:
             raise SweepError(f"sweep {self.name}", problems)
         return self
+
+    def _case_problems(self, explicit: Collection[str]) -> list[Problem]:
+        cases = self.cases
+        return [
+            *rival_problems(cases),
+            *spelling_problems(cases),
+            *batch_norm_problems(cases),
+            *average_problems(cases, self.export.weights),
+            *inert_problems(cases, explicit),
+        ]

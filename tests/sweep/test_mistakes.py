@@ -495,9 +495,9 @@ def test_a_setting_that_has_an_effect_on_some_trial_is_accepted(tmp_path: Path, 
 def test_of_two_rivals_only_one_may_be_searched(tmp_path: Path, settings: str, path: str, reason: str) -> None:
     mistakes = find_mistakes(tmp_path, SWEEP + settings + "\n")
 
+    advice = "Drop one of the two, or give each a condition." if "beside" in reason else "Drop one of the two."
     assert mistakes == (
-        f"sweep.yaml:6: space.{path}: must not be searched {reason}, for a trial may have only one of them. "
-        "Drop one of the two."
+        f"sweep.yaml:6: space.{path}: must not be searched {reason}, for a trial may have only one of them. {advice}"
     )
 
 
