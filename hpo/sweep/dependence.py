@@ -115,8 +115,14 @@ def _nonsense_in(
         known = ", ".join(sorted(space))
         yield f"must compare what is searched with something, but compares {_words(operands)}. Searched are: {known}."
         return
+    numeric = [operand for operand in operands if isinstance(operand, Arithmetic)]
     if isinstance(comparison, Compare) and comparison.symbol not in ("==", "!="):
         counted += [name for operand in operands for name in _names(operand)]
+        numeric = operands
+    words = [shown(value) for operand in numeric for value in _literals(operand) if not is_number(value)]
+    if words:
+        yield f"computes with numbers and asks which is greater, but {words[0]} is none. Use == or in."
+        return
     for name in dict.fromkeys(counted):
         if name not in speaks_of or not all(map(is_number, speaks_of[name])):
             yield f"computes with numbers and asks which is greater, but {name} is none. Use == or in."
@@ -160,6 +166,15 @@ def _draws(cube: Cube) -> Points:
 
 def _names(operand: Operand) -> list[str]:
     return list(names_in(operand))
+
+
+def _literals(operand: Operand) -> Iterator[ParamValue]:
+    match operand:
+        case Literal(value):
+            yield value
+        case Arithmetic(_, left, right):
+            yield from _literals(left)
+            yield from _literals(right)
 
 
 def _words(operands: Sequence[Operand]) -> str:

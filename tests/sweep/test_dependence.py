@@ -101,6 +101,25 @@ def test_effective_coordinates_may_have_conditions_too(tmp_path: Path) -> None:
             ),
         ),
         (
+            'constraints: [optimizer.lr < "a"]\n',
+            "constraints.0: computes with numbers and asks which is greater, but a is none. Use == or in.",
+        ),
+        (
+            'constraints: ["optimizer.lr + true < 3"]\n',
+            "constraints.0: computes with numbers and asks which is greater, but true is none. Use == or in.",
+        ),
+        (
+            "constraints: ['batch_size * \"b\" in [1, 2]']\n",
+            "constraints.0: computes with numbers and asks which is greater, but b is none. Use == or in.",
+        ),
+        (
+            "  model.dropout: {distribution: uniform, min: 0, max: 0.5, when: optimizer.lr > true}\n",
+            (
+                "space.model.dropout.when: computes with numbers and asks which is greater, but true is none. "
+                "Use == or in."
+            ),
+        ),
+        (
             'constraints: ["batch_size <= 128"]\n',
             "constraints.0: binds none of 2000 trials drawn at random: batch_size <= 128. Delete it.",
         ),
