@@ -223,6 +223,14 @@ def test_a_wrong_line_is_explained(tmp_path: Path, line: str, message: str) -> N
             "space.batch_size: every value must be a whole number, but the domain holds 16.0. Use randint or choice.",
         ),
         (
+            "optimizer.momentum: [uniform(0, 0.5), uniform(0.5, 0.9)]",
+            (
+                "space.optimizer.momentum: a path has one domain, but got a list. Search the widest of them, and "
+                "bind it by constraints where it should be narrower, such as optimizer.kind == sgd or "
+                "optimizer.lr <= 1e-2."
+            ),
+        ),
+        (
             "epochs: randint(3, 27)",
             (
                 "space.epochs: must not be searched, for epochs are what the scheduler spends. "
