@@ -172,6 +172,22 @@ def test_effective_coordinates_may_have_conditions_too(tmp_path: Path) -> None:
             ),
         ),
         (
+            "sampler: {kind: grid}\n",
+            (
+                "space.optimizer.lr: must have values that can be listed with sampler.kind grid, but any number "
+                "between two bounds is one. Use choice(...), ordinal(...), randint(...) or quniform(...), or another "
+                "sampler."
+            ),
+        ),
+        (
+            "  frozen_layers: lograndint(1, 3)\nsampler: {kind: grid}\n",
+            (
+                "space.frozen_layers: must have values that can be listed with sampler.kind grid, but those of "
+                "lograndint are not steps of equal size, which a grid needs. Use ordinal(...) of some of them, or "
+                "another sampler."
+            ),
+        ),
+        (
             "  model.dropout: {distribution: quniform, min: 0, max: 0.5, q: 0.1, prior: 0.1}\nsampler: {kind: grid}\n",
             (
                 "space.model.dropout.prior: has no effect with sampler.kind grid, which tries every combination. "
