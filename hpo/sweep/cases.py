@@ -51,9 +51,9 @@ class Cases:
         options = [list(_options(self.space[path], must_have=path in having)) for path in searched]
         trees: dict[tuple[Setting, ...], JsonTree | None] = {}
         for chosen in itertools.product(*options):
-            values = {path: value for path, (value, _) in zip(searched, chosen, strict=True) if value is not None}
             if not self.may_be({path: wish for path, (_, wish) in zip(searched, chosen, strict=True)}):
                 continue
+            values = {path: value for path, (value, _) in zip(searched, chosen, strict=True) if value is not None}
             kinds = {path: value for path, value in values.items() if path.endswith(".kind")}
             of_kinds = tuple(map(kinds.get, searched))
             tree = trees[of_kinds] if of_kinds in trees else trees.setdefault(of_kinds, self._settings(kinds))
