@@ -4,10 +4,12 @@ Whoever reads a sweep file imports this, so what needs scipy, most of a second, 
 """
 
 import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Literal, Self
 
 import optuna
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, NSGAIIISampler, NSGAIISampler
 from pydantic import Field, model_validator
 
 from hpo.config import Config
@@ -15,8 +17,9 @@ from hpo.search.box import Box
 from hpo.search.caution import Cautious
 from hpo.search.drawing import Believing
 from hpo.search.evolution import Evolution, load_cmaes
+from hpo.search.generations import Whole, in_generations, num_divisions
 from hpo.search.grid import GridSearch
-from hpo.search.hindsight import Hindsight
+from hpo.search.hindsight import Hindsight, likely_ends
 from hpo.search.mirror import Mirror
 from hpo.search.proposer import Problem, Proposer
 from hpo.search.starting import Start, Starting
@@ -78,7 +81,10 @@ class Tpe(Config):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of group
                 sampler = optuna.samplers.TPESampler(
-                    seed=seed, n_startup_trials=self.num_startup, group=not problem.shape.is_free
+                    seed=seed,
+                    n_startup_trials=self.num_startup,
+                    multivariate=True,  # of several metrics it is not by default, and `Cautious` sees no whole proposal
+                    group=not problem.shape.is_free,
                 )
             return _after_startup(self.startup, self.num_startup, Cautious(sampler), problem, seed)
 
@@ -106,7 +112,7 @@ class Gp(Config):
             )
             return _after_startup(self.startup, self.num_startup, Cautious(sampler), problem)
 
-        return Hindsight(problem, make)
+        return Hindsight(problem, make, partial(likely_ends, problem))
 
 
 class Cmaes(Config):
@@ -132,7 +138,7 @@ class Cmaes(Config):
             sampler: BaseSampler = Cautious(Evolution(problem, population, seed))
             return Believing(sampler, problem, seed) if problem.beliefs else sampler
 
-        return Hindsight(problem, make)
+        return Hindsight(problem, make, partial(likely_ends, problem))
 
 
 class Curves(Config):
@@ -210,7 +216,64 @@ class Refine(Config):
         return Mirror(problem, make)
 
 
-Sampler = Annotated[Random | Qmc | Grid | Tpe | Gp | Cmaes | Curves | Coordinate | Refine, Field(discriminator="kind")]
+class _Genetic(Config):
+    population: Annotated[int, Field(ge=4)] = 20
+    """Trials of a generation; the first is drawn as `startup` says, the others are bred from the best before them."""
+    mutation: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = "auto"
+    """Chance of each param to be drawn anew, whatever the parents have; auto: 1 / d of d params."""
+    startup: Start = "random"
+    """How the first generation is drawn: independently, or as a Sobol sequence, spread evenly."""
+
+
+class Nsga2(_Genetic):
+    """Genetic search for the Pareto front of several metrics (NSGA-II, Deb et al. 2002), wary of divergence.
+
+    It keeps, front by front, the trials that no other beats in all metrics; of the last front those with the most room
+    about them.
+    """
+
+    kind: Literal["nsga2"] = "nsga2"
+
+    def begin(self, problem: Problem) -> Proposer:
+        """A search without trials."""
+        return _breeding(self, problem, optuna.samplers.NSGAIISampler)
+
+
+class Nsga3(_Genetic):
+    """Genetic search for the Pareto front of three metrics or two (NSGA-III, Deb & Jain 2014), wary of divergence.
+
+    As NSGA-II, but of the last front it keeps those nearest to reference points, which are spread evenly, as many as
+    the population can meet.
+    """
+
+    kind: Literal["nsga3"] = "nsga3"
+
+    def begin(self, problem: Problem) -> Proposer:
+        """A search without trials."""
+        divisions = num_divisions(len(problem.directions), self.population)
+        return _breeding(self, problem, partial(optuna.samplers.NSGAIIISampler, dividing_parameter=divisions))
+
+
+Sampler = Annotated[
+    Random | Qmc | Grid | Tpe | Gp | Cmaes | Curves | Coordinate | Refine | Nsga2 | Nsga3, Field(discriminator="kind")
+]
+
+
+def _breeding(genetic: _Genetic, problem: Problem, kind: Callable[..., NSGAIISampler | NSGAIIISampler]) -> Proposer:
+    costs = problem.minimized  # Optuna's NSGA-III takes the reference points of any metric to be of one to minimize
+
+    def make(seed: int) -> BaseSampler:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = kind(
+                seed=seed,
+                population_size=genetic.population,
+                mutation_prob=None if genetic.mutation == "auto" else genetic.mutation,
+            )
+        bred = Cautious(Whole(sampler, costs, seed))
+        return _after_startup(genetic.startup, genetic.population, bred, costs, seed)
+
+    return Hindsight(costs, make, partial(in_generations, problem, genetic.population))
 
 
 def _after_startup(
