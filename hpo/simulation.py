@@ -24,6 +24,7 @@ from hpo.spaces.values import Value
 from hpo.sweep import Metric, Retries
 from hpo.sweep.choosing import AnySampler, AnyScheduler, Auto, Chosen, choose
 from hpo.sweep.dependence import dependence_problems, unmet_problems
+from hpo.sweep.metrics import front_problems
 from hpo.sweep.rules import pair_problems, point_problems
 from hpo.sweep.sampling import sampler_problems
 from hpo.sweep.scheduling import comparison_problems, ladder_problems, rung_problems
@@ -101,6 +102,7 @@ class Simulation(Config):
             *ladder_problems(scheduler, self.budget.trials, self.epochs),
             *comparison_problems(scheduler, half_lives=(0,)),
             *pair_problems(sampler, scheduler),
+            *front_problems(sampler, scheduler, self.budget.trials, num_metrics=1),
             *(() if unclear else sampler_problems(sampler, self.conditions, self.space, self.budget.trials)),
         ]
         if problems:

@@ -1,6 +1,5 @@
 """Results on a terminal, or as JSON for other programs."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from math import ceil
@@ -21,12 +20,13 @@ from hpo.paths import SweepPaths, written_beside
 from hpo.plan import Plan
 from hpo.prune import Point
 from hpo.records import TrialRecord
-from hpo.results.table import leaderboard, to_json
+from hpo.results.table import to_json
 from hpo.run import SweepResult
 from hpo.spaces.coordinates import to_effective
 from hpo.spaces.values import shown
 from hpo.sweep import Sweep
 from hpo.sweep.advice import advice
+from hpo.sweep.wording import listed
 from hpo.training.data import Splits
 from hpo.training.lr_range import LrCurve
 from hpo.training.recipe import flatten
@@ -128,9 +128,8 @@ def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
                 "num_epochs": done.num_epochs,
                 "mean_lanes": round(done.mean_lanes, 2),
                 "elapsed_s": round(done.elapsed_s, 3),
-                "best": None
-                if done.best is None
-                else _with_curve(to_json([done.best], sweep.metric.goal)[0], done.best),
+                "best": None if done.best is None else _with_curve(to_json([done.best], sweep.goals)[0], done.best),
+                "front": [on_front.trial_id for on_front in done.front],
                 "bundle": None if done.bundle is None else str(done.bundle),
                 "untracked": done.untracked,
             }
@@ -148,6 +147,8 @@ def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
         rows.add_row("params", _params(done.best.params))
         rows.add_row("trials", f"hpo trials {sweep_id}")
         rows.add_row("lanes", f"{done.mean_lanes:.1f} trials side by side, on average")
+    if done.front:
+        rows.add_row("front", f"{len(done.front)} trials, by {listed(list(sweep.goals))}: hpo best {sweep_id}")
     for place, rung in enumerate(done.rungs):
         rows.add_row("rungs" if place == 0 else "", rung_text(rung))
     if done.bundle is not None:
@@ -159,32 +160,21 @@ def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
     console.print(rows)
 
 
-def trials(records: Sequence[TrialRecord], sweep: Sweep, *, top: int | None, as_json: bool, as_csv: bool) -> None:
-    """The leaderboard, or its head."""
-    rows = to_json(records, sweep.metric.goal)[:top]
-    if as_json:
-        print_json(rows)
-        return
-    if as_csv:
-        print(leaderboard(records, sweep.metric.goal)[:top].to_csv(index=False), end="")
-        return
-    console = make_console()
-    table, left_out = trials_table(rows, console.width)
-    console.print(table)
-    if left_out:
-        console.print(f"No room for {', '.join(left_out)}: use a wider terminal, --csv or --json.", style="dim")
-    errors = Counter(str(row["reason"]["error"]) for row in rows if "error" in row["reason"])
-    for error, num in errors.most_common():
-        console.print(f"{num} failed: {error}", style="red")
-
-
 def trial(
-    record: TrialRecord, records: Sequence[TrialRecord], sweep: Sweep, paths: SweepPaths, *, as_json: bool
+    record: TrialRecord,
+    records: Sequence[TrialRecord],
+    sweep: Sweep,
+    paths: SweepPaths,
+    *,
+    with_front: bool,
+    as_json: bool,
 ) -> None:
-    """One trial: its params, its curve, what was decided at its rungs, and why it ended."""
-    row = next(row for row in to_json(records, sweep.metric.goal) if row["trial"] == record.trial_id)
+    """One trial: its params, its curve, what was decided at its rungs, and why it ended; and the Pareto front."""
+    leaders = to_json(records, sweep.goals)
+    row = next(row for row in leaders if row["trial"] == record.trial_id)
+    front = [row for row in leaders if row["on_front"]] if with_front and len(sweep.goals) > 1 else []
     if as_json:
-        print_json(_with_curve(row, record))
+        print_json(_with_curve(row, record) | ({"front": front} if front else {}))
         return
     console = make_console()
     rows = grid()
@@ -200,6 +190,9 @@ def trial(
         rows.add_row("rungs", decisions_table(record.decisions))
     console.print(f"{paths.sweep_id}/{record.trial_id}", style="bold")
     console.print(rows)
+    if front:
+        console.print(f"\nNo other trial beats these in {listed(list(sweep.goals))} at once:", style="bold")
+        console.print(trials_table(front, console.width, list(sweep.goals)[1:])[0])
     if "traceback" in row["reason"]:
         console.print(f"\n{row['reason']['traceback']}")
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from hpo.config import Config
 from hpo.scheduling import Asha, Budget, FreezeThaw, NoScheduler, Scheduler
-from hpo.search.samplers import Curves, Qmc, Sampler, Tpe
+from hpo.search.samplers import Curves, Nsga2, Qmc, Sampler, Tpe
 from hpo.spaces import Choice, Constant, Domain
 
 MOST_AXES = 40
@@ -17,6 +17,8 @@ MOST_TRIALS = 5000
 """Beyond, trials are many enough for a density model, and proposing with a Gaussian process takes hours."""
 FEWEST_TRIALS = 8
 """To learn from: with fewer, a model has hardly begun when the sweep ends."""
+FEWEST_GENERATIONS = 5
+"""Of which a genetic search has something."""
 CYCLES = ("warm_restarts", "cyclic")
 """Schedules under which losses rise again and again."""
 
@@ -50,6 +52,7 @@ def choose(
     epochs: int,
     num_slots: int | None = None,
     follows_losses: str | None = None,
+    has_several_metrics: bool = False,
 ) -> Chosen:
     """What was written, and for what was left open the best that suits it.
 
@@ -61,13 +64,15 @@ def choose(
         epochs: full length.
         num_slots: segments that run at once; none: not known yet.
         follows_losses: what makes the course of a trial such that it tells little before its end, if anything does.
+        has_several_metrics: whether a front is searched.
     """
     why = []
     if isinstance(sampler, Auto):
-        sampler, reason = _sampler(scheduler, space, budget, num_slots)
+        choice = _front_sampler(budget) if has_several_metrics else _sampler(scheduler, space, budget, num_slots)
+        sampler, reason = choice
         why.append(f"sampler: {sampler.kind}, because {reason}.")
     if isinstance(scheduler, Auto):
-        scheduler, reason = _scheduler(sampler, epochs, follows_losses)
+        scheduler, reason = _scheduler(sampler, epochs, follows_losses, has_several_metrics=has_several_metrics)
         why.append(f"scheduler: {scheduler.kind}, because {reason}.")
     return Chosen(sampler=sampler, scheduler=scheduler, why=tuple(why))
 
@@ -88,7 +93,18 @@ def _sampler(
     return Curves(), "it learns from every epoch of every trial, stopped ones too"
 
 
-def _scheduler(sampler: Sampler, epochs: int, follows_losses: str | None) -> tuple[Scheduler, str]:
+def _front_sampler(budget: Budget) -> tuple[Sampler, str]:
+    nsga2 = Nsga2()
+    if budget.trials < FEWEST_GENERATIONS * nsga2.population:
+        return Tpe(), f"of {budget.trials} trials there are too few to breed generations of {nsga2.population}"
+    return nsga2, "there are several metrics, and trials enough for generations"
+
+
+def _scheduler(
+    sampler: Sampler, epochs: int, follows_losses: str | None, *, has_several_metrics: bool
+) -> tuple[Scheduler, str]:
+    if has_several_metrics:
+        return NoScheduler(), "a trial that is stopped has no place on the front of several metrics"
     if follows_losses is not None:
         return NoScheduler(), f"{follows_losses}, so that a trial tells little before its end"
     if FreezeThaw().rungs(epochs)[0] >= epochs:

@@ -19,6 +19,7 @@ from hpo.sweep.choosing import AnySampler, AnyScheduler, Auto, Chosen, choose
 from hpo.sweep.dependence import dependence_problems, unmet_problems
 from hpo.sweep.effective import coordinate_problems, rate_problems
 from hpo.sweep.inert import inert_problems
+from hpo.sweep.metrics import Metric, Objective, front_problems, main_metric, metric_problems
 from hpo.sweep.rules import (
     average_problems,
     batch_norm_problems,
@@ -36,26 +37,6 @@ from hpo.sweep.wording import NAME
 from hpo.training.data import Data
 from hpo.training.lr_range import LrRange
 from hpo.training.recipe import Recipe, flatten, signature, with_params
-
-GOALS = {"val_accuracy": Goal.MAXIMIZE, "val_loss": Goal.MINIMIZE}
-"""Which way is better, by metric."""
-
-
-class Metric(Config):
-    """What trials are compared by."""
-
-    name: Literal["val_accuracy", "val_loss"]
-    """Measured on the validation split after every epoch; the loss is in nats, never smoothed."""
-    goal: Goal
-    """Which way is better."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.goal is not GOALS[self.name]:
-            raise ValueError(
-                f"{self.name} must be {GOALS[self.name]}d, but the goal is {self.goal}. Change one of them."
-            )
-        return self
 
 
 class Resources(Config):
@@ -126,8 +107,10 @@ class Sweep(Recipe):
     """Lower-case letters, digits, `-` and `_`; the name of the file, when it is not given there."""
     data: Data
     """What is learned."""
-    metric: Metric
-    """What trials are compared by."""
+    metrics: tuple[Objective, ...] = ()
+    """In place of `metric`, two or three to search at once, for their Pareto front; the first is the main one."""
+    metric: Metric = Field(default_factory=lambda given: main_metric(given["metrics"]))
+    """What trials are compared by; of several `metrics` the first."""
     space: Space
     """What is searched: dotted recipe path, or effective coordinate, -> domain."""
     constraints: tuple[str, ...] = ()
@@ -179,6 +162,11 @@ class Sweep(Recipe):
         return {path: value for path, value in flatten(self.recipe.as_tree()).items() if value is not None}
 
     @property
+    def goals(self) -> dict[str, Goal]:
+        """Which way each metric is better, the main one first."""
+        return {objective.name: objective.goal for objective in (self.metric, *self.metrics[1:])}
+
+    @property
     def conditions(self) -> Conditions:
         """Which params a trial has."""
         return Conditions(self.space, self.constraints, self.settings)
@@ -195,6 +183,7 @@ class Sweep(Recipe):
             epochs=self.epochs,
             num_slots=None if at_once == "auto" else at_once,
             follows_losses=next(follows_losses(self.recipe, self.space), None),
+            has_several_metrics=len(self.goals) > 1,
         )
 
     @property
@@ -224,6 +213,8 @@ class Sweep(Recipe):
         half_lives = self.space["ema_half_life"].ends() if "ema_half_life" in self.space else (self.ema_half_life,)
         sampler, scheduler = self.chosen.sampler, self.chosen.scheduler
         problems = [
+            *metric_problems(self.metrics, self.space, is_one_given="metric" in self.model_fields_set),
+            *front_problems(sampler, scheduler, self.budget.trials, len(self.goals)),
             *(in_space or rate_problems(self.recipe, self.space)),
             *point_problems(self.space, self.points),
             *(() if in_space else unmet_problems(self.space, self.constraints, self.settings, self.points)),

@@ -5,7 +5,8 @@ from typing import Protocol
 from hpo.records import TrialRecord, TrialSpec
 from hpo.scheduling import Budget
 from hpo.sweep.choosing import Chosen
-from hpo.sweep.model import Metric, Retries
+from hpo.sweep.metrics import Metric
+from hpo.sweep.model import Retries
 
 
 class Terms(Protocol):
