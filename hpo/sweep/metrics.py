@@ -28,9 +28,10 @@ class Objective(Config):
     """One of several metrics at once."""
 
     name: Literal["val_accuracy", "val_loss", "num_parameters", "seconds"]
-    """As for `metric`, or what a trial costs: the parameters of its model, or the seconds of its last epoch.
+    """As for `metric`, or what a trial costs: parameters of its network, or seconds of its last epoch, by the clock.
 
-    The latter are as the clock says, so that such a sweep does not repeat.
+    Seconds are a trial's share of what its lanes took together, and differ from time to time: a sweep does not repeat
+    with them.
     """
     goal: Goal
     """Which way is better."""

@@ -108,7 +108,10 @@ class Sweep(Recipe):
     data: Data
     """What is learned."""
     metrics: tuple[Objective, ...] = ()
-    """In place of `metric`, two or three to search at once, for their Pareto front; the first is the main one."""
+    """In place of `metric`, two or three to search at once, for their Pareto front.
+
+    By the first, the main one, trials are ranked, `budget.target` is met, and the best is exported.
+    """
     metric: Metric = Field(default_factory=lambda given: main_metric(given["metrics"]))
     """What trials are compared by; of several `metrics` the first."""
     space: Space
