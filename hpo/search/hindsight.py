@@ -1,4 +1,4 @@
-"""For samplers that learn from complete trials only: what they are shown of all the others."""
+"""For samplers that learn from complete trials only: what the others would likely have reached."""
 
 import math
 import statistics
@@ -12,7 +12,6 @@ from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hpo.config import JsonTree
 from hpo.records import End, EndKind
 from hpo.search.distributions import Stored
 from hpo.search.drawing import draw
@@ -32,46 +31,6 @@ class Past:
     """None: it runs."""
 
 
-Show = Callable[[Sequence[Past]], list[FrozenTrial]]
-"""What a sampler sees of the trials."""
-
-
-def has_diverged(trial: Past) -> bool:
-    """Whether its loss was not finite."""
-    return trial.end is not None and trial.end.kind is EndKind.DIVERGED
-
-
-def frozen(problem: Problem, trial: Past, values: Sequence[float] | None, notes: JsonTree | None = None) -> FrozenTrial:
-    """A trial as complete with `values`; one that has ended without is shown as one that nothing is known of.
-
-    One that has diverged violates a constraint.
-
-    Args:
-        problem: what is searched.
-        trial: as it stands; one that runs has no values.
-        values: of each metric.
-        notes: of Optuna's own, by name.
-    """
-    if trial.params is None or (trial.end is not None and values is None):
-        return create_trial(state=TrialState.FAIL)
-    constraints = {"diverged": 1.0 if has_diverged(trial) else -1.0}
-    return create_trial(
-        state=TrialState.RUNNING if trial.end is None else TrialState.COMPLETE,
-        values=values,
-        params=dict(trial.params),
-        distributions=problem.distributions,
-        constraints=None if trial.end is None else constraints,
-        system_attrs=notes,
-    )
-
-
-def likely_ends(problem: Problem, trials: Sequence[Past]) -> list[FrozenTrial]:
-    """Every trial that ended as complete, with its `final_values`."""
-    values = final_values(trials, problem.direction)
-    shown = [None if value is None else [value] for value in values]
-    return [frozen(problem, trial, each) for trial, each in zip(trials, shown, strict=True)]
-
-
 def final_values(trials: Sequence[Past], direction: StudyDirection) -> list[float | None]:
     """What each trial has reached, or would have; none where nothing can be said.
 
@@ -83,23 +42,23 @@ def final_values(trials: Sequence[Past], direction: StudyDirection) -> list[floa
     reached = [_reached(trial, complete) for trial in trials]
     known = [value for value in reached if value is not None]
     worst = (max if direction is StudyDirection.MINIMIZE else min)(known, default=0.0)
-    return [worst if has_diverged(trial) else value for trial, value in zip(trials, reached, strict=True)]
+    return [worst if _has_diverged(trial) else value for trial, value in zip(trials, reached, strict=True)]
 
 
 @final
 class Hindsight:
-    """Proposes with a sampler that is shown all trials as they look now, afresh for every proposal.
+    """Proposes with a sampler that is shown every trial that ended as complete, with its `final_values`.
 
-    What a trial is taken to have reached changes as others complete. A diverged trial violates a constraint, which a
-    sampler may learn from: see `Cautious`.
+    These change as trials complete, so the sampler is shown all of them afresh for every proposal. A diverged trial
+    also violates a constraint, which a sampler may learn from: see `Cautious`.
     """
 
-    def __init__(self, problem: Problem, make_sampler: Callable[[int], BaseSampler], show: Show) -> None:
+    def __init__(self, problem: Problem, make_sampler: Callable[[int], BaseSampler]) -> None:
         """A search without trials; `make_sampler` is given a seed, for one proposal."""
         self._problem = problem
         self._cube = problem.cube
+        self._distributions = problem.distributions
         self._make_sampler = make_sampler
-        self._show = show
         self._trials: list[Past] = []
 
     def propose(self, point: Mapping[str, Stored], waiting: Collection[int] = ()) -> dict[str, Stored]:
@@ -107,8 +66,8 @@ class Hindsight:
         number = len(self._trials)
         sampler = self._make_sampler(derive_seed(self._problem.seed, number))
         storage = InMemoryStorage()
-        study = optuna.create_study(storage=storage, directions=self._problem.directions)
-        study.add_trials(self._show(self._trials))
+        study = optuna.create_study(storage=storage, direction=self._problem.direction)
+        study.add_trials(self._shown())
         beside = optuna.create_study(storage=storage).ask()
         params = draw(sampler, study, beside._trial_id, number, self._problem, point)
         self.add(params)
@@ -129,6 +88,22 @@ class Hindsight:
         """A trial has ended; one that failed teaches nothing."""
         finite = {epoch: value for epoch, value in values.items() if math.isfinite(value)}
         self._trials[trial_id] = replace(self._trials[trial_id], values=finite, end=end)
+
+    def _shown(self) -> list[FrozenTrial]:
+        values = final_values(self._trials, self._problem.direction)
+        return [self._show(trial, value) for trial, value in zip(self._trials, values, strict=True)]
+
+    def _show(self, trial: Past, value: float | None) -> FrozenTrial:
+        if trial.params is None or (trial.end is not None and value is None):
+            return create_trial(state=TrialState.FAIL)
+        constraints = {"diverged": 1.0 if _has_diverged(trial) else -1.0}
+        return create_trial(
+            state=TrialState.RUNNING if trial.end is None else TrialState.COMPLETE,
+            value=value,
+            params=dict(trial.params),
+            distributions=self._distributions,
+            constraints=None if trial.end is None else constraints,
+        )
 
 
 def _reached(trial: Past, complete: Sequence[Past]) -> float | None:
@@ -153,3 +128,7 @@ def _value(trial: Past) -> float:
     assert trial.end is not None
     assert trial.end.value is not None  # a study takes no complete trial without
     return trial.end.value
+
+
+def _has_diverged(trial: Past) -> bool:
+    return trial.end is not None and trial.end.kind is EndKind.DIVERGED

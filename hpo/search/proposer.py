@@ -1,7 +1,7 @@
 """What proposes: the seam between a study, which remembers, and a search, which learns."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol, runtime_checkable
 
@@ -36,12 +36,6 @@ class Problem:
     def directions(self) -> list[StudyDirection]:
         """Of all metrics, the main one first."""
         return [self.direction, *self.others.values()]
-
-    @property
-    def minimized(self) -> "Problem":
-        """The same in terms of `costs`."""
-        down = StudyDirection.MINIMIZE
-        return replace(self, direction=down, others=dict.fromkeys(self.others, down))
 
     def reached(self, end: End) -> list[float]:
         """The metrics of a complete trial, in that order."""

@@ -17,9 +17,9 @@ from hpo.search.box import Box
 from hpo.search.caution import Cautious
 from hpo.search.drawing import Believing
 from hpo.search.evolution import Evolution, load_cmaes
-from hpo.search.generations import Whole, in_generations, num_divisions
+from hpo.search.generations import Generations, Whole, num_divisions
 from hpo.search.grid import GridSearch
-from hpo.search.hindsight import Hindsight, likely_ends
+from hpo.search.hindsight import Hindsight
 from hpo.search.mirror import Mirror
 from hpo.search.proposer import Problem, Proposer
 from hpo.search.starting import Start, Starting
@@ -112,7 +112,7 @@ class Gp(Config):
             )
             return _after_startup(self.startup, self.num_startup, Cautious(sampler), problem)
 
-        return Hindsight(problem, make, partial(likely_ends, problem))
+        return Hindsight(problem, make)
 
 
 class Cmaes(Config):
@@ -138,7 +138,7 @@ class Cmaes(Config):
             sampler: BaseSampler = Cautious(Evolution(problem, population, seed))
             return Believing(sampler, problem, seed) if problem.beliefs else sampler
 
-        return Hindsight(problem, make, partial(likely_ends, problem))
+        return Hindsight(problem, make)
 
 
 class Curves(Config):
@@ -260,8 +260,6 @@ Sampler = Annotated[
 
 
 def _breeding(genetic: _Genetic, problem: Problem, kind: Callable[..., NSGAIISampler | NSGAIIISampler]) -> Proposer:
-    costs = problem.minimized  # Optuna's NSGA-III takes the reference points of any metric to be of one to minimize
-
     def make(seed: int) -> BaseSampler:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -270,10 +268,10 @@ def _breeding(genetic: _Genetic, problem: Problem, kind: Callable[..., NSGAIISam
                 population_size=genetic.population,
                 mutation_prob=None if genetic.mutation == "auto" else genetic.mutation,
             )
-        bred = Cautious(Whole(sampler, costs, seed))
-        return _after_startup(genetic.startup, genetic.population, bred, costs, seed)
+        bred = Cautious(Whole(sampler, problem, seed))
+        return _after_startup(genetic.startup, genetic.population, bred, problem, seed)
 
-    return Hindsight(costs, make, partial(in_generations, problem, genetic.population))
+    return Generations(problem, make, genetic.population)
 
 
 def _after_startup(
