@@ -1,15 +1,15 @@
 """What a sweep has spent, and what it has got for it."""
 
 import statistics
-from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping
 from typing import final
 
 from hpo.progress import Progress
-from hpo.records import End, EndKind, Goal, Report, TrialRecord
-from hpo.results.table import find_best
+from hpo.records import End, EndKind, Goal, Report
 from hpo.scheduling import Budget
 from hpo.scheduling.budget import Spent, exhausted
+from hpo.standings import Standings
 
 NUM_REMEMBERED = 32
 """Reports by which the time of an epoch is judged."""
@@ -61,9 +61,10 @@ class Accounts:
 
     def progress(
         self,
-        trials: Sequence[TrialRecord],
+        standings: Standings,
         *,
         rungs: Mapping[int, int],
+        num_trials: int,
         num_planned: int,
         num_epochs_planned: float,
         num_running: int,
@@ -72,13 +73,13 @@ class Accounts:
         """How the sweep stands, by the accounts and by what the driver has to say."""
         left = max(0.0, num_epochs_planned - self.num_spared - self.num_epochs)
         return Progress(
-            num_trials=len(trials),
+            num_trials=num_trials,
             num_planned=num_planned,
             num_running=num_running,
             num_ready=num_ready,
-            ends=Counter(trial.end.kind for trial in trials if trial.end is not None),
+            ends=standings.ends.copy(),
             rungs=rungs,
-            best=find_best(trials, self._goal),
+            best=standings.best,
             num_epochs=self.num_epochs,
             mean_lanes=self.mean_lanes,
             elapsed_s=self.elapsed_s,

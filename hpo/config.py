@@ -40,6 +40,8 @@ PER_LANE = PerLane()
 PER_LANE_UNLESS_0 = PerLane(absent=0.0)
 OUTSIDE = "outside"
 """Marks what stays outside the program: what it decides comes in as each lane's own tensors or numbers."""
+INHERITED = "inherited"
+"""Marks what a trial has in common with one from whose state it goes on: what that state is made of, or came from."""
 
 
 def per_lane_paths(config: Config, prefix: str = "") -> Iterator[str]:

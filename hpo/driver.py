@@ -1,26 +1,28 @@
 """The driver of one sweep: hands segments out, takes reports in, decides at rungs, tells study and tracker."""
 
+import itertools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from hpo.accounts import Accounts
+from hpo.again import Again
 from hpo.errors import TrialsFailedError
 from hpo.judge import Judge
+from hpo.population import Population
 from hpo.progress import Progress, Watch
 from hpo.records import Decision, End, EndKind, Failure, Idle, Outcome, Report, Segment, SegmentEnd
-from hpo.scheduling import Asha, FreezeThaw, compares_averages, full_budget
+from hpo.scheduling import Asha, FreezeThaw, Pbt, compares_averages, full_budget
 from hpo.scheduling.line import Line
 from hpo.scheduling.packing import Standing, cohort_size, most_in_cohort
 from hpo.search.study import Study
+from hpo.shelf import Shelf
+from hpo.standings import Standings
 from hpo.sweep import Terms
 from hpo.tracking.tracker import Tracker
 from hpo.trials import ActiveTrial, stop_reason
 
-MOST_LOST = 3
-"""How often a trial alone in its segment may lose its worker before that is taken for the trial's fault."""
 WATCH_S = 0.25
 """Time between two looks at the progress."""
 MOST_ALIKE = 3
@@ -47,8 +49,8 @@ class Driver:
         self._watch = watch
         self._num_slots = num_slots
         self._clock = clock
-        self._discard = discard  # of checkpoints that nobody needs any more
         self._watched = clock()
+        self._shelf = Shelf(discard)
         self._scheduler = sweep.chosen.scheduler
         self._compared = f"ema_{sweep.metric.name}" if compares_averages(self._scheduler) else sweep.metric.name
         self._line = Line(self._scheduler, sweep.epochs)
@@ -56,18 +58,22 @@ class Driver:
         self._budget = full_budget(sweep.budget, self._scheduler, sweep.epochs)
         self._accounts = Accounts(self._budget, sweep.metric.goal, clock)
         self._trials: dict[int, ActiveTrial] = {}
+        self._population = None
+        if isinstance(self._scheduler, Pbt):
+            self._population = Population(sweep, study, tracker, self._line, self._judge, self._shelf, self._trials)
         self._ready: list[Segment] = []  # besides what the line holds
-        self._again: list[Segment] = []
+        self._segment_ids = itertools.count(1)
+        self._again = Again(sweep.retries.error, self._segment_ids)
         self._running: dict[int, Segment] = {}
-        self._num_asked = len(study.trials())
-        self._num_segments = 0
+        self._standings = Standings(sweep.metric.goal, study.trials)
+        self._num_asked = sum(record.parent is None for record in study.trials())
         self._errors_alike: Counter[str] = Counter()
 
     def next_segment(self) -> Segment | Idle:
         """What to train next: what was lost, full cohorts of survivors, new trials, then whoever is left."""
         spent_what = self._accounts.exhausted(self._num_due)
         if spent_what is None:
-            segment = self._lost_again() or self._next()
+            segment = self._again.next() or self._next()
             if segment is not None:
                 self._running[segment.segment_id] = segment
                 return segment
@@ -83,19 +89,22 @@ class Driver:
         trial = self._trials.get(report.trial_id)
         if trial is None or (report.epoch <= trial.epoch and not report.is_last):
             return  # told before: the segment was lost and has run again
-        self._study.record(report)
+        self._standings.see(self._study.record(report))
         self._tracker.log(report)
         self._accounts.pay(report)
         if report.first_bad_step is not None:
             reason = {"first_bad_step": report.first_bad_step}
             self._end(trial, End(kind=EndKind.DIVERGED, epoch=report.epoch, metrics=report.metrics, reason=reason))
+            if self._population is not None:
+                self._population.miss(trial)
             return
         trial.last = report
         trial.course.append(self._sweep.metric.goal.as_cost(trial.value(self._compared)))
         if report.checkpoint is not None:
-            outdated, trial.kept = trial.checkpoint, report
-            if outdated is not None:
-                self._discard(outdated)
+            self._shelf.hold(report.checkpoint)
+            if trial.checkpoint is not None:
+                self._shelf.release(trial.checkpoint)
+            trial.kept = report
         if report.best_epoch is not None:
             self._accounts.num_spared += self._sweep.epochs - report.epoch
             self._on_rung(self._sweep.epochs, [trial])
@@ -107,13 +116,15 @@ class Driver:
         """Decide on every trial of the segment: it goes on, ends here, or has to train this segment again."""
         segment = self._running.pop(end.segment.segment_id)
         for failure in end.failures:
-            if failure.trial_id in self._trials:
-                self._on_failure(segment, failure)
-        failed = {failure.trial_id for failure in end.failures}
-        going = self._trials.keys() - failed
+            trial = self._trials.get(failure.trial_id)
+            if trial is not None and not self._again.after_error(segment, trial):
+                self._fail(failure)
+        going = self._trials.keys() - {failure.trial_id for failure in end.failures}
         alive = [self._trials[spec.trial_id] for spec in segment.cohort if spec.trial_id in going]
         self._on_rung(segment.to_epoch, [trial for trial in alive if trial.epoch >= segment.to_epoch])
-        self._on_lost(segment, [trial for trial in alive if trial.epoch < segment.to_epoch], end.lost)
+        lost = [trial for trial in alive if trial.epoch < segment.to_epoch]
+        if killer := self._again.after_loss(segment, lost, end.lost):
+            self._fail(killer)
 
     @property
     def is_interrupted(self) -> bool:
@@ -128,14 +139,18 @@ class Driver:
         self._line.clear()
         self._ready.clear()
         self._again.clear()
+        if self._population is not None:
+            self._population.disband()
 
     def progress(self) -> Progress:
         """How the sweep stands."""
+        num_trials = len(self._study.trials())
         return self._accounts.progress(
-            self._study.trials(),
+            self._standings,
             rungs=self._line.num_at_rungs,
-            num_planned=self._sweep.budget.trials,
-            num_epochs_planned=self._scheduler.planned_epochs(self._sweep.budget.trials, self._sweep.epochs),
+            num_trials=num_trials,
+            num_planned=self._budget.trials + num_trials - self._num_asked,  # children come on top
+            num_epochs_planned=self._scheduler.planned_epochs(self._budget.trials, self._sweep.epochs),
             num_running=sum(len(segment.cohort) for segment in self._running.values()),
             num_ready=len(self._line.waiting),
         )
@@ -158,6 +173,9 @@ class Driver:
                 chosen = scheduler.choose(self._line.waiting, gains, of_new if may_ask else None, self._num_slots)
             case Asha(form="promotion") as scheduler:
                 chosen = scheduler.choose(self._line.costs, self._line.waiting)
+            case Pbt():
+                assert self._population is not None
+                return self._new() or self._evolved(self._population)
             case _:
                 return self._survivors(full=True) or self._new() or self._survivors(full=False)
         if not chosen:
@@ -167,8 +185,19 @@ class Driver:
         self._judge.on_resumption(rung, [self._trials[standing.trial_id] for standing in cohort])
         return self._resumed(cohort)
 
-    def _lost_again(self) -> Segment | None:
-        return self._again.pop(0) if self._again else None
+    def _evolved(self, population: Population) -> Segment | None:
+        """Those who are farthest behind go on; whoever gives way at its turn is replaced by a child."""
+        chosen = population.choose(self._num_slots)
+        if not chosen:
+            return None
+        turn = self._line.waiting[chosen[0]]
+        cohort = []
+        for standing in self._line.take(chosen[: self._cohort_size(turn)]):
+            trial = self._trials[standing.trial_id]
+            if succession := population.take_turn(trial):
+                self._stop(trial, succession.decision, exploited=succession.child.spec.trial_id)
+            cohort.append(succession.child if succession else trial)
+        return self._segment(cohort, turn, self._line.rung_above(turn))
 
     def _survivors(self, *, full: bool) -> Segment | None:
         if full:
@@ -202,14 +231,13 @@ class Driver:
 
     def _cohort_size(self, epoch: int) -> int:
         num_epochs = self._line.rung_above(epoch) - epoch
-        most = most_in_cohort(self._sweep.budget.trials, self._num_slots)
+        most = most_in_cohort(self._budget.trials, self._num_slots)
         seconds = self._accounts.seconds_per_epoch
         return cohort_size(num_epochs=num_epochs, seconds_per_epoch=seconds, num_slots=self._num_slots, most=most)
 
     def _segment(self, trials: Sequence[ActiveTrial], from_epoch: int, to_epoch: int) -> Segment:
-        self._num_segments += 1
         return Segment(
-            segment_id=self._num_segments,
+            segment_id=next(self._segment_ids),
             cohort=tuple(trial.spec for trial in trials),
             from_epoch=from_epoch,
             to_epoch=to_epoch,
@@ -220,6 +248,8 @@ class Driver:
     def _on_rung(self, rung: int, arrived: Sequence[ActiveTrial]) -> None:
         """Let trials that have arrived together wait for a cohort, or end."""
         decisions = self._judge.on_arrival(rung, arrived)
+        if self._population is not None and rung < self._sweep.epochs:
+            self._population.arrive(rung, arrived)
         for trial in arrived:
             decision = decisions.get(trial.spec.trial_id)
             if decision is None:
@@ -242,49 +272,28 @@ class Driver:
         self._line.clear()
         self._ready += [self._segment(trials, rung, self._sweep.epochs) for (rung, _), trials in spared.items()]
 
-    def _stop(self, trial: ActiveTrial, decision: Decision) -> None:
-        self._end(trial, trial.ended(EndKind.STOPPED, self._sweep.metric.name, stop_reason(decision)))
+    def _stop(self, trial: ActiveTrial, decision: Decision, exploited: int | None = None) -> None:
+        extra = {} if exploited is None else {"exploited": exploited}
+        self._end(trial, trial.ended(EndKind.STOPPED, self._sweep.metric.name, {**stop_reason(decision), **extra}))
 
-    def _on_failure(self, segment: Segment, failure: Failure) -> None:
-        """Train the trial's segment again, as often as the sweep file says; then it has failed."""
-        trial = self._trials[failure.trial_id]
-        trial.num_errors += 1
-        if trial.num_errors <= self._sweep.retries.error:
-            self._again.append(self._part(segment, [trial]))
-        else:
-            self._fail(trial, failure)
-
-    def _on_lost(self, segment: Segment, lost: Sequence[ActiveTrial], why: str | None) -> None:
-        """Train again what went down with its worker: in two halves, to part the one that kills from the others."""
-        if len(lost) == 1:
-            trial = lost[0]
-            trial.num_lost += 1
-            if trial.num_lost >= MOST_LOST:
-                error = f"lost its worker {MOST_LOST} times: {why}"
-                self._fail(trial, Failure(trial_id=trial.spec.trial_id, error=error, traceback=error))
-                return
-        half = math.ceil(len(lost) / 2)
-        self._again += [self._part(segment, part) for part in (lost[:half], lost[half:]) if part]
-
-    def _fail(self, trial: ActiveTrial, failure: Failure) -> None:
+    def _fail(self, failure: Failure) -> None:
         """End a trial for good, and the sweep too where trial after trial fails alike."""
+        trial = self._trials[failure.trial_id]
         reason = {"error": failure.error, "traceback": failure.traceback}
         self._end(trial, End(kind=EndKind.FAILED, epoch=trial.epoch, reason=reason))
         self._errors_alike = Counter({failure.error: self._errors_alike[failure.error] + 1})
         if self._errors_alike[failure.error] >= MOST_ALIKE:
             self.end_waiting("trials failed alike")
             raise TrialsFailedError(f"{MOST_ALIKE} trials in a row failed with the same error:\n{failure.traceback}")
-
-    def _part(self, segment: Segment, trials: Sequence[ActiveTrial]) -> Segment:
-        """The same segment for some of its trials, once more."""
-        self._num_segments += 1
-        specs = tuple(trial.spec for trial in trials)
-        return replace(segment, segment_id=self._num_segments, cohort=specs, attempt=segment.attempt + 1)
+        if self._population is not None:
+            self._population.miss(trial)
 
     def _end(self, trial: ActiveTrial, end: End) -> None:
-        self._study.tell(trial.spec.trial_id, end)
+        self._standings.see(self._study.tell(trial.spec.trial_id, end))
         self._tracker.end(trial.spec.trial_id, end)
         del self._trials[trial.spec.trial_id]
+        if trial.kept is None and trial.inherited is not None:
+            self._shelf.release(trial.inherited)
         self._accounts.credit(end)
         if end.kind is not EndKind.FAILED:
             self._errors_alike.clear()

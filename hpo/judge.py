@@ -49,6 +49,10 @@ class Judge:
         [verdict] = self._line.judge(rung, {trial.spec.trial_id: trial.course}).values()
         return self._decided(trial, rung, verdict, self._stopped(trial))
 
+    def on_turn(self, trial: ActiveTrial, verdict: Verdict) -> Decision:
+        """Of a member of a population that has paused, and may go on now or gives way."""
+        return self._decided(trial, trial.epoch, verdict, Outcome.CONTINUES if verdict.continues else Outcome.STOPS)
+
     def _is_control(self, trial: ActiveTrial) -> bool:
         return is_control(self._sweep.seed, trial.spec.trial_id, self._share)
 

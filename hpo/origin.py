@@ -7,6 +7,9 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from hpo.paths import SweepPaths, written_beside
+from hpo.records import TrialRecord
+from hpo.results.lineage import lineage, lineage_json
+from hpo.search.reading import read_trials
 from hpo.sweep import Sweep
 from hpo.training.bundles.card import portable_tree, read_card
 from hpo.training.initializers import Pretrained
@@ -26,8 +29,15 @@ def write_parents(path: Path, recipe: Recipe) -> None:
             beside.write_text(json.dumps(parents, indent=2) + "\n", encoding="utf-8")
 
 
-def origin(sweep: Sweep, paths: SweepPaths, recipe: Recipe) -> dict[str, JsonValue]:
-    """The sweep, its data, and the bundles that a trial with this recipe was taught by or began from."""
+def origin(sweep: Sweep, paths: SweepPaths, trial: TrialRecord, recipe: Recipe) -> dict[str, JsonValue]:
+    """The sweep, its data, what the trial was taught by or began from, and its ancestors, if it has any.
+
+    Args:
+        sweep: the trial's.
+        paths: the sweep's.
+        trial: of the study.
+        recipe: the trial's, which says which bundles it read.
+    """
     names = [name for name, _ in _parents(recipe)]
     parents = json.loads(paths.parents.read_text(encoding="utf-8")) if names else {}
     return {
@@ -35,7 +45,13 @@ def origin(sweep: Sweep, paths: SweepPaths, recipe: Recipe) -> dict[str, JsonVal
         "metric": sweep.metric.name,
         "data": portable_tree(sweep.data),
         **{name: parents[name] for name in names},
+        **({} if trial.parent is None else {"lineage": _ancestors(sweep, paths, trial)}),
     }
+
+
+def _ancestors(sweep: Sweep, paths: SweepPaths, trial: TrialRecord) -> list[JsonValue]:
+    """Who trained which epochs with which params, the trial itself last."""
+    return [*lineage_json(lineage(trial, read_trials(paths.study, sweep.space)))]
 
 
 def _parents(recipe: Recipe) -> Iterator[tuple[str, Path]]:

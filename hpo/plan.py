@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from hpo.scheduling import Hyperband
+from hpo.scheduling import Hyperband, Pbt, Scheduler, full_budget
 from hpo.scheduling.ladder import Bracket
 from hpo.sweep import Sweep
 from hpo.training.data import Splits
@@ -15,6 +15,9 @@ class Plan:
     """The cost of a sweep if its trials are like its base recipe."""
 
     num_trials: int
+    """Children among them."""
+    num_children: int
+    """Expected to take the places of others, in a population."""
     brackets: tuple[Bracket, ...]
     """Only hyperband has more than one."""
     num_epochs: float
@@ -45,18 +48,21 @@ class Plan:
 
 def make_plan(sweep: Sweep, splits: Splits) -> Plan:
     """Count on paper, and try the base recipe for a few steps."""
+    scheduler, epochs = sweep.chosen.scheduler, sweep.epochs
+    num_trials = full_budget(sweep.budget, scheduler, epochs).trials
+    num_children = scheduler.num_children(epochs) if isinstance(scheduler, Pbt) else 0
     cost = probe(sweep.recipe, splits)
     return Plan(
-        num_trials=sweep.budget.trials,
-        brackets=_brackets(sweep),
-        num_epochs=sweep.chosen.scheduler.planned_epochs(sweep.budget.trials, sweep.epochs),
+        num_trials=num_trials + num_children,
+        num_children=num_children,
+        brackets=_brackets(scheduler, num_trials, epochs),
+        num_epochs=scheduler.planned_epochs(num_trials, epochs),
         seconds_per_epoch=cost.seconds_per_epoch,
         checkpoint_bytes=cost.checkpoint_bytes,
     )
 
 
-def _brackets(sweep: Sweep) -> tuple[Bracket, ...]:
-    scheduler, num_trials, epochs = sweep.chosen.scheduler, sweep.budget.trials, sweep.epochs
+def _brackets(scheduler: Scheduler, num_trials: int, epochs: int) -> tuple[Bracket, ...]:
     if isinstance(scheduler, Hyperband):
         return scheduler.plan(num_trials, epochs)
     return (Bracket(rungs=scheduler.rungs(epochs), num_trials=scheduler.trials_per_rung(num_trials, epochs)),)

@@ -80,7 +80,7 @@ def prune_trial(
         pruned = prune(recipe, data, luck, state, mode=mode, amount=amount, num_epochs=epochs)
         done: dict[str, JsonValue] = {"mode": mode, "amount": amount, "finetune_epochs": epochs}
         told: dict[str, JsonValue] = {"metrics": {**pruned.metrics}, "pruning": done}
-        whence = {**origin(sweep, paths, recipe), **told}
+        whence = {**origin(sweep, paths, trial, recipe), **told}
         bundle = export_state(folder / str(amount), pruned.state, trial, pruned.recipe, splits, whence)
         points.append(_point(amount, pruned, bundle))
     _write_curve(folder / CURVE, points)

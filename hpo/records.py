@@ -39,7 +39,7 @@ class Segment:
     seed: int
     """The sweep's seed."""
     checkpoints: Mapping[int, str] = field(default_factory=dict)
-    """Where each trial's state at `from_epoch` lies; empty for new trials."""
+    """Where the state at `from_epoch` lies that each trial goes on from, be it its parent's; empty for new trials."""
     generation: int = 0
     """Which start of the sweep's driver made this segment."""
     attempt: int = 0
@@ -125,8 +125,8 @@ class End:
     reason: Mapping[str, float | int | str] = field(default_factory=dict)
     """complete, with early stopping: best_epoch, and early_stopped, the epoch, where that is not the last;
     complete, of a control that would have been stopped: spared, the first such rung, cutoff, rank, num_seen;
-    stopped: rung, cutoff, rank, num_seen, or sweep_ended; diverged: first_bad_step; failed: error, traceback;
-    timed_out: limit_s."""
+    stopped: rung, cutoff, rank, num_seen, and exploited, the trial that took its place, where one did; or sweep_ended;
+    diverged: first_bad_step; failed: error, traceback; timed_out: limit_s."""
 
 
 class Outcome(StrEnum):
@@ -172,6 +172,15 @@ class Goal(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Parent:
+    """Whose state a trial goes on from."""
+
+    trial_id: int
+    epoch: int
+    """Of that state: the child's first own epoch is the next one."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialRecord:
     """What the study remembers of a trial."""
 
@@ -185,4 +194,6 @@ class TrialRecord:
     """The last state that was reported."""
     decisions: tuple[Decision, ...] = ()
     """At its rungs, in order of time."""
+    parent: Parent | None = None
+    """None for a trial that began from initial weights."""
     seed_index: int = 0

@@ -26,7 +26,7 @@ from hpo.results.table import find_front, leaderboard
 from hpo.search.study import Study
 from hpo.search.terms import Search
 from hpo.spaces import Space
-from hpo.sweep import Export, Sweep, check_data, dump_resolved, find_lr_curve, with_first_rung, with_lr_bounds
+from hpo.sweep import Export, Sweep, check_data, dump_resolved, find_lr_curve, settled, with_lr_bounds
 from hpo.tracking.mlflow import MlflowTracker
 from hpo.tracking.tracker import NullTracker, SweepStatus, Tracker
 from hpo.training.data import Splits
@@ -59,6 +59,8 @@ class SweepResult:
     status: SweepStatus
     front: Sequence[TrialRecord] = ()
     """With several metrics, the complete trials that no other beats in all of them."""
+    why: tuple[str, ...] = ()
+    """What was chosen where the file leaves sampler or scheduler open, and why."""
     bundle: Path | None = None
     """The best model, exported."""
     untracked: str | None = None
@@ -104,7 +106,8 @@ def run_sweep(sweep: Sweep, *, watch: Watch = lambda _: None, start_executor: St
     started = time.monotonic()
     splits = sweep.data.load(sweep.seed)
     check_data(sweep, splits)
-    sweep, curve = _tested(with_first_rung(sweep, len(splits.train)), splits)
+    sweep, reasons = settled(sweep, splits)
+    sweep, curve = _tested(sweep, splits)
     paths = make_folder(sweep)
     if curve is not None:
         write_lr_curve(paths.lr_range, curve)
@@ -124,7 +127,7 @@ def run_sweep(sweep: Sweep, *, watch: Watch = lambda _: None, start_executor: St
         untracked = tracker.finish(summary, status)
     bundle = paths.bundle if paths.bundle.exists() else None
     elapsed_s = time.monotonic() - started
-    return replace(result, bundle=bundle, untracked=untracked, elapsed_s=elapsed_s)
+    return replace(result, why=reasons, bundle=bundle, untracked=untracked, elapsed_s=elapsed_s)
 
 
 def export(
@@ -139,7 +142,7 @@ def export(
     """Write the model of one trial of a sweep as a bundle, as it is asked for or else as the sweep says."""
     recipe = with_params(sweep.recipe, trial.params)
     asked = asked or sweep.export
-    whence = {**origin(sweep, paths, recipe), "mlflow_run": run_id}
+    whence = {**origin(sweep, paths, trial, recipe), "mlflow_run": run_id}
     return export_trial(folder, trial, recipe, splits, whence, asked.inference, asked.weights)
 
 

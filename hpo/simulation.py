@@ -14,8 +14,8 @@ from hpo.curves import Curves, CurveSource
 from hpo.driver import Driver
 from hpo.errors import Problem, SweepError
 from hpo.execution.simulated import SimulatedExecutor
-from hpo.records import Goal, Report, TrialRecord, TrialSpec
-from hpo.scheduling import Budget
+from hpo.records import Goal, Params, Report, TrialRecord, TrialSpec
+from hpo.scheduling import Budget, full_budget
 from hpo.search.study import Study
 from hpo.search.terms import Search
 from hpo.spaces.conditions import Conditions
@@ -25,6 +25,7 @@ from hpo.sweep import Metric, Retries
 from hpo.sweep.choosing import AnySampler, AnyScheduler, Auto, Chosen, choose
 from hpo.sweep.dependence import dependence_problems, unmet_problems
 from hpo.sweep.metrics import front_problems
+from hpo.sweep.population import population_problems
 from hpo.sweep.rules import pair_problems, point_problems
 from hpo.sweep.sampling import sampler_problems
 from hpo.sweep.scheduling import comparison_problems, ladder_problems, rung_problems
@@ -90,10 +91,15 @@ class Simulation(Config):
         """The params stand for the recipe."""
         return TrialSpec(trial_id=trial.trial_id, recipe=json.dumps(trial.params), seed_index=trial.seed_index)
 
+    def may_follow(self, params: Params, parent: Params) -> bool:
+        """Curves know no state: a child measures what its own params would have from there on."""
+        return True
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         unclear = dependence_problems(self.space, self.constraints, {})
         sampler, scheduler = self.chosen.sampler, self.chosen.scheduler
+        num_trials = full_budget(self.budget, scheduler, self.epochs).trials
         problems = [
             *unclear,
             *point_problems(self.space, self.points),
@@ -102,8 +108,9 @@ class Simulation(Config):
             *ladder_problems(scheduler, self.budget.trials, self.epochs),
             *comparison_problems(scheduler, half_lives=(0,)),
             *pair_problems(sampler, scheduler),
-            *front_problems(sampler, scheduler, self.budget.trials, num_metrics=1),
-            *(() if unclear else sampler_problems(sampler, self.conditions, self.space, self.budget.trials)),
+            *front_problems(sampler, scheduler, num_trials, num_metrics=1),
+            *population_problems(scheduler, sampler, self.budget, self.epochs),
+            *(() if unclear else sampler_problems(sampler, self.conditions, self.space, num_trials)),
         ]
         if problems:
             raise SweepError("simulation", problems)

@@ -13,6 +13,10 @@ class ActiveTrial:
     """A trial that has not ended."""
 
     spec: TrialSpec
+    begun_at: int = 0
+    """Epochs behind it from the start: those of the parent from whose state it goes on."""
+    inherited: str | None = None
+    """Where that state lies."""
     last: Report | None = None
     kept: Report | None = None
     """The last report whose state is on disk."""
@@ -25,13 +29,13 @@ class ActiveTrial:
 
     @property
     def epoch(self) -> int:
-        """Epochs trained."""
-        return self.last.epoch if self.last else 0
+        """Epochs behind it."""
+        return self.last.epoch if self.last else self.begun_at
 
     @property
     def checkpoint(self) -> str | None:
         """Where its last state lies."""
-        return self.kept.checkpoint if self.kept else None
+        return self.kept.checkpoint if self.kept else self.inherited
 
     def value(self, metric: str) -> float:
         """What it measured last."""
@@ -41,7 +45,7 @@ class ActiveTrial:
     def ended(self, kind: EndKind, metric: str, reason: Reason) -> End:
         """Its end, as it stands."""
         if self.last is None:
-            return End(kind=kind, epoch=0, reason=reason)
+            return End(kind=kind, epoch=self.epoch, reason=reason)
         value = self.value(metric)
         return End(kind=kind, epoch=self.epoch, value=value, metrics=self.last.metrics, reason=reason)
 

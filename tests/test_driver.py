@@ -22,6 +22,7 @@ from hpo.records import (
     Idle,
     Outcome,
     Params,
+    Parent,
     Report,
     Segment,
     SegmentEnd,
@@ -80,7 +81,7 @@ class Notes(NullTracker):
     reports: list[Report] = field(default_factory=list)
     ends: dict[int, End] = field(default_factory=dict)
 
-    def start(self, trial_id: int, params: Params) -> None:
+    def start(self, trial_id: int, params: Params, parent: Parent | None = None) -> None:
         self.started[trial_id] = params
 
     def log(self, report: Report) -> None:

@@ -31,8 +31,10 @@ training.workload training.__init__
 search ensembles results tracking curves
 execution export cluster
 sweep
-plan accounts trials origin
-judge
+standings
+plan accounts trials origin shelf
+judge again
+population
 driver
 run prune simulation
 cli __init__ __main__

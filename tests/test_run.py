@@ -36,6 +36,7 @@ metric: {name: val_accuracy, goal: maximize}
 space:
   optimizer.lr: loguniform(1e-3, 1)
   batch_size: choice(64, 128)
+sampler: {kind: tpe}
 scheduler: {kind: asha, min_epochs: 1, eta: 2}
 budget: {trials: 8}
 resources: {max_concurrent: 1}
@@ -115,7 +116,10 @@ def finish(folder: Path, *overrides: str, start_executor: StartExecutor = start_
 def outcomes(trials: list[TrialRecord]) -> list[object]:
     """All that a sweep must repeat: trials, values and ends, but not how long they took."""
     return [
-        (trial.trial_id, trial.params, trial.values, trial.end and (trial.end.kind, trial.end.epoch, trial.end.reason))
+        (
+            *(trial.trial_id, trial.params, trial.values, trial.parent),
+            trial.end and (trial.end.kind, trial.end.epoch, trial.end.reason),
+        )
         for trial in trials
     ]
 
@@ -397,6 +401,19 @@ def test_ray_repeats_what_this_process_found(finished: Finished, tmp_path: Path,
     assert outcomes(first.trials) == outcomes(second.trials) == outcomes(finished.trials)
     assert sorted(first.children) == list(range(8))
     assert {run.info.status for run in first.runs} == {"FINISHED"}
+
+
+@pytest.mark.slow
+def test_ray_trains_the_same_population_with_the_same_lines_of_ancestors(
+    tmp_path: Path, a_ray_of_our_own: None
+) -> None:
+    settings = ("tracking=none", "sampler={kind: qmc}", "scheduler={kind: pbt, every: 1}", "budget.trials=16")
+
+    here = finish(tmp_path, *settings)
+    there = finish(tmp_path, *settings, start_executor=start_ray)
+
+    assert outcomes(there.trials) == outcomes(here.trials)
+    assert sum(trial.parent is not None for trial in here.trials) == 3 * 4
 
 
 @pytest.mark.slow

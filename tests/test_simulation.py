@@ -11,9 +11,9 @@ from hpo.curves import Table
 from hpo.curves.table import TableCurves
 from hpo.errors import SweepError, TrialsFailedError
 from hpo.records import Curve, EndKind, Params
-from hpo.scheduling import Asha, Budget, FreezeThaw, NoScheduler
+from hpo.scheduling import Asha, Budget, FreezeThaw, NoScheduler, Pbt
 from hpo.search.reading import read_trials
-from hpo.search.samplers import Coordinate, Curves, Grid, Random
+from hpo.search.samplers import Coordinate, Curves, Grid, Random, Tpe
 from hpo.simulation import Simulation, simulate
 from hpo.spaces import Choice, RandInt, Uniform
 
@@ -301,6 +301,37 @@ def test_freeze_and_thaw_needs_a_sampler_that_knows_what_trials_promise(table: T
         Simulation.model_validate_json(json.dumps(tree))
 
     assert [problem.key for problem in error.value.problems] == ["scheduler.kind"]
+
+
+@pytest.mark.parametrize("num_slots", [1, 3])
+def test_a_population_changes_its_params_on_the_way_and_repeats_exactly(
+    table: Table, tmp_path: Path, num_slots: int
+) -> None:
+    scheduler = Pbt(population=4, every=1, resample=0.0)
+    points = tuple({"quality": k} for k in range(1, 5))
+    changes = {"scheduler": scheduler, "budget": Budget(), "points": points, "num_slots": num_slots}
+    simulation = make(table).model_copy(update=changes)
+
+    found, again = (simulate(simulation, tmp_path / name) for name in ("first", "second"))
+
+    ends = Counter(trial.end.kind for trial in found.trials if trial.end)
+    children = [trial for trial in found.trials if trial.parent]
+    assert found == again
+    assert ends == {EndKind.COMPLETE: 4, EndKind.STOPPED: len(children)}
+    assert len(found.history) == 4 * 9
+    assert max(int(str(trial.params["quality"])) for trial in children) > 4
+    assert all(trial.values.keys().isdisjoint(range(1, trial.parent.epoch + 1)) for trial in children if trial.parent)
+
+
+def test_a_population_refuses_samplers_that_learn(table: Table) -> None:
+    with pytest.raises(SweepError) as caught:
+        Simulation(curves=table, space={"quality": RandInt(min=1, max=27)}, epochs=9, sampler=Tpe(), scheduler=Pbt())
+
+    assert str(caught.value) == (
+        "simulation: scheduler.kind: pbt needs a sampler that never learns, for what a child measures is owed to its "
+        "ancestors' params too, but got sampler.kind tpe. Use sampler: {kind: random}, qmc or grid, or another "
+        "scheduler."
+    )
 
 
 def test_a_grid_tries_every_combination_once_and_the_sweep_ends(table: Table, tmp_path: Path) -> None:

@@ -30,8 +30,7 @@ from hpo.spaces.yaml_tree import read_yaml
 HERE = Path(__file__).resolve().parent
 ASHA: JsonTree = {"kind": "asha", "min_epochs": 6, "eta": 3, "controls": 0}
 OURS: dict[str, JsonTree] = {
-    "hpo: curves + freeze_thaw": {"sampler": {"kind": "curves"}, "scheduler": {"kind": "freeze_thaw"}},
-    "hpo: TPE + asha (default)": {},
+    "hpo: auto": {},
     "hpo: TPE + asha from 6": {"sampler": {"kind": "tpe"}, "scheduler": ASHA},
     "hpo: random + asha from 6": {"sampler": {"kind": "random"}, "scheduler": ASHA},
 }

@@ -49,15 +49,15 @@ def check(file: SweepFile, set_: Set = None, as_json: Json = False) -> None:
     """Validate a sweep file; show its space, rungs, time and disk. Starts nothing."""
     from hpo.cli import show
     from hpo.plan import make_plan
-    from hpo.sweep import check_data, load_sweep, with_first_rung
+    from hpo.sweep import check_data, load_sweep, settled
 
     with _errors_told():
         _make_importable(file.parent)
         sweep = load_sweep(file, set_ or [])
         splits = sweep.data.load(sweep.seed)
         check_data(sweep, splits)
-        settled = with_first_rung(sweep, len(splits.train))
-        show.plan(settled, splits, make_plan(settled, splits), sweep.chosen.why, as_json=as_json)
+        sweep, reasons = settled(sweep, splits)
+        show.plan(sweep, splits, make_plan(sweep, splits), reasons, as_json=as_json)
 
 
 @app.command(name="lr-range")
@@ -259,12 +259,12 @@ def ui(
 
 
 def _show_trial(which: str, runs: Path, *, as_json: bool) -> None:
-    from hpo.cli import show
     from hpo.cli.sweeps import open_trial
+    from hpo.cli.trial import show_trial
 
     with _errors_told():
         record, records, sweep, paths = open_trial(runs, which)
-        show.trial(record, records, sweep, paths, with_front="/" not in which, as_json=as_json)
+        show_trial(record, records, sweep, paths, with_front="/" not in which, as_json=as_json)
 
 
 def _numbers(text: str) -> list[float]:

@@ -1,25 +1,21 @@
 """Results on a terminal, or as JSON for other programs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from math import ceil
 from pathlib import Path
 
 import numpy as np
-from rich.bar import Bar
 from rich.console import Console
 from rich.table import Table
 
 from hpo.cli.live import best_so_far
-from hpo.cli.rungs import decisions_json, decisions_table, rung_text
-from hpo.cli.text import clock, domain_text, end_text, grid, make_console, number, objective, print_json, why
-from hpo.cli.trials_table import trials_table
-from hpo.config import JsonTree
+from hpo.cli.rungs import rung_text
+from hpo.cli.text import clock, domain_text, grid, make_console, number, objective, print_json
+from hpo.cli.trial import params_table, trial_json
 from hpo.export import Card, Predictions
-from hpo.paths import SweepPaths, written_beside
+from hpo.paths import written_beside
 from hpo.plan import Plan
 from hpo.prune import Point
-from hpo.records import TrialRecord
 from hpo.results.table import to_json
 from hpo.run import SweepResult
 from hpo.spaces.coordinates import to_effective
@@ -33,8 +29,6 @@ from hpo.training.recipe import flatten
 
 NUM_PREDICTIONS = 10
 """Shown on a terminal."""
-NUM_POINTS = 27
-"""Of a curve, on a terminal."""
 
 
 def plan(sweep: Sweep, splits: Splits, planned: Plan, reasons: Sequence[str], *, as_json: bool) -> None:
@@ -48,6 +42,7 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, reasons: Sequence[str], *,
                 "constraints": list(sweep.constraints),
                 "rungs": planned.rungs,
                 "brackets": [dict(zip(bracket.rungs, bracket.num_trials, strict=True)) for bracket in planned.brackets],
+                "num_children": planned.num_children,
                 "num_epochs": planned.num_epochs,
                 "training_s": planned.training_s,
                 "disk_bytes": planned.disk_bytes,
@@ -76,6 +71,8 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, reasons: Sequence[str], *,
     for place, bracket in enumerate(planned.brackets, start=1):
         rungs = (f"{num} to epoch {rung}" for rung, num in zip(bracket.rungs, bracket.num_trials, strict=True))
         cost.add_row("trials" if len(planned.brackets) == 1 else f"bracket {place}", ", ".join(rungs))
+    if planned.num_children > 0:
+        cost.add_row("children", f"about {planned.num_children}, each in the place of a trial that gives way")
     cost.add_row("time", f"{planned.num_epochs:.0f} epochs, about {planned.training_s:.0f} s on one core like this")
     cost.add_row("disk", f"about {planned.disk_bytes / 1e6:.0f} MB of checkpoints under {sweep.storage.checkpoints}")
     console.print(cost, *reasons, sep="\n", soft_wrap=True)
@@ -83,9 +80,7 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, reasons: Sequence[str], *,
 
 
 def advise(sweep: Sweep, console: Console) -> None:
-    """What was chosen where the file leaves it open, and what had better be changed, a line each."""
-    for text in sweep.chosen.why:
-        console.print(text, soft_wrap=True)
+    """What had better be changed, a line each; nothing where all is well."""
     for text in advice(sweep):
         console.print(f"advice: {text}", style="yellow", soft_wrap=True)
 
@@ -125,10 +120,11 @@ def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
                 "status": done.status.value,
                 "ends": {kind.value: num for kind, num in done.ends.items()},
                 "rungs": [asdict(rung) for rung in done.rungs],
+                "why": list(done.why),
                 "num_epochs": done.num_epochs,
                 "mean_lanes": round(done.mean_lanes, 2),
                 "elapsed_s": round(done.elapsed_s, 3),
-                "best": None if done.best is None else _with_curve(to_json([done.best], sweep.goals)[0], done.best),
+                "best": None if done.best is None else trial_json(to_json([done.best], sweep.goals)[0], done.best),
                 "front": [on_front.trial_id for on_front in done.front],
                 "bundle": None if done.bundle is None else str(done.bundle),
                 "untracked": done.untracked,
@@ -139,12 +135,14 @@ def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
     ends = ", ".join(f"{num} {kind}" for kind, num in done.ends.items()) or "none began"
     console.print(f"{sweep_id} {done.status} after {clock(done.elapsed_s)}; trials: {ends}", style="bold")
     rows = grid()
+    for reason in done.why:
+        rows.add_row("chosen", reason)
     if sweep.lr_range is not None:
         proposed = domain_text(done.space["optimizer.lr"])
         rows.add_row("space", f"optimizer.lr: {proposed}, by the range test in {done.paths.lr_range}")
     if done.best is not None:
         rows.add_row("best", best_so_far(sweep, done.best))
-        rows.add_row("params", _params(done.best.params))
+        rows.add_row("params", params_table(done.best.params))
         rows.add_row("trials", f"hpo trials {sweep_id}")
         rows.add_row("lanes", f"{done.mean_lanes:.1f} trials side by side, on average")
     if done.front:
@@ -158,43 +156,6 @@ def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
     elif sweep.tracking is not None:
         rows.add_row("MLflow", f"hpo ui {sweep_id}")
     console.print(rows)
-
-
-def trial(
-    record: TrialRecord,
-    records: Sequence[TrialRecord],
-    sweep: Sweep,
-    paths: SweepPaths,
-    *,
-    with_front: bool,
-    as_json: bool,
-) -> None:
-    """One trial: its params, its curve, what was decided at its rungs, and why it ended; and the Pareto front."""
-    leaders = to_json(records, sweep.goals)
-    row = next(row for row in leaders if row["trial"] == record.trial_id)
-    front = [row for row in leaders if row["on_front"]] if with_front and len(sweep.goals) > 1 else []
-    if as_json:
-        print_json(_with_curve(row, record) | ({"front": front} if front else {}))
-        return
-    console = make_console()
-    rows = grid()
-    rows.add_row("end", end_text(row))
-    rows.add_row("why", why(row))
-    rows.add_row("rank", f"{row['rank']} of {len(records)}")
-    rows.add_row("params", _params(record.params))
-    if row["metrics"]:
-        rows.add_row("metrics", _lines({name: _digits(value) for name, value in row["metrics"].items()}))
-    if record.values:
-        rows.add_row(sweep.metric.name, _curve(record.values))
-    if record.decisions:
-        rows.add_row("rungs", decisions_table(record.decisions))
-    console.print(f"{paths.sweep_id}/{record.trial_id}", style="bold")
-    console.print(rows)
-    if front:
-        console.print(f"\nNo other trial beats these in {listed(list(sweep.goals))} at once:", style="bold")
-        console.print(trials_table(front, console.width, list(sweep.goals)[1:])[0])
-    if "traceback" in row["reason"]:
-        console.print(f"\n{row['reason']['traceback']}")
 
 
 def exported(folder: Path, card: Card) -> None:
@@ -243,37 +204,3 @@ def curve(points: Sequence[Point], *, as_json: bool) -> None:
         sizes = (point.num_nonzero, point.num_parameters, point.num_bytes)
         table.add_row(f"{point.amount:.4g}", *measured, *(f"{size:,}" for size in sizes), point.bundle)
     make_console().print(table)
-
-
-def _with_curve(row: JsonTree, record: TrialRecord) -> JsonTree:
-    values = {str(epoch): value for epoch, value in record.values.items()}
-    decisions = decisions_json(record.decisions)
-    return {**row, "values": values, "decisions": decisions, "checkpoint": record.checkpoint}
-
-
-def _params(params: Mapping[str, object]) -> Table:
-    """Every digit: this is what one copies into a sweep file."""
-    return _lines({path: shown(value) for path, value in params.items()})
-
-
-def _digits(value: float | None) -> str:
-    return "not finite" if value is None else f"{value:.6g}"
-
-
-def _lines(entries: Mapping[str, str]) -> Table:
-    table = Table.grid(padding=(0, 2))
-    for name, text in entries.items():
-        table.add_row(name, text)
-    return table
-
-
-def _curve(values: Mapping[int, float]) -> Table:
-    """Values by epoch, as bars from zero; of long curves every so many epochs, and the last."""
-    epochs = sorted(values)
-    every = ceil(len(epochs) / NUM_POINTS)
-    greatest = max(values.values())
-    table = Table.grid(padding=(0, 2))
-    for epoch in reversed(epochs[::-every]):
-        bar = Bar(size=greatest, begin=0, end=values[epoch], width=30, color="cyan") if greatest > 0 else ""
-        table.add_row(f"epoch {epoch}", objective(values[epoch]), bar)
-    return table

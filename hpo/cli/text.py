@@ -88,7 +88,8 @@ def why(row: JsonTree) -> str:
             return _why_complete(reason)
         case "stopped", {"rung": rung, "rank": rank, "num_seen": num_seen, "cutoff": cutoff}:
             took = "nobody could go on" if cutoff is None else f"going on took {number(cutoff)}"
-            return f"At epoch {rung} it was number {rank} of the {num_seen} that had come so far; {took}."
+            heir = f" Trial {reason['exploited']} took its place." if "exploited" in reason else ""
+            return f"At epoch {rung} it was number {rank} of the {num_seen} that had come so far; {took}.{heir}"
         case "stopped", {"sweep_ended": why_ended}:
             return f"The sweep ended: {why_ended}."
         case "diverged", {"first_bad_step": step}:

@@ -27,8 +27,8 @@ def rank(trials: Sequence[TrialRecord], goal: Goal) -> list[TrialRecord]:
 
 def find_best(trials: Sequence[TrialRecord], goal: Goal) -> TrialRecord | None:
     """The best completed trial; where none has completed, the best of those that came farthest; none without values."""
-    ranked = rank(trials, goal)
-    return ranked[0] if ranked and _value(ranked[0]) is not None and _is_sound(ranked[0]) else None
+    first = min(trials, key=lambda trial: _order(trial, goal), default=None)
+    return first if first is not None and _value(first) is not None and _is_sound(first) else None
 
 
 def best(trials: Sequence[TrialRecord], goal: Goal) -> TrialRecord:
@@ -101,6 +101,11 @@ def _cost(trial: TrialRecord, name: str, goal: Goal) -> float:
     return goal.as_cost(trial.end.metrics.get(name, math.nan))
 
 
+def plain_params(trial: TrialRecord) -> JsonTree:
+    """The params of a trial, in values that JSON knows."""
+    return {path: _plain(value) for path, value in trial.params.items()}
+
+
 def _order(trial: TrialRecord, goal: Goal) -> tuple[int, int, float, int]:
     value = _value(trial)
     kind = None if trial.end is None else trial.end.kind
@@ -141,7 +146,8 @@ def _row(number: int, trial: TrialRecord) -> JsonTree:
         "end": _end_name(trial),
         "epoch": _epoch(trial),
         "value": _value(trial),
-        "params": {path: _plain(value) for path, value in trial.params.items()},
+        "params": plain_params(trial),
+        "parent": None if trial.parent is None else {"trial": trial.parent.trial_id, "epoch": trial.parent.epoch},
         "metrics": {} if trial.end is None else {name: _plain(value) for name, value in trial.end.metrics.items()},
         "reason": {} if trial.end is None else {name: _plain(value) for name, value in trial.end.reason.items()},
     }

@@ -10,8 +10,9 @@ from hpo.scheduling.freeze_thaw import FreezeThaw
 from hpo.scheduling.halving import Asha, NoScheduler
 from hpo.scheduling.hyperband import Hyperband
 from hpo.scheduling.median import Median
+from hpo.scheduling.population import Pbt
 
-Scheduler = Annotated[NoScheduler | Asha | Hyperband | Median | FreezeThaw, Field(discriminator="kind")]
+Scheduler = Annotated[NoScheduler | Asha | Hyperband | Median | FreezeThaw | Pbt, Field(discriminator="kind")]
 
 __all__ = [
     "Asha",
@@ -20,6 +21,7 @@ __all__ = [
     "Hyperband",
     "Median",
     "NoScheduler",
+    "Pbt",
     "Scheduler",
     "compares_averages",
     "full_budget",
@@ -36,16 +38,21 @@ def compares_averages(scheduler: Scheduler) -> bool:
 
 def is_auto(scheduler: Scheduler) -> bool:
     """Whether the first rung is left to be found from length, warm-up and data."""
-    return not isinstance(scheduler, NoScheduler) and scheduler.min_epochs == "auto"
+    return not isinstance(scheduler, NoScheduler | Pbt) and scheduler.min_epochs == "auto"
 
 
 def pauses(scheduler: Scheduler) -> bool:
     """Whether trials wait at rungs until it is decided, again and again, who trains next."""
-    return isinstance(scheduler, FreezeThaw) or (isinstance(scheduler, Asha) and scheduler.form == "promotion")
+    return isinstance(scheduler, FreezeThaw | Pbt) or (isinstance(scheduler, Asha) and scheduler.form == "promotion")
 
 
 def full_budget(budget: Budget, scheduler: Scheduler, max_epochs: int) -> Budget:
-    """What may be spent, with the epochs that a scheduler plans where nothing else would end it."""
+    """What may be spent, with the epochs that a scheduler plans where nothing else would end it.
+
+    How many trials a population begins with is for the scheduler to say.
+    """
+    if isinstance(scheduler, Pbt):
+        return budget.model_copy(update={"trials": scheduler.population})
     if budget.epochs is not None or not isinstance(scheduler, FreezeThaw):
         return budget
     planned = math.ceil(scheduler.planned_epochs(budget.trials, max_epochs))

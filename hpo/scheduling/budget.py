@@ -13,7 +13,7 @@ class Budget(Config):
     """The first limit reached ends the sweep; trials that are training then are finished to their next rung."""
 
     trials: Annotated[int, Field(ge=1)] = 64
-    """Recipes to try."""
+    """Recipes to try; with scheduler.kind pbt its population."""
     epochs: Annotated[int, Field(ge=1)] | None = None
     """Epochs over all trials; none: no limit."""
     minutes: Annotated[float, Field(gt=0)] | None = None

@@ -1,5 +1,6 @@
 """The line: trials that wait at rungs, and every value that was seen there."""
 
+import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import final
@@ -35,8 +36,11 @@ class Line:
 
     @property
     def num_at_rungs(self) -> dict[int, int]:
-        """How many trials each rung has seen."""
-        return {rung: sum(len(seen.get(rung, ())) for seen in self._costs.values()) for rung in self._rungs}
+        """How many trials have come to each rung; one that was lost on the way is there only as a cost."""
+        return {
+            rung: sum(math.isfinite(cost) for seen in self._costs.values() for cost in seen.get(rung, {}).values())
+            for rung in self._rungs
+        }
 
     def ladder(self, trial_id: int) -> Rungs:
         """The rungs of a trial."""

@@ -14,7 +14,7 @@ from typing import Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo.search.cube import Cube, Points
+from hpo.search.cube import Cube, Points, Settled
 from hpo.search.distributions import Stored, encode
 from hpo.spaces import Constant, Domain
 
@@ -69,11 +69,6 @@ class Beliefs:
             for name in [cube.names[axis]]
         }
 
-    @property
-    def exist(self) -> bool:
-        """Whether anything is believed."""
-        return bool(self._axes)
-
     def expected(self, point: Vector) -> Vector:
         """`point` [D] with what is expected in place."""
         moved = point.copy()
@@ -88,11 +83,11 @@ class Beliefs:
             moved[:, axis] = density.quantile(points[:, axis], power)
         return moved
 
-    def log_density(self, points: Points, power: float) -> Vector:
-        """Of [n, D], up to a constant: [n]."""
-        total = np.zeros(len(points))
+    def log_density(self, trials: Settled, power: float) -> Vector:
+        """Of each [n]; 0 for one of whose params nothing is believed, or that has none of the others."""
+        total = np.zeros(len(trials.points))
         for axis, density in self._axes.items():
-            total += density.log(points[:, axis], power)
+            total += np.where(trials.present[:, axis], density.log(trials.points[:, axis], power), 0.0)
         return total
 
 
@@ -110,7 +105,9 @@ class _Normal:
         return places
 
     def log(self, places: Vector, power: float) -> Vector:
-        return -0.5 * power * ((places - self._centre) / self._width) ** 2
+        normal = NormalDist(self._centre, self._width / math.sqrt(power))
+        height = math.log(normal.pdf(self._centre) / (normal.cdf(1) - normal.cdf(0)))
+        return height - 0.5 * power * ((places - self._centre) / self._width) ** 2
 
 
 class _Odds:
@@ -120,13 +117,17 @@ class _Odds:
         self._num_cells, self._expected, self._odds = num_cells, int(centre * num_cells), odds
 
     def quantile(self, shares: Vector, power: float) -> Vector:
-        weights = np.ones(self._num_cells)
-        weights[self._expected] = self._odds**power
-        ends = np.concatenate([[0.0], np.cumsum(weights / weights.sum())])
+        ends = np.concatenate([[0.0], np.cumsum(self._weights(power))])
         places: Vector = np.interp(shares, ends, np.linspace(0, 1, self._num_cells + 1))
         return places
 
     def log(self, places: Vector, power: float) -> Vector:
-        is_expected = np.minimum(places * self._num_cells, self._num_cells - 1).astype(int) == self._expected
-        logs: Vector = np.where(is_expected, power * math.log(self._odds), 0.0)
+        cells = np.minimum(places * self._num_cells, self._num_cells - 1).astype(int)
+        logs: Vector = np.log(self._num_cells * self._weights(power)[cells])
         return logs
+
+    def _weights(self, power: float) -> Vector:
+        weights = np.ones(self._num_cells)
+        weights[self._expected] = self._odds**power
+        shares: Vector = weights / weights.sum()
+        return shares

@@ -27,8 +27,9 @@ class Cautious(BaseSampler):
     where trials diverged (marked by a violated constraint) and where they did not sees the edge.
     """
 
-    def __init__(self, sampler: BaseSampler) -> None:
+    def __init__(self, sampler: BaseSampler, caution: "Caution") -> None:
         self._sampler = sampler
+        self._caution = caution
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return self._sampler.infer_relative_search_space(study, trial)
@@ -37,7 +38,7 @@ class Cautious(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         proposal = self._sampler.sample_relative(study, trial, search_space)
-        risk = _learn(_told(study, search_space), search_space) if proposal else Risk(None)
+        risk = self._caution.risk(study, search_space) if proposal else Risk(None)
         if not risk.is_known:
             return proposal
         safest, least_risk = proposal, _risk_of(risk, proposal, search_space)
@@ -54,6 +55,23 @@ class Cautious(BaseSampler):
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         return self._sampler.sample_independent(study, trial, param_name, param_distribution)
+
+
+@final
+class Caution:
+    """The chance of divergence, learnt once from the same trials."""
+
+    def __init__(self) -> None:
+        self._risk = Risk(None)
+        self._learnt_from: tuple[Study, int, list[str]] | None = None
+
+    def risk(self, study: Study, search_space: dict[str, BaseDistribution]) -> Risk:
+        """By the trials of `study` that have ended, which do not change."""
+        told = _told(study, search_space)
+        source = (study, len(told), list(search_space))
+        if self._learnt_from != source:
+            self._risk, self._learnt_from = _learn(told, search_space), source
+        return self._risk
 
 
 def _told(study: Study, search_space: dict[str, BaseDistribution]) -> list[FrozenTrial]:

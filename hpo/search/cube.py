@@ -1,6 +1,7 @@
 """The search space as a unit cube: where candidates are drawn, and what a model sees of them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import final
@@ -15,6 +16,18 @@ from hpo.search.shape import Shape
 Points = NDArray[np.float64]
 """[n, D], each row a point of the cube: one coordinate for every param, in the order of their names."""
 NOTHING: Mapping[str, Stored] = MappingProxyType({})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settled:
+    """Points as trials."""
+
+    points: Points
+    """[n, D], with what a trial does not have in the middle of its axis."""
+    present: NDArray[np.bool_]
+    """What each has [n, D]."""
+    allowed: NDArray[np.bool_]
+    """Whether each breaks no constraint [n]."""
 
 
 @final
@@ -72,17 +85,17 @@ class Cube:
             return {name: self._value(places, name) for name in self._axes} | dict(given)
         return self._shape.walk(lambda name: given[name] if name in given else self._value(places, name))
 
-    def settled(self, points: Points) -> tuple[Points, NDArray[np.bool_]]:
-        """The same trials [n, D], with what they do not have in the middle of its axis; which are allowed [n]."""
-        settled, allowed = points.copy(), np.ones(len(points), dtype=bool)
+    def settled(self, points: Points) -> "Settled":
+        """What [n, D] come to as trials."""
+        present, allowed = np.ones(points.shape, dtype=bool), np.ones(len(points), dtype=bool)
         if self._shape is None:
-            return settled, allowed
+            return Settled(points=points, present=present, allowed=allowed)
         number_of = {name: number for number, name in enumerate(self._axes)}
         for row, point in enumerate(points.tolist()):
             places = dict(zip(self._axes, point, strict=True))
             absent, allowed[row] = self._shape.judge(partial(self._value, places))
-            settled[row, [number_of[name] for name in absent if name in number_of]] = 0.5
-        return settled, allowed
+            present[row, [number_of[name] for name in absent if name in number_of]] = False
+        return Settled(points=np.where(present, points, 0.5), present=present, allowed=allowed)
 
     def snapped(self, points: Points) -> Points:
         """Each in the middle of its cell, where there are cells [n, D]."""

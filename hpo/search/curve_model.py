@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from hpo.records import EndKind
 from hpo.search.acquisition import log_expected_improvement
 from hpo.search.cube import Cube, Points
-from hpo.search.gaussian_process import GaussianProcess, fit
+from hpo.search.gaussian_process import GaussianProcess, fit, squared_distances
+from hpo.search.hindsight import Trial, final_values
 from hpo.search.risk import Risk
 
 MOST_MEASUREMENTS = 600
@@ -21,21 +22,12 @@ NUM_TOPS = 4
 """Best known trials, near which proposals are looked for."""
 MOST_SPREADS = 10.0
 """How far below the median a measurement counts, in distances from the median to the best tenth."""
+LEAST_GAP = 0.01
+"""Between a proposal and what is known already, in the space of features, where choices and numbers span 1."""
 LADDER = 3.0
 """A curve enters by its last value and by those at the last epoch divided by powers of this."""
 
 Vector = NDArray[np.float64]
-
-
-@dataclass
-class Trial:
-    """A trial that was proposed."""
-
-    point: Vector | None
-    """Where it lies in the cube; none for one that must not be learnt from."""
-    values: dict[int, float] = field(default_factory=dict)
-    """By epoch, higher is better."""
-    end: EndKind | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +42,19 @@ class Measurements:
     """Higher is better [n]."""
     is_last: NDArray[np.bool_]
     """Whether a measurement is its trial's last [n]."""
+
+    @classmethod
+    def at_full_length(cls, trials: Sequence[Trial]) -> "Measurements":
+        """Every trial that has ended by what it reached, or would have; see `final_values`."""
+        rows = [(trial.point, value) for trial, value in zip(trials, final_values(trials), strict=True)]
+        rows = [(point, value) for point, value in rows if point is not None and value is not None]
+        points, values = zip(*rows, strict=True) if rows else ((), ())
+        return cls(
+            points=np.array(points, dtype=float),
+            progress=np.ones(len(rows)),
+            values=np.array(values, dtype=float),
+            is_last=np.ones(len(rows), dtype=bool),
+        ).thinned(MOST_MEASUREMENTS)
 
     @classmethod
     def of(cls, trials: Sequence[Trial], max_epochs: int) -> "Measurements":
@@ -125,6 +130,12 @@ class CurveModel:
         mean, std = self.process.predict(_inputs(self.cube, points, np.ones(len(points))))
         survives = np.log1p(-np.minimum(self.risk(2 * self.cube.features(points) - 1), 1 - 1e-12))
         return log_expected_improvement(mean, std, self.best) + survives
+
+    def knows(self, points: Points) -> NDArray[np.bool_]:
+        """Whether something was measured, or is believed, all but there [n]."""
+        gaps = squared_distances(self.cube.features(points), self.process.inputs[:, :-1])
+        near: NDArray[np.bool_] = gaps.min(1) < LEAST_GAP**2
+        return near
 
     def believing(self, points: Points) -> "CurveModel":
         """The same, as if [n, D] had ended as expected: what they will reach is no longer an improvement."""

@@ -1,7 +1,7 @@
 """Search by a model of learning curves: proposes trials, and says what going on with a waiting one promises."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import final
 
@@ -13,14 +13,18 @@ from hpo.records import End, EndKind
 from hpo.search.acquisition import maximize
 from hpo.search.beliefs import Beliefs, power
 from hpo.search.cube import Points
-from hpo.search.curve_model import CurveModel, Measurements, Trial
+from hpo.search.curve_model import CurveModel, Measurements
 from hpo.search.distributions import Stored
+from hpo.search.hindsight import Trial
 from hpo.search.proposer import Problem
 from hpo.search.risk import Risk, learn_risk
 from hpo.search.seeds import derive_seed
 from hpo.search.starting import completed, starting_point
 
 Vector = NDArray[np.float64]
+
+KNOWN = 1e9
+"""Taken off the log of the expected improvement of what is known already."""
 
 
 @final
@@ -31,13 +35,20 @@ class CurveSearch:
     values and the seed.
     """
 
-    def __init__(self, problem: Problem, num_startup: int) -> None:
-        """A search without trials, that models them from number `num_startup` on."""
+    def __init__(self, problem: Problem, num_startup: int, measure: Callable[[Sequence[Trial]], Measurements]) -> None:
+        """A search without trials.
+
+        Args:
+            problem: what is searched.
+            num_startup: number of the first trial that is modelled.
+            measure: what the model is shown of the trials; see `Measurements`.
+        """
         self._cube = problem.cube
         self._problem = problem
         self._beliefs = Beliefs(self._cube, problem.beliefs)
         self._sign = 1.0 if problem.direction is StudyDirection.MAXIMIZE else -1.0
         self._num_startup = num_startup
+        self._measure = measure
         self._max_epochs = problem.max_epochs
         self._seed = problem.seed
         self._trials: list[Trial] = []
@@ -99,14 +110,17 @@ class CurveSearch:
             return starting_point(self._problem, "qmc", number, self._num_measured), math.inf
         rng = np.random.default_rng(derive_seed(self._seed, number))
         point = maximize(partial(self._appeal, model), model.tops, rng)
-        settled, _ = self._cube.settled(point[None])
-        return point, float(model.log_improvement(settled)[0]) - math.log(self._max_epochs)
+        settled = self._cube.settled(point[None])
+        return point, float(model.log_improvement(settled.points)[0]) - math.log(self._max_epochs)
 
     def _appeal(self, model: CurveModel, points: Points) -> Vector:
-        """Expected improvement times what was believed before (Hvarfner et al. 2022), of [n, D]; none is forbidden."""
-        settled, allowed = self._cube.settled(points)
-        gains = model.log_improvement(settled) + self._beliefs.log_density(points, power(self._num_measured))
-        return np.where(allowed, gains, -np.inf)
+        """Expected improvement times what was believed before (Hvarfner et al. 2022), of [n, D].
+
+        What is forbidden has none, and what is known already is left for when there is nothing else.
+        """
+        settled = self._cube.settled(points)
+        gains = model.log_improvement(settled.points) + self._beliefs.log_density(settled, power(self._num_measured))
+        return np.where(settled.allowed, gains - KNOWN * model.knows(settled.points), -np.inf)
 
     @property
     def _num_measured(self) -> int:
@@ -115,7 +129,7 @@ class CurveSearch:
     def _modelled(self, waiting: Collection[int]) -> CurveModel | None:
         """Kept until something is reported; those that train are believed to end as expected."""
         if self._model is None:
-            data = Measurements.of(self._trials, self._max_epochs)
+            data = self._measure(self._trials)
             if len(data.points) < 2:
                 return None
             running = [

@@ -116,7 +116,7 @@ class CoordinateDescent:
         if self._noise is None and first.num_trials < NUM_TO_JUDGE_NOISE and not first.is_hopeless:
             return first.point
         fresh = (point for point in self._candidates(walk) if key_of(point) not in self._places)
-        return next((point for point in fresh if self._cube.settled(point[None])[1][0]), walk.base.point)
+        return next((point for point in fresh if self._cube.settled(point[None]).allowed[0]), walk.base.point)
 
     def _first(self) -> Vector:
         """The middle of the space, but for what is expected to be good."""

@@ -76,7 +76,7 @@ class Believing(BaseSampler):
             return drawn[0]
         num_told = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
         points = np.array([cube.point(params) for params in drawn])
-        logs = Beliefs(cube, self._problem.beliefs).log_density(points, power(num_told))
+        logs = Beliefs(cube, self._problem.beliefs).log_density(cube.settled(points), power(num_told))
         weights = np.exp(logs - logs.max())
         chosen = np.random.default_rng(self._seed).choice(len(drawn), p=weights / weights.sum())
         return drawn[chosen]

@@ -44,18 +44,18 @@ class Hyperparameters:
     @classmethod
     def start(cls, num_features: int) -> Self:
         """The mode of the prior."""
-        return cls(length_scales=np.full(num_features, 0.7), epoch_scale=0.5, level=0.7, bend=0.5, noise=3e-3)
+        return cls(length_scales=np.ones(num_features), epoch_scale=0.5, level=0.7, bend=0.5, noise=3e-3)
 
 
 _PRIOR_WIDTHS = (0.7, 0.7, 0.7, 1.2)
 """Standard deviations of the logarithms of the last four."""
-_SCALE_WIDTH = 0.9
+_SCALE_WIDTH = 1.3
 """And of the length scales."""
 
 
 def covariance(hyper: Hyperparameters, a: Matrix, b: Matrix) -> Matrix:
     """[n, d + 1] and [m, d + 1] -> [n, m]; the last column is the scaled log epoch."""
-    distances = np.sqrt(_squared_distances(a[:, :-1] / hyper.length_scales, b[:, :-1] / hyper.length_scales) + 1e-16)
+    distances = np.sqrt(squared_distances(a[:, :-1] / hyper.length_scales, b[:, :-1] / hyper.length_scales) + 1e-16)
     of_epochs = np.exp(-0.5 * ((a[:, -1:] - b[:, -1]) / hyper.epoch_scale) ** 2)
     return _matern(distances) * (hyper.level + hyper.bend * of_epochs)
 
@@ -72,7 +72,7 @@ def fit(x: Matrix, y: Vector) -> Hyperparameters:
     found = minimize(
         _negative_log_posterior,
         start,
-        (x, y),
+        (_squared_gaps(x[:, :-1]), _squared_gaps(x[:, -1:])[..., 0], y),
         "L-BFGS-B",
         jac=True,
         bounds=list(zip(start - reach, start + reach, strict=True)),
@@ -87,7 +87,7 @@ class GaussianProcess:
     def __init__(self, hyper: Hyperparameters, x: Matrix, y: Vector) -> None:
         """See `fit`."""
         self._hyper = hyper
-        self._x = x
+        self.inputs = x
         self._y = y
         matrix = covariance(hyper, x, x)
         matrix[np.diag_indices_from(matrix)] += hyper.noise + JITTER
@@ -96,7 +96,7 @@ class GaussianProcess:
 
     def predict(self, x: Matrix) -> tuple[Vector, Vector]:
         """Mean and standard deviation of the noiseless values at [m, d + 1]."""
-        across = covariance(self._hyper, x, self._x)
+        across = covariance(self._hyper, x, self.inputs)
         explained = solve_triangular(self._factor, across.T, lower=True)
         variances = self._hyper.level + self._hyper.bend - (explained**2).sum(0)
         return across @ self._weights, np.sqrt(np.maximum(variances, 1e-12))
@@ -105,15 +105,23 @@ class GaussianProcess:
         """The same, as if its means at [m, d + 1] had been measured (Ginsbourger et al. 2010, "kriging believer")."""
         if len(x) == 0:
             return self
-        return GaussianProcess(self._hyper, np.vstack([self._x, x]), np.concatenate([self._y, self.predict(x)[0]]))
+        return GaussianProcess(self._hyper, np.vstack([self.inputs, x]), np.concatenate([self._y, self.predict(x)[0]]))
 
 
-def _negative_log_posterior(logs: Vector, x: Matrix, y: Vector) -> tuple[float, Vector]:
-    """Up to a constant, with its gradient in the logarithms of the hyperparameters."""
+def _negative_log_posterior(
+    logs: Vector, gaps: NDArray[np.float64], epoch_gaps: Matrix, y: Vector
+) -> tuple[float, Vector]:
+    """Up to a constant, with its gradient in the logarithms of the hyperparameters.
+
+    Args:
+        logs: of the hyperparameters.
+        gaps: between features, squared [n, n, d].
+        epoch_gaps: between scaled log epochs, squared [n, n].
+        y: measurements [n].
+    """
     hyper = _from_logs(logs)
-    gaps = (x[:, None, :-1] - x[None, :, :-1]) ** 2 / hyper.length_scales**2
-    distances = np.sqrt(gaps.sum(2) + 1e-16)
-    epoch_gaps = ((x[:, -1:] - x[:, -1]) / hyper.epoch_scale) ** 2
+    distances = np.sqrt(gaps @ hyper.length_scales**-2 + 1e-16)
+    epoch_gaps = epoch_gaps / hyper.epoch_scale**2
     matern, of_epochs = _matern(distances), np.exp(-0.5 * epoch_gaps)
     of_level, of_bend = hyper.level * matern, hyper.bend * matern * of_epochs
     matrix = of_level + of_bend
@@ -129,14 +137,19 @@ def _negative_log_posterior(logs: Vector, x: Matrix, y: Vector) -> tuple[float, 
     slope *= np.exp(-_SQRT5 * distances)
     gradient = np.concatenate(
         [
-            np.einsum("ij,ijk->k", slope, gaps),
+            np.tensordot(slope, gaps, 2) / hyper.length_scales**2,
             [(pull * of_bend * epoch_gaps).sum(), (pull * of_level).sum(), (pull * of_bend).sum()],
             [np.trace(pull) * hyper.noise],
         ]
     )
-    z = (logs - _as_logs(Hyperparameters.start(x.shape[1] - 1))) / _prior_widths(len(logs))
+    z = (logs - _as_logs(Hyperparameters.start(gaps.shape[2]))) / _prior_widths(len(logs))
     value = 0.5 * (y @ weights + z @ z) + np.log(np.diag(factor)).sum()
     return float(value), 0.5 * gradient + z / _prior_widths(len(logs))
+
+
+def _squared_gaps(x: Matrix) -> NDArray[np.float64]:
+    gaps: NDArray[np.float64] = (x[:, None] - x) ** 2
+    return gaps
 
 
 def _matern(distances: Matrix) -> Matrix:
@@ -144,7 +157,8 @@ def _matern(distances: Matrix) -> Matrix:
     return (1 + scaled + scaled**2 / 3) * np.exp(-scaled)
 
 
-def _squared_distances(a: Matrix, b: Matrix) -> Matrix:
+def squared_distances(a: Matrix, b: Matrix) -> Matrix:
+    """Of the rows [n, d] from the rows [m, d]: [n, m]."""
     squares: Matrix = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
     return np.maximum(squares, 0.0)
 

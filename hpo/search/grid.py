@@ -18,8 +18,8 @@ from hpo.search.starting import completed
 def allowed_cells(cube: Cube) -> list[tuple[float, ...]]:
     """The middle of every cell of a cube that may be tried, once for all that make the same trial."""
     middles = [[(cell + 0.5) / num for cell in range(num)] for num in map(_known, cube.num_cells)]
-    cells, allowed = cube.settled(np.array(list(itertools.product(*middles))))
-    return [tuple(cell) for cell in np.unique(cells[allowed], axis=0).tolist()]
+    settled = cube.settled(np.array(list(itertools.product(*middles))))
+    return [tuple(cell) for cell in np.unique(settled.points[settled.allowed], axis=0).tolist()]
 
 
 @final

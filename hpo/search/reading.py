@@ -6,7 +6,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from hpo.records import Decision, End, EndKind, Outcome, Params, TrialRecord
+from hpo.records import Decision, End, EndKind, Outcome, Params, Parent, TrialRecord
 from hpo.search.shape import Shape
 from hpo.search.storage import STUDY_NAME, read_only
 from hpo.spaces import Domain
@@ -16,6 +16,7 @@ END = "end"
 CHECKPOINT = "checkpoint"
 DERIVED = "derived"
 DECISIONS = "decisions"
+PARENT = "parent"
 
 
 def read_trials(storage: Path, space: Mapping[str, Domain]) -> list[TrialRecord]:
@@ -39,6 +40,7 @@ def _as_record(frozen: FrozenTrial, shape: Shape) -> TrialRecord:
         end=None if end is None else as_end(end),
         checkpoint=frozen.user_attrs.get(CHECKPOINT, {"file": None})["file"],
         decisions=decisions_of(frozen),
+        parent=parent_of(frozen),
     )
 
 
@@ -51,6 +53,12 @@ def decisions_of(trial: FrozenTrial) -> tuple[Decision, ...]:
     """At its rungs, in order of time."""
     trees = trial.user_attrs.get(DECISIONS, [])
     return tuple(Decision(**{**tree, "outcome": Outcome(tree["outcome"])}) for tree in trees)
+
+
+def parent_of(trial: FrozenTrial) -> Parent | None:
+    """Whose state it goes on from, if anybody's."""
+    tree = trial.user_attrs.get(PARENT)
+    return None if tree is None else Parent(**tree)
 
 
 def as_end(tree: dict[str, Any]) -> End:

@@ -14,13 +14,14 @@ from pydantic import Field, model_validator
 
 from hpo.config import Config
 from hpo.search.box import Box
-from hpo.search.caution import Cautious
+from hpo.search.breeding import Breeding, Whole, num_divisions
+from hpo.search.caution import Caution, Cautious
 from hpo.search.drawing import Believing
-from hpo.search.evolution import Evolution, load_cmaes
-from hpo.search.generations import Generations, Whole, num_divisions
+from hpo.search.evolution import Evolution, Generations, load_cmaes
 from hpo.search.grid import GridSearch
 from hpo.search.hindsight import Hindsight
 from hpo.search.mirror import Mirror
+from hpo.search.parzen import Experience, Parzen
 from hpo.search.proposer import Problem, Proposer
 from hpo.search.starting import Start, Starting
 
@@ -76,43 +77,32 @@ class Tpe(Config):
 
     def begin(self, problem: Problem) -> Proposer:
         """A search without trials."""
+        experience, caution = Experience(problem), Caution()
 
         def make(seed: int) -> BaseSampler:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of group
-                sampler = optuna.samplers.TPESampler(
-                    seed=seed,
-                    n_startup_trials=self.num_startup,
-                    multivariate=True,  # of several metrics it is not by default, and `Cautious` sees no whole proposal
-                    group=not problem.shape.is_free,
-                )
-            return _after_startup(self.startup, self.num_startup, Cautious(sampler), problem, seed)
+            sampler = Cautious(Parzen(experience, self.num_startup, seed), caution)
+            return _after_startup(self.startup, self.num_startup, sampler, problem, seed)
 
         return Mirror(problem, make)
 
 
 class Gp(Config):
-    """Expected improvement by Optuna's Gaussian process, where it is not likely to diverge; for few trials.
+    """Expected improvement by a Gaussian process, where it is not likely to diverge; for few trials.
 
-    It learns from complete trials alone, so a stopped one is shown with what it would likely have reached.
+    It learns from what trials have reached at full length, so a stopped one counts as what it would likely have
+    reached, and one that runs as what is expected of it.
     """
 
     kind: Literal["gp"] = "gp"
     num_startup: Annotated[int, Field(ge=1)] = 10
-    """Trials that must have ended before the first that is modelled."""
-    startup: Start = "random"
-    """How trials are drawn until then: independently, or as a Sobol sequence, spread evenly."""
+    """Trials spread evenly over the space before the first that is modelled."""
 
     def begin(self, problem: Problem) -> Proposer:
         """A search without trials."""
+        from hpo.search.curve_model import Measurements  # noqa: PLC0415 - see the module
+        from hpo.search.curves import CurveSearch  # noqa: PLC0415
 
-        def make(seed: int) -> BaseSampler:
-            sampler = optuna.samplers.GPSampler(
-                seed=seed, n_startup_trials=self.num_startup, warn_independent_sampling=False
-            )
-            return _after_startup(self.startup, self.num_startup, Cautious(sampler), problem)
-
-        return Hindsight(problem, make)
+        return CurveSearch(problem, self.num_startup, Measurements.at_full_length)
 
 
 class Cmaes(Config):
@@ -133,12 +123,8 @@ class Cmaes(Config):
         """
         load_cmaes()
         population = None if self.population == "auto" else self.population
-
-        def make(seed: int) -> BaseSampler:
-            sampler: BaseSampler = Cautious(Evolution(problem, population, seed))
-            return Believing(sampler, problem, seed) if problem.beliefs else sampler
-
-        return Hindsight(problem, make)
+        generations, caution = Generations(problem, population), Caution()
+        return Hindsight(problem, lambda seed: Cautious(Evolution(generations, seed), caution))
 
 
 class Curves(Config):
@@ -150,9 +136,10 @@ class Curves(Config):
 
     def begin(self, problem: Problem) -> Proposer:
         """A search without trials."""
-        from hpo.search.curves import CurveSearch  # noqa: PLC0415 - see the module
+        from hpo.search.curve_model import Measurements  # noqa: PLC0415 - see the module
+        from hpo.search.curves import CurveSearch  # noqa: PLC0415
 
-        return CurveSearch(problem, num_startup=self.num_startup)
+        return CurveSearch(problem, self.num_startup, lambda trials: Measurements.of(trials, problem.max_epochs))
 
 
 class Coordinate(Config):
@@ -201,6 +188,7 @@ class Refine(Config):
 
     def begin(self, problem: Problem) -> Proposer:
         """A search without trials."""
+        caution = Caution()
 
         def make(seed: int) -> BaseSampler:
             box = Box(
@@ -211,7 +199,7 @@ class Refine(Config):
                 min_side=self.min_side,
                 seed=seed,
             )
-            return _after_startup("qmc", self.num_startup, Cautious(box), problem)
+            return _after_startup("qmc", self.num_startup, Cautious(box, caution), problem)
 
         return Mirror(problem, make)
 
@@ -268,10 +256,10 @@ def _breeding(genetic: _Genetic, problem: Problem, kind: Callable[..., NSGAIISam
                 population_size=genetic.population,
                 mutation_prob=None if genetic.mutation == "auto" else genetic.mutation,
             )
-        bred = Cautious(Whole(sampler, problem, seed))
+        bred = Cautious(Whole(sampler, problem, seed), Caution())  # of a study that is made for this proposal
         return _after_startup(genetic.startup, genetic.population, bred, problem, seed)
 
-    return Generations(problem, make, genetic.population)
+    return Breeding(problem, make, genetic.population)
 
 
 def _after_startup(

@@ -20,9 +20,7 @@ from hpo.search.seeds import derive_seed
 
 Start = Literal["random", "qmc"]
 
-FURTHER = 2**16
-"""A point of the sequence that is not allowed gives way to the one so much further on."""
-MOST_TRIED = 1024
+MOST_TRIED = 20_000
 """Points, before a space is taken to have none that is allowed."""
 _NOTHING_ALLOWED = (
     f"the constraints must leave something to try, but none of {MOST_TRIED} points of the space is allowed. "
@@ -43,7 +41,7 @@ def starting_point(problem: Problem, start: Start, number: int, num_measured: in
         placed: NDArray[np.float64] = beliefs.drawn(point[None], power(num_measured))[0]
         if number == 0 and attempt == 0:
             placed = beliefs.expected(placed)
-        if cube.settled(placed[None])[1][0]:
+        if cube.settled(placed[None]).allowed[0]:
             return placed
     raise StudyError(_NOTHING_ALLOWED)
 
@@ -101,12 +99,11 @@ class Starting(BaseSampler):
 
 
 def _even(num_axes: int, number: int, seed: int) -> Iterator[NDArray[np.float64]]:
-    """Point `number` of a Sobol sequence (Sobol 1967; scrambled: Owen 1998), and others in its place."""
+    """Point `number` of a scrambled Sobol sequence; in its place, where it is not allowed, random ones."""
     from hpo.search.sobol import sobol_point  # noqa: PLC0415 - needs scipy
 
-    while True:
-        yield sobol_point(num_axes, number, seed)
-        number += FURTHER
+    yield sobol_point(num_axes, number, seed)
+    yield from _random(num_axes, number, seed)
 
 
 def _random(num_axes: int, number: int, seed: int) -> Iterator[NDArray[np.float64]]:

@@ -41,8 +41,8 @@ class Steps:
             for axis, here in enumerate(point.tolist())
             for place in self._places(here, axis, size)
         ]
-        neighbours, allowed = self._cube.settled(self._cube.snapped(np.array(rows).reshape(-1, len(point))))
-        return neighbours[allowed]
+        settled = self._cube.settled(self._cube.snapped(np.array(rows).reshape(-1, len(point))))
+        return settled.points[settled.allowed]
 
     def draw(self, point: Vector, size: int, rng: np.random.Generator) -> Vector:
         """A step along any number of axes at once [D]: each stays, or goes to one of its neighbours."""

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self, final
+from typing import Any, Self, final
 
 import optuna
 from optuna.storages import RDBStorage
@@ -14,10 +14,20 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.errors import StudyError
 from hpo.paths import SweepPaths
-from hpo.records import Decision, End, EndKind, Report, TrialRecord
-from hpo.search.distributions import encode
+from hpo.records import Decision, End, EndKind, Params, Parent, Report, TrialRecord
+from hpo.search.distributions import Stored, encode
 from hpo.search.proposer import Foresight
-from hpo.search.reading import CHECKPOINT, DECISIONS, DERIVED, END, as_end, decisions_of, params_of
+from hpo.search.reading import (
+    CHECKPOINT,
+    DECISIONS,
+    DERIVED,
+    END,
+    PARENT,
+    as_end,
+    decisions_of,
+    params_of,
+    parent_of,
+)
 from hpo.search.storage import STUDY_NAME, opened, owned
 from hpo.search.terms import Search
 
@@ -47,6 +57,7 @@ class Study:
         self._distributions = self._shape.distributions
         self._study_id = storage.get_study_id_from_name(STUDY_NAME)
         self._records: dict[int, TrialRecord] = {}
+        self._num_asked = 0
         self._rows: dict[int, int] = {}  # trial_id -> the database's own id
         self._checkpoint_epochs: dict[int, int] = {}
 
@@ -87,6 +98,17 @@ class Study:
         """Propose `num` trials, each knowing that those before it run, but for those that wait in line."""
         return [self._ask_one(waiting) for _ in range(num)]
 
+    def descend(self, params: Params, parent: Parent) -> TrialRecord:
+        """Begin a trial that nobody has proposed: it goes on from the state of another."""
+        searched = [path for path in self._distributions if path in params]
+        stored = {path: encode(self._search.space[path], params[path]) for path in searched}
+        self._proposer.add(stored)
+        return self._begin(stored, {PARENT: asdict(parent)})
+
+    def completed(self, params: Params) -> Params:
+        """The values that were searched, and what else follows from them."""
+        return {**params, **self._search.derive(params)}
+
     def gains(self, waiting: Mapping[int, int]) -> tuple[dict[int, float], float]:
         """What waiting trials and a new one promise; see `Foresight`.
 
@@ -97,17 +119,17 @@ class Study:
             raise StudyError("only sampler.kind curves says what trials promise. Use it.")
         return self._proposer.gains(waiting)
 
-    def record(self, report: Report) -> None:
-        """Remember what a trial measured, and its checkpoint.
+    def record(self, report: Report) -> TrialRecord:
+        """Remember what a trial measured, and its checkpoint; returned is the trial as it stands.
 
         Only the first report of an epoch counts, and none after the trial's end.
 
         Raises:
             StudyError: if the metric is missing from the report of a trial that has not diverged.
         """
-        record = self._record_of(report.trial_id)
+        record = self.trial(report.trial_id)
         if record.end is not None:
-            return
+            return record
         value = report.metrics.get(self._search.metric)
         if value is not None:
             record = self._with_value(record, report.epoch, value)
@@ -119,25 +141,26 @@ class Study:
             )
         if report.checkpoint is not None:
             self._keep_checkpoint(record, report.epoch, report.checkpoint)
+        return self._records[report.trial_id]
 
     def decide(self, trial_id: int, decision: Decision) -> None:
         """Remember what was decided of a trial at a rung; nothing is after its end."""
-        record = self._record_of(trial_id)
+        record = self.trial(trial_id)
         if record.end is None:
             decided = replace(record, decisions=(*record.decisions, decision))
             trees = [asdict(each) for each in decided.decisions]
             self._storage.set_trial_user_attr(self._rows[trial_id], DECISIONS, trees)
             self._records[trial_id] = decided
 
-    def tell(self, trial_id: int, end: End) -> None:
-        """End a trial; only its first end counts.
+    def tell(self, trial_id: int, end: End) -> TrialRecord:
+        """End a trial; only its first end counts. Returned is the trial as it stands.
 
         Raises:
             StudyError: if it is complete without a finite value of every metric.
         """
-        record = self._record_of(trial_id)
+        record = self.trial(trial_id)
         if record.end is not None:
-            return
+            return record
         for metric, value in self._search.reached(end).items():
             if end.kind is EndKind.COMPLETE and (value is None or not math.isfinite(value)):
                 raise StudyError(
@@ -148,29 +171,49 @@ class Study:
             record = self._with_value(record, end.epoch, end.value)
         self._storage.set_trial_user_attr(self._rows[trial_id], END, asdict(end))
         self._finish(record, end)
+        return self._records[trial_id]
 
     def trials(self) -> list[TrialRecord]:
         """All trials by `trial_id`, those that run included."""
         return list(self._records.values())
 
+    def trial(self, trial_id: int) -> TrialRecord:
+        """One of them.
+
+        Raises:
+            StudyError: if it was never asked for.
+        """
+        if trial_id not in self._records:
+            raise StudyError(
+                f"trial {trial_id}: must be one that was asked for, but the study holds {len(self._records)} others. "
+                "Ask first."
+            )
+        return self._records[trial_id]
+
     def _ask_one(self, waiting: Collection[int]) -> TrialRecord:
-        search, num_asked = self._search, len(self._records)
-        point = search.points[num_asked] if num_asked < len(search.points) else {}
-        given = {path: encode(search.space[path], value) for path, value in point.items()}
-        params = self._proposer.propose(given, waiting)
+        search = self._search
+        point = search.points[self._num_asked] if self._num_asked < len(search.points) else {}
+        given = {
+            path: encode(search.space[path], value) for path, value in point.items() if path in self._distributions
+        }
+        return self._begin(self._proposer.propose(given, waiting), {})
+
+    def _begin(self, params: Mapping[str, Stored], attributes: Mapping[str, Any]) -> TrialRecord:
         derived = self._search.derive(self._shape.values(params))
         trial = create_trial(
             state=TrialState.RUNNING,
-            params=params,
+            params=dict(params),
             distributions={name: self._distributions[name] for name in params},
-            user_attrs={DERIVED: derived} if derived else {},
+            user_attrs={**attributes, DERIVED: derived} if derived else dict(attributes),
         )
         row = self._storage.create_new_trial(self._study_id, template_trial=trial)
         return self._remember(self._storage.get_trial_number_from_id(row), row, trial)
 
     def _remember(self, number: int, row: int, trial: FrozenTrial) -> TrialRecord:
         self._rows[number] = row
-        self._records[number] = TrialRecord(trial_id=number, params=params_of(trial, self._shape))
+        params, parent = params_of(trial, self._shape), parent_of(trial)
+        self._num_asked += parent is None
+        self._records[number] = TrialRecord(trial_id=number, params=params, parent=parent)
         return self._records[number]
 
     def _with_value(self, record: TrialRecord, epoch: int, value: float) -> TrialRecord:
@@ -201,14 +244,6 @@ class Study:
     def _show_end(self, record: TrialRecord, end: End) -> None:
         self._proposer.end(record.trial_id, record.values, end)
         self._records[record.trial_id] = replace(record, end=end)
-
-    def _record_of(self, trial_id: int) -> TrialRecord:
-        if trial_id not in self._records:
-            raise StudyError(
-                f"trial {trial_id}: must be one that was asked for, but the study holds {len(self._records)} others. "
-                "Ask first."
-            )
-        return self._records[trial_id]
 
     def _restore_all(self) -> None:
         for frozen in self._storage.get_all_trials(self._study_id):

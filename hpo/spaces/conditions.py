@@ -90,6 +90,10 @@ def _ordered(space: Mapping[str, Domain], whens: Mapping[str, Expression]) -> tu
 
 
 def may_have(space: Mapping[str, Domain], path: str, values: Mapping[str, ParamValue]) -> bool:
-    """Whether a trial of which only `values` are known may have `path`."""
+    """Whether a trial of which only `values` are known may have `path`; of conditions that go in no circle."""
     when = space[path].when if path in space else None
-    return when is None or holds(parse(when), values, frozenset(space)) is not False
+    if when is None:
+        return True
+    truth = holds(parse(when), values, frozenset(space))
+    open_ = [name for name in names_in(parse(when)) if name in space and name not in values]
+    return truth is True or (truth is None and any(may_have(space, name, values) for name in open_))

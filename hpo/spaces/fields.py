@@ -11,7 +11,9 @@ from hpo.spaces.grammar import parse
 from hpo.spaces.values import Value, shown
 
 
-def _is_written(text: str) -> str:
+def _is_written(text: object) -> object:
+    if not isinstance(text, str):
+        raise SpaceError(f"must be a comparison, as optimizer.kind == adamw, but got {shown(text)}. Write one.")
     parse(text)
     return text
 

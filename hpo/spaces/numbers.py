@@ -10,6 +10,8 @@ from hpo.records import ParamValue
 from hpo.spaces.fields import Expected, check_prior
 from hpo.spaces.values import is_number
 
+MOST_EXACT = 2**53
+"""Up to this, whole numbers and counts of steps are exact as floating-point numbers."""
 GRID_TOLERANCE = 1e-9
 """In steps: how far from the grid a quantised value may lie and still be on it."""
 
@@ -81,7 +83,7 @@ class QUniform(Expected):
     def _check(self) -> Self:
         if self.q <= 0:
             raise SpaceError(f"`q > 0` must hold, but got q={self.q:g}. Set the step between two values.")
-        _check_order(self.min, self.max)
+        _check_order(self.min, self.max, self.q)
         if not self.contains(self.max):
             fitting = self.min + max(1, math.floor((self.max - self.min) / self.q)) * self.q
             raise SpaceError(
@@ -120,7 +122,7 @@ class QLogUniform(Expected):
             raise SpaceError(f"`q > 0` must hold, but got q={self.q:g}. Set the step between two values.")
         if self.min <= 0:
             raise SpaceError(f"`min > 0` must hold, but got min={self.min:g}: a logarithm needs it. Raise min.")
-        _check_order(self.min, self.max)
+        _check_order(self.min, self.max, self.q)
         for name, value in (("min", self.min), ("max", self.max)):
             if not _is_multiple(value, self.q):
                 near = max(1, round(value / self.q)) * self.q
@@ -221,7 +223,12 @@ class QRandInt(Expected):
         return (self.min, self.max)
 
 
-def _check_order(least: float, greatest: float) -> None:
+def _check_order(least: float, greatest: float, q: float = 0.0) -> None:
+    largest = max(abs(least), abs(greatest))
+    if isinstance(least, int) and largest > MOST_EXACT:
+        raise SpaceError(f"whole numbers must lie within 2^53 of 0, but got {least} and {greatest}. Narrow the domain.")
+    if q > 0 and largest / q > MOST_EXACT:
+        raise SpaceError(f"a domain must have at most 2^53 steps, but has more with q={q:g}. Raise q.")
     if not least < greatest:
         raise SpaceError(
             f"`min < max` must hold, but got min={least:g}, max={greatest:g}. "

@@ -1,11 +1,11 @@
 """The sweep file: its validated model, its loading, and what it is written out as."""
 
-from hpo.sweep.first_rung import with_first_rung
 from hpo.sweep.fit import check_data
 from hpo.sweep.loading import load_sweep
 from hpo.sweep.lr_bounds import find_lr_curve, with_lr_bounds
 from hpo.sweep.metrics import Metric, Objective
 from hpo.sweep.model import Export, Resources, Retries, Storage, Sweep, Tracking
+from hpo.sweep.settling import settled, with_first_rung
 from hpo.sweep.terms import Terms
 from hpo.sweep.writing import dump_resolved, sweep_schema
 
@@ -23,6 +23,7 @@ __all__ = [
     "dump_resolved",
     "find_lr_curve",
     "load_sweep",
+    "settled",
     "sweep_schema",
     "with_first_rung",
     "with_lr_bounds",

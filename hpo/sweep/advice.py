@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 
+from hpo.scheduling import Pbt
 from hpo.spaces.space import Space
 from hpo.spaces.values import shown
+from hpo.sweep.dependence import most_at_once
 from hpo.sweep.model import Sweep
 from hpo.sweep.rules import kind_variants
 from hpo.training.models import Cnn, Mlp
@@ -13,13 +15,31 @@ MOST_DROPPED = 0.2
 """Before a batch norm."""
 FEW_EXAMPLES = 16
 """Of which batch norm takes its statistics."""
+TRIALS_PER_PARAM = {"random": 8, "qmc": 8}
+"""That a search needs at least, by sampler."""
+FEWEST_PER_PARAM = 4
+"""With a sampler that learns."""
 
 
 def advice(sweep: Sweep) -> list[str]:
     """What is allowed, but seldom goes well: the rule, what we got, and what to do; a path comes first."""
     variants = kind_variants(sweep.recipe, sweep.space, "model.norm")
     found = [text for recipe in variants if _has_batch_norm(recipe, sweep.space) for text in _on(recipe, sweep.space)]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys([*found, *_on_size(sweep)]))
+
+
+def _on_size(sweep: Sweep) -> Iterator[str]:
+    """On how many params there are for the budget."""
+    kind, scheduler = sweep.chosen.sampler.kind, sweep.chosen.scheduler
+    if kind == "grid" or isinstance(scheduler, Pbt):  # the children of a population look further
+        return
+    num_params = most_at_once(sweep.space, sweep.conditions)
+    needed = TRIALS_PER_PARAM.get(kind, FEWEST_PER_PARAM) * num_params
+    if sweep.budget.trials < needed:
+        yield (
+            f"budget.trials: should be at least {needed} for {num_params} params at once with sampler.kind {kind}, but "
+            f"is {sweep.budget.trials}: most of the space will not be seen. Raise it, or search fewer params."
+        )
 
 
 def _on(recipe: Recipe, space: Space) -> Iterator[str]:

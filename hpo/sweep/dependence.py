@@ -6,9 +6,10 @@ import numpy as np
 
 from hpo.errors import Problem, SpaceError
 from hpo.records import Params, ParamValue
-from hpo.search.cube import Cube
+from hpo.search.cube import Cube, Points
+from hpo.search.distributions import encode
 from hpo.search.shape import Shape
-from hpo.spaces import Domain, Space
+from hpo.spaces import Constant, Domain, Space
 from hpo.spaces.conditions import Conditions
 from hpo.spaces.expressions import (
     Among,
@@ -68,15 +69,30 @@ def unmet_problems(space: Space, constraints: Sequence[str], fixed: Params, poin
     ]
 
 
+def most_at_once(space: Space, conditions: Conditions) -> int:
+    """Params that a single trial has at most, constants apart; seen in random trials, where there are conditions."""
+    shape = Shape(space, conditions)
+    if not conditions.conditional:
+        return len(shape.distributions)
+    cube = Cube(shape.distributions, shape)
+    return max(len(cube.params(draw)) for draw in _draws(cube))
+
+
 def _unmet(space: Space, constraints: Sequence[str], fixed: Params, point: Params) -> Iterator[tuple[str, str]]:
+    constants = {path: domain.value for path, domain in space.items() if isinstance(domain, Constant)}
     for path in point:
         when = space[path].when if path in space else None
-        if when is not None and holds(parse(when), point, frozenset(space)) is False:
-            yield f".{path}", f"must not be set in a trial without it, which it has when {when}. Delete it."
-    known = frozenset(space) | frozenset(fixed)
-    for text in constraints:
-        if holds(parse(text), {**fixed, **point}, known) is False:
-            yield "", f"must keep to every constraint, but breaks {text}. Change one of the two."
+        if when is not None and holds(parse(when), {**constants, **point}, frozenset(space)) is not True:
+            yield (
+                f".{path}",
+                f"is had only by trials for which {when}, which the point does not say. Set that, or drop it.",
+            )
+    shape = Shape(space, Conditions(space, constraints, fixed))
+    cube = Cube(shape.distributions, shape)
+    known = {path: encode(space[path], value) for path, value in point.items() if path in shape.distributions}
+    if constraints and not any(shape.allows(cube.params(draw, known)) for draw in _draws(cube)):
+        said = " and ".join(constraints)
+        yield "", f"must leave a trial that keeps to {said}, but none of {NUM_DRAWS} drawn does. Change one of the two."
 
 
 def _nonsense(
@@ -117,22 +133,29 @@ def _pointless(space: Space, constraints: Sequence[str], fixed: Params) -> Itera
     """What draws say: a condition that holds never or always, a constraint that binds nobody or everybody."""
     shape = Shape(space, Conditions(space))
     cube = Cube(shape.distributions, shape)
-    draws = np.random.default_rng(0).random((NUM_DRAWS, cube.num_axes))
-    trials = [shape.values(cube.params(draw)) for draw in draws]
+    trials = [shape.values(cube.params(draw)) for draw in _draws(cube)]
     for path, domain in space.items():
         num_having = sum(path in trial for trial in trials)
         if domain.when is not None and num_having in (0, NUM_DRAWS):
             never = "never" if num_having == 0 else "always"
-            yield Problem(key=f"space.{path}.when", message=f"{never} holds: {domain.when}. Change it, or drop it.")
+            message = f"{never} holds, by {NUM_DRAWS} trials drawn at random: {domain.when}. Change it, or drop it."
+            yield Problem(key=f"space.{path}.when", message=message)
     known = frozenset(space) | frozenset(fixed)
     truths = [[holds(parse(text), {**fixed, **trial}, known) is not False for text in constraints] for trial in trials]
     for number, text in enumerate(constraints):
         num_kept = sum(truth[number] for truth in truths)
         if num_kept == NUM_DRAWS:
-            yield Problem(key=f"constraints.{number}", message=f"binds nothing in the space: {text}. Delete it.")
+            yield Problem(
+                key=f"constraints.{number}",
+                message=f"binds none of {NUM_DRAWS} trials drawn at random: {text}. Delete it.",
+            )
     if constraints and not any(all(truth) for truth in truths):
         message = f"must leave something to try, but none of {NUM_DRAWS} trials drawn from the space keeps to them all."
         yield Problem(key="constraints", message=f"{message} Loosen them, or narrow the space to where they hold.")
+
+
+def _draws(cube: Cube) -> Points:
+    return np.random.default_rng(0).random((NUM_DRAWS, cube.num_axes))
 
 
 def _names(operand: Operand) -> list[str]:

@@ -6,9 +6,9 @@ from hpo.errors import BundleError, DataError, Problem, SweepError
 from hpo.records import Params
 from hpo.spaces.coordinates import PREFIX
 from hpo.spaces.space import Space
-from hpo.sweep.first_rung import with_first_rung
 from hpo.sweep.model import Sweep
 from hpo.sweep.scheduling import ladder_problems
+from hpo.sweep.settling import with_first_rung
 from hpo.training.data import Splits
 from hpo.training.depth import batch_norms, freeze
 from hpo.training.examples import TrainingData, as_tensors
@@ -40,11 +40,11 @@ def check_data(sweep: Sweep, splits: Splits) -> None:
     """
     cpu = make_generator().device
     data = as_tensors(splits.train, splits.validation, splits.num_classes, cpu)
-    corners = _corners(sweep, len(splits.train))
+    num_train = len(splits.train)
     problems = [
-        *_problems(sweep, corners, NETWORK, lambda recipe: _refuse_network(recipe, data, _most_frozen(sweep))),
-        *_problems(sweep, corners, TRAINING, lambda recipe: _refuse_training(recipe, data)),
-        *_problems(sweep, corners, BATCHES, lambda recipe: _refuse_batches(recipe, len(splits.train))),
+        *_problems(sweep, num_train, NETWORK, lambda recipe: _refuse_network(recipe, data, _most_frozen(sweep))),
+        *_problems(sweep, num_train, TRAINING, lambda recipe: _refuse_training(recipe, data)),
+        *_problems(sweep, num_train, BATCHES, lambda recipe: _refuse_batches(recipe, num_train)),
         *_export_problems(sweep, splits),
         *_decay_problems(sweep, len(splits.train)),
         *_teacher_problems(sweep, splits),
@@ -54,41 +54,35 @@ def check_data(sweep: Sweep, splits: Splits) -> None:
         raise SweepError(f"sweep {sweep.name}", problems)
 
 
-def _corners(sweep: Sweep, num_train: int) -> list[Params]:
-    """Two opposite corners of the space, with what trials have there."""
-    ends = [
-        sweep.conditions.present({path: domain.ends()[side] for path, domain in sweep.space.items()})
-        for side in (0, -1)
-    ]
-    return [{**params, **raw_params(sweep.recipe, params, num_train)} for params in ends]
-
-
-def _problems(sweep: Sweep, corners: list[Params], paths: tuple[str, ...], refuse: Refuse) -> Iterator[Problem]:
-    """What is refused at the corners of the space, and where one searched path of these is changed."""
-    found = [problem for corner in corners for problem in _problems_around(corner, sweep, paths, refuse)]
+def _problems(sweep: Sweep, num_train: int, paths: tuple[str, ...], refuse: Refuse) -> Iterator[Problem]:
+    """What is refused at two opposite corners of the space, and where one searched path of these is changed."""
+    corners = [{path: domain.ends()[side] for path, domain in sweep.space.items()} for side in (0, -1)]
+    found = [problem for corner in corners for problem in _problems_around(corner, sweep, num_train, paths, refuse)]
     yield from {problem.key: problem for problem in reversed(found)}.values()
 
 
-def _problems_around(corner: Params, sweep: Sweep, paths: tuple[str, ...], refuse: Refuse) -> Iterator[Problem]:
+def _problems_around(
+    corner: Params, sweep: Sweep, num_train: int, paths: tuple[str, ...], refuse: Refuse
+) -> Iterator[Problem]:
     """A path is to blame if some of its values are refused and others are not; where none is, the recipe itself is."""
     is_blamed = False
     for path, domain in sweep.space.items():
         for variant in _variants(corner, sweep.space, path) if path.startswith(paths) else ():
-            trials = [_trial(sweep, {**variant, path: value}) for value in domain.ends()]
+            trials = [_trial(sweep, {**variant, path: value}, num_train) for value in domain.ends()]
             found = [refuse(with_params(sweep.recipe, trial)) for trial in trials if path in trial]
             refused = [problem for problem in found if problem]
             if refused and len(refused) < len(found):
                 is_blamed = True
                 yield Problem(key=f"space.{path}", message=refused[0].message)
-    base = refuse(with_params(sweep.recipe, corner))
+    base = refuse(with_params(sweep.recipe, _trial(sweep, corner, num_train)))
     if base and not is_blamed:
         yield Problem(key=f"space.{base.key}" if base.key in sweep.space else base.key, message=base.message)
 
 
-def _trial(sweep: Sweep, params: Params) -> Params:
-    """Of params and what they come to, what a trial has."""
-    raw = {path: value for path, value in params.items() if path not in sweep.space}
-    return {**raw, **sweep.conditions.present(params)}
+def _trial(sweep: Sweep, params: Params, num_train: int) -> Params:
+    """Of values for all params, those that a trial has, and what these come to."""
+    present = sweep.conditions.present(params)
+    return {**present, **raw_params(sweep.recipe, present, num_train)}
 
 
 def _variants(corner: Params, space: Space, path: str) -> list[Params]:

@@ -19,5 +19,10 @@ def with_lr_bounds(sweep: Sweep, suggestion: LrSuggestion) -> Sweep:
     """
     tried = [rate for point in sweep.points if isinstance(rate := point.get("optimizer.lr"), int | float)]
     low, high = suggestion.bounds()
-    domain = LogUniform(min=min(low, *tried, high), max=max(high, *tried, low), when=sweep.space["optimizer.lr"].when)
+    searched = sweep.space["optimizer.lr"]
+    assert isinstance(searched, LogUniform)  # the sweep's rules have seen to it
+    low, high = min(low, *tried, high), max(high, *tried, low)
+    prior = searched.prior if isinstance(searched.prior, int | float) and low <= searched.prior <= high else None
+    confidence = searched.prior_confidence if prior is not None else None
+    domain = LogUniform(min=low, max=high, when=searched.when, prior=prior, prior_confidence=confidence)
     return sweep.model_copy(update={"space": {**sweep.space, "optimizer.lr": domain}, "lr_range": None})

@@ -11,15 +11,17 @@ from hpo.errors import SweepError
 from hpo.export.inference import Inference
 from hpo.export.weights import Weights
 from hpo.records import Goal, Params, TrialRecord, TrialSpec
-from hpo.scheduling import Budget, is_auto
+from hpo.scheduling import Budget, full_budget, is_auto
 from hpo.spaces.conditions import Conditions
+from hpo.spaces.coordinates import COORDINATES
 from hpo.spaces.space import Space
 from hpo.spaces.values import Value
-from hpo.sweep.choosing import AnySampler, AnyScheduler, Auto, Chosen, choose
+from hpo.sweep.choosing import AnySampler, AnyScheduler, Auto, Chosen, choose, choose_for_front
 from hpo.sweep.dependence import dependence_problems, unmet_problems
 from hpo.sweep.effective import coordinate_problems, rate_problems
 from hpo.sweep.inert import inert_problems
 from hpo.sweep.metrics import Metric, Objective, front_problems, main_metric, metric_problems
+from hpo.sweep.population import change_problems, population_problems
 from hpo.sweep.rules import (
     average_problems,
     batch_norm_problems,
@@ -36,7 +38,7 @@ from hpo.sweep.scheduling import comparison_problems, ladder_problems, rung_prob
 from hpo.sweep.wording import NAME
 from hpo.training.data import Data
 from hpo.training.lr_range import LrRange
-from hpo.training.recipe import Recipe, flatten, signature, with_params
+from hpo.training.recipe import Recipe, flatten, signature, state_signature, with_params
 
 
 class Resources(Config):
@@ -159,10 +161,22 @@ class Sweep(Recipe):
             seed_index=trial.seed_index,
         )
 
+    def may_follow(self, params: Params, parent: Params) -> bool:
+        """Whether a trial with `params` can go on from the state of one with those of `parent`."""
+        ours, theirs = (state_signature(with_params(self.recipe, own)) for own in (params, parent))
+        return ours == theirs
+
     @property
     def settings(self) -> Params:
-        """What constraints may speak of beside params: what the recipe says, by dotted path."""
-        return {path: value for path, value in flatten(self.recipe.as_tree()).items() if value is not None}
+        """What constraints may speak of beside params, by dotted path: what all trials have of the recipe as it is."""
+        varied = {path.partition(".")[0] for path in self.space if path.endswith(".kind")}
+        taken = {*self.space, *(COORDINATES[path].raw for path in self.space if path in COORDINATES)}
+        settings = flatten(self.recipe.as_tree()).items()
+        return {
+            path: value
+            for path, value in settings
+            if value is not None and path not in taken and path.partition(".")[0] not in varied
+        }
 
     @property
     def goals(self) -> dict[str, Goal]:
@@ -176,7 +190,13 @@ class Sweep(Recipe):
 
     @property
     def chosen(self) -> Chosen:
-        """Sampler and scheduler, with a choice made where the file leaves one open."""
+        """Sampler and scheduler, with a choice made where the file leaves one open, as far as the file tells."""
+        return self.choose()
+
+    def choose(self, trial_s: float | None = None) -> Chosen:
+        """The same, where it is known how long a trial trains to its end, alone on one core."""
+        if len(self.goals) > 1:
+            return choose_for_front(self.sampler, self.scheduler, self.budget)
         at_once = self.resources.max_concurrent
         return choose(
             self.sampler,
@@ -185,8 +205,8 @@ class Sweep(Recipe):
             budget=self.budget,
             epochs=self.epochs,
             num_slots=None if at_once == "auto" else at_once,
+            trial_s=trial_s,
             follows_losses=next(follows_losses(self.recipe, self.space), None),
-            has_several_metrics=len(self.goals) > 1,
         )
 
     @property
@@ -215,10 +235,12 @@ class Sweep(Recipe):
         ]
         half_lives = self.space["ema_half_life"].ends() if "ema_half_life" in self.space else (self.ema_half_life,)
         sampler, scheduler = self.chosen.sampler, self.chosen.scheduler
+        num_trials = full_budget(self.budget, scheduler, self.epochs).trials
         problems = [
             *metric_problems(self.metrics, self.space, is_one_given="metric" in self.model_fields_set),
-            *front_problems(sampler, scheduler, self.budget.trials, len(self.goals)),
+            *front_problems(sampler, scheduler, num_trials, len(self.goals)),
             *(in_space or rate_problems(self.recipe, self.space)),
+            *(() if in_space else change_problems(self.recipe, self.space, scheduler)),
             *point_problems(self.space, self.points),
             *(() if in_space else unmet_problems(self.space, self.constraints, self.settings, self.points)),
             *lr_range_problems(self.lr_range, self.space),
@@ -226,7 +248,8 @@ class Sweep(Recipe):
             *([] if is_auto(scheduler) else ladder_problems(scheduler, self.budget.trials, self.epochs)),
             *comparison_problems(scheduler, half_lives),
             *pair_problems(sampler, scheduler),
-            *(() if in_space else sampler_problems(sampler, self.conditions, self.space, self.budget.trials)),
+            *population_problems(scheduler, sampler, self.budget, self.epochs),
+            *(() if in_space else sampler_problems(sampler, self.conditions, self.space, num_trials)),
             *course_problems(self.recipe, self.space, scheduler),
             *control_problems(self.recipe, self.space, shuffles_labels=self.data.shuffle_labels),
             *batch_norm_problems(self.recipe, self.space),

@@ -9,7 +9,7 @@ from hpo.export.weights import Weights
 from hpo.records import Params, ParamValue
 from hpo.scheduling import Asha, FreezeThaw, NoScheduler, Scheduler
 from hpo.search.samplers import Curves, Grid, Qmc, Random, Sampler
-from hpo.spaces import Domain, LogUniform
+from hpo.spaces import Constant, Domain, LogUniform
 from hpo.spaces.conditions import may_have
 from hpo.spaces.coordinates import COORDINATES, PREFIX
 from hpo.spaces.space import Space
@@ -40,8 +40,11 @@ def space_problems(recipe: Recipe, space: Space) -> list[Problem]:
 
     Effective coordinates have rules of their own.
     """
-    if not space:
-        message = "must hold at least one domain, but is empty. Add one, such as optimizer.lr: loguniform(1e-4, 1)."
+    if all(isinstance(domain, Constant) for domain in space.values()):
+        message = (
+            "must hold at least one domain of several values, but holds none. Add one, such as optimizer.lr: "
+            "loguniform(1e-4, 1)."
+        )
         return [Problem(key="space", message=message)]
     raw = {path: domain for path, domain in space.items() if not path.startswith(PREFIX)}
     found = ((path, _path_problem(recipe, space, path, domain)) for path, domain in raw.items())
@@ -110,7 +113,7 @@ def follows_losses(recipe: Recipe, space: Space) -> Iterator[str]:
     """What makes the course of trials depend on their losses, or rise and fall, in words."""
     for path, value, _ in _courses(recipe, space):
         yield f"{path} {shown(value)} follows the losses of each trial"
-    kinds = space["schedule.kind"].ends() if "schedule.kind" in space else (recipe.schedule.kind,)
+    kinds = _possible(recipe, space, "schedule.kind")
     yield from (f"schedule.kind {kind} lets losses rise again" for kind in kinds if kind in CYCLES)
 
 
@@ -141,7 +144,7 @@ def batch_norm_problems(recipe: Recipe, space: Space) -> list[Problem]:
 def average_problems(space: Space, weights: Weights) -> list[Problem]:
     """Where averaged weights are exported, every trial must keep an average: any of them may be the best."""
     searched = next((path for path in AVERAGES if path in space and any(space[path].ends())), None)
-    if weights == "raw" or searched is None or all(space[searched].ends()):
+    if weights == "raw" or searched is None or (all(space[searched].ends()) and space[searched].when is None):
         return []
     message = (
         f"must be raw where some trials keep no average of weights, but got {weights}, and {searched} may be 0. "
@@ -157,18 +160,17 @@ def kind_variants(recipe: Recipe, space: Space, path: str) -> list[Recipe]:
     if kind_path not in space or path == kind_path:
         return [recipe]
     kinds = [kind for kind in space[kind_path].ends() if may_have(space, path, {kind_path: kind})]
-    return [with_params(recipe, {kind_path: kind}) for kind in kinds]
+    base = [recipe] if space[kind_path].when is not None else []  # where the kind's own condition does not hold
+    return [*base, *(with_params(recipe, {kind_path: kind}) for kind in kinds)]
 
 
 def _courses(recipe: Recipe, space: Space) -> Iterator[tuple[str, ParamValue, str]]:
     """Path, value and reason of whatever makes the course of some trial depend on its losses."""
-    kinds = space["schedule.kind"].ends() if "schedule.kind" in space else (recipe.schedule.kind,)
-    if "plateau" in kinds:
+    if "plateau" in _possible(recipe, space, "schedule.kind"):
         reason = "which would stop trials by the losses that their rates have followed."
         yield "schedule.kind", "plateau", f"{reason} Use scheduler: {{kind: none}}, or another schedule."
     path = "early_stopping.patience"
-    patiences = space[path].ends() if path in space else (recipe.early_stopping.patience,)
-    patience = next((value for value in patiences if isinstance(value, int) and value > 0), None)
+    patience = next((value for value in _possible(recipe, space, path) if isinstance(value, int) and value > 0), None)
     if patience is not None:
         reason = "which judges trials by how they stand at its rungs, not by their best epoch."
         yield path, patience, f"{reason} Use scheduler: {{kind: none}}, or patience 0."
@@ -176,13 +178,14 @@ def _courses(recipe: Recipe, space: Space) -> Iterator[tuple[str, ParamValue, st
 
 def _possible(recipe: Recipe, space: Space, path: str) -> list[ParamValue]:
     """What trials may have at `path`, by the ends of its domain or under every kind; nothing if the kind is wrong."""
-    if path in space:
+    if path in space and space[path].when is None:
         return list(space[path].ends())
+    searched = space[path].ends() if path in space else ()
     try:
         trees = [flatten(variant.as_tree()) for variant in kind_variants(recipe, space, path)]
     except (SpaceError, ValidationError):
         return []  # reported at the path of the kind
-    return [tree[path] for tree in trees if path in tree]
+    return [*searched, *(tree[path] for tree in trees if path in tree)]
 
 
 def _path_problem(recipe: Recipe, space: Space, path: str, domain: Domain) -> str | None:

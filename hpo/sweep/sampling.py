@@ -7,7 +7,18 @@ from hpo.search.cube import Cube
 from hpo.search.grid import allowed_cells
 from hpo.search.samplers import Cmaes, Coordinate, Grid, Sampler
 from hpo.search.shape import Shape
-from hpo.spaces import Choice, Constant, Domain, LogUniform, Ordinal, QRandInt, QUniform, RandInt
+from hpo.spaces import (
+    Choice,
+    Constant,
+    Domain,
+    LogRandInt,
+    LogUniform,
+    Ordinal,
+    QLogUniform,
+    QRandInt,
+    QUniform,
+    RandInt,
+)
 from hpo.spaces.conditions import Conditions
 from hpo.spaces.space import Space
 
@@ -38,7 +49,9 @@ def sampler_problems(sampler: Sampler, conditions: Conditions, space: Space, num
 
 def _has_idle_factor(sampler: Coordinate, space: Space) -> bool:
     is_default = sampler.factor == Coordinate().factor
-    return not is_default and not any(isinstance(domain, LogUniform) for domain in space.values())
+    return not is_default and not any(
+        isinstance(domain, LogUniform | LogRandInt | QLogUniform) for domain in space.values()
+    )
 
 
 def _grid_problems(space: Space, conditions: Conditions, num_trials: int) -> list[Problem]:

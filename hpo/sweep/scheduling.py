@@ -4,13 +4,13 @@ from collections.abc import Collection
 
 from hpo.errors import Problem
 from hpo.records import ParamValue
-from hpo.scheduling import Asha, Hyperband, NoScheduler, Scheduler, compares_averages
+from hpo.scheduling import Asha, Hyperband, NoScheduler, Pbt, Scheduler, compares_averages
 from hpo.sweep.wording import listed
 
 
 def rung_problems(scheduler: Scheduler, epochs: int) -> list[Problem]:
-    """There must be a rung before the end."""
-    if isinstance(scheduler, NoScheduler) or scheduler.rungs(epochs)[0] < epochs:
+    """There must be a rung before the end; for turns, see `population_problems`."""
+    if isinstance(scheduler, NoScheduler | Pbt) or scheduler.rungs(epochs)[0] < epochs:
         return []
     remedy = "Raise epochs" if scheduler.min_epochs == "auto" else "Lower it"
     message = (

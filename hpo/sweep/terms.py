@@ -2,8 +2,10 @@
 
 from typing import Protocol
 
-from hpo.records import TrialRecord, TrialSpec
+from hpo.records import Params, TrialRecord, TrialSpec
 from hpo.scheduling import Budget
+from hpo.spaces.conditions import Conditions
+from hpo.spaces.space import Space
 from hpo.sweep.choosing import Chosen
 from hpo.sweep.metrics import Metric
 from hpo.sweep.model import Retries
@@ -15,6 +17,14 @@ class Terms(Protocol):
     @property
     def epochs(self) -> int:
         """Full length of a trial."""
+
+    @property
+    def space(self) -> Space:
+        """What is searched."""
+
+    @property
+    def conditions(self) -> Conditions:
+        """Which params a trial has."""
 
     @property
     def metric(self) -> Metric:
@@ -38,3 +48,6 @@ class Terms(Protocol):
 
     def specify(self, trial: TrialRecord) -> TrialSpec:
         """A trial as a worker sees it."""
+
+    def may_follow(self, params: Params, parent: Params) -> bool:
+        """Whether a trial with `params` can go on from the state of one with those of `parent`."""

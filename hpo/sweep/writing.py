@@ -5,6 +5,7 @@ import io
 from ruamel.yaml import YAML
 
 from hpo.config import JsonTree
+from hpo.scheduling import full_budget
 from hpo.spaces.shorthand import SHORT_FORM
 from hpo.sweep.inert import inert_paths
 from hpo.sweep.model import Sweep
@@ -26,6 +27,8 @@ def dump_resolved(sweep: Sweep) -> str:
     for path in inert_paths(sweep.recipe, sweep.beside, sweep.space):
         section, _, name = path.partition(".")
         tree[section].pop(name, None)  # a searched kind may have what the base has not
+    if full_budget(sweep.budget, sweep.chosen.scheduler, sweep.epochs).trials != sweep.budget.trials:
+        del tree["budget"]["trials"]  # the scheduler says
     if sweep.tracking is None:
         tree["tracking"] = "none"
     yaml = YAML(typ="safe", pure=True)

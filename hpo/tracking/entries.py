@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from hpo.records import End, EndKind, Params, ParamValue, Report
+from hpo.records import End, EndKind, Params, ParamValue, Parent, Report
 from hpo.tracking.tracker import SweepStatus
 
 RunStatus = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
@@ -51,10 +51,11 @@ def begun(tags: Mapping[str, str], time_ms: int) -> Entry:
     return Entry(trial_id=None, tags=tags, status="RUNNING", start_ms=time_ms)
 
 
-def started(trial_id: int, params: Params, time_ms: int) -> Entry:
-    """A trial began."""
+def started(trial_id: int, params: Params, parent: Parent | None, time_ms: int) -> Entry:
+    """A trial began; one that goes on from another's state says from whose, and after which epoch."""
     texts = {_name(path): _text(value) for path, value in params.items()}
-    return Entry(trial_id=trial_id, params=texts, status="RUNNING", start_ms=time_ms)
+    tags = {} if parent is None else {"hpo.parent": str(parent.trial_id), "hpo.parent_epoch": str(parent.epoch)}
+    return Entry(trial_id=trial_id, params=texts, tags=tags, status="RUNNING", start_ms=time_ms)
 
 
 def reported(report: Report, time_ms: int) -> Entry:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from hpo.records import End, Goal, Params, Report
+from hpo.records import End, Goal, Params, Parent, Report
 from hpo.tracking import entries
 from hpo.tracking.environment import quieten
 from hpo.tracking.location import absolute
@@ -47,10 +47,10 @@ class MlflowTracker:
         begin = entries.begun({**tags, "hpo.metric": metric, "hpo.goal": goal.value}, self._now_ms())
         self._outbox = Outbox(partial(_open_runs, absolute(uri), experiment, sweep_id, begin))
 
-    def start(self, trial_id: int, params: Params) -> None:
+    def start(self, trial_id: int, params: Params, parent: Parent | None = None) -> None:
         """See `Tracker`."""
         self._open_trials.add(trial_id)
-        self._outbox.put(entries.started(trial_id, params, self._now_ms()))
+        self._outbox.put(entries.started(trial_id, params, parent, self._now_ms()))
 
     def log(self, report: Report) -> None:
         """See `Tracker`."""

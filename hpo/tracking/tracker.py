@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from hpo.records import End, Params, Report
+from hpo.records import End, Params, Parent, Report
 
 
 class SweepStatus(StrEnum):
@@ -25,8 +25,8 @@ class Tracker(Protocol):
     the driver starts its trials again and repeats what it is not sure of.
     """
 
-    def start(self, trial_id: int, params: Params) -> None:
-        """A trial began, or goes on in a new generation."""
+    def start(self, trial_id: int, params: Params, parent: Parent | None = None) -> None:
+        """A trial began, from the state of its parent if it has one, or goes on in a new generation."""
 
     def log(self, report: Report) -> None:
         """A trial was measured."""
@@ -56,7 +56,7 @@ class Tracker(Protocol):
 class NullTracker:
     """Shows nothing."""
 
-    def start(self, trial_id: int, params: Params) -> None:
+    def start(self, trial_id: int, params: Params, parent: Parent | None = None) -> None:
         """Do nothing."""
 
     def log(self, report: Report) -> None:

@@ -151,10 +151,13 @@ def _state(program: Program, trials: Sequence[_Standing], lane: int, report: Rep
 
 
 def _groups(trials: Sequence[_Standing]) -> list[list[_Standing]]:
-    """Trials that can share a program: one signature, one luck."""
+    """Trials that can share a program: one signature, one luck, and as many steps behind them.
+
+    The last is only ever in question where some go on from another's state, which was trained with other batches.
+    """
     groups = defaultdict(list)
     for trial in trials:
-        groups[signature(trial.recipe), trial.spec.seed_index].append(trial)
+        groups[signature(trial.recipe), trial.spec.seed_index, trial.state.num_steps].append(trial)
     return list(groups.values())
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Self, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
-from hpo.config import OUTSIDE, PER_LANE_UNLESS_0, Config, JsonTree, per_lane_paths
+from hpo.config import INHERITED, OUTSIDE, PER_LANE_UNLESS_0, Config, JsonTree, PerLane, per_lane_paths
 from hpo.errors import SpaceError
 from hpo.records import Params, ParamValue
 from hpo.spaces.coordinates import COORDINATES, to_raw
@@ -27,15 +27,15 @@ from hpo.training.schedules import Cosine, Schedule
 class Recipe(Config):
     """Everything that decides what one trial learns from given data and luck."""
 
-    model: Model
+    model: Annotated[Model, INHERITED]
     """The network."""
-    initializer: Annotated[Initializer, OUTSIDE] = KaimingNormal()
+    initializer: Annotated[Initializer, OUTSIDE, INHERITED] = KaimingNormal()
     """Of the network's weights."""
-    frozen_layers: Annotated[int, Field(ge=0)] = 0
+    frozen_layers: Annotated[int, INHERITED, Field(ge=0)] = 0
     """Layers with weights, counted from the inputs, that keep their initial weights; norms after one belong to it."""
     frozen_norms: bool = False
     """Whether batch norms among the frozen layers keep their running statistics, and normalise by them, too."""
-    optimizer: Optimizer = Sgd()
+    optimizer: Annotated[Optimizer, INHERITED] = Sgd()
     """What turns gradients into steps."""
     schedule: Annotated[Schedule, OUTSIDE] = Cosine()
     """The learning rate over progress."""
@@ -51,7 +51,7 @@ class Recipe(Config):
     """Largest norm of a trial's whole gradient (Pascanu et al. 2013); 0: not clipped."""
     ema_half_life: Annotated[float, PER_LANE_UNLESS_0, Field(ge=0)] = 0.0
     """Epochs in which a weight's share in the running average of weights halves; 0: no average is kept."""
-    swa_start: Annotated[float, PER_LANE_UNLESS_0, Field(ge=0, lt=1)] = 0.0
+    swa_start: Annotated[float, PER_LANE_UNLESS_0, INHERITED, Field(ge=0, lt=1)] = 0.0
     """Share of training after which the weights at the ends of epochs are averaged (Izmailov et al. 2018); 0: never."""
     swa_lr: Annotated[float, OUTSIDE, Field(ge=0)] = 0.0
     """Factor on the peak learning rate that stays from `swa_start` on, in place of the schedule; 0: the schedule's."""
@@ -136,6 +136,22 @@ def signature(recipe: Recipe) -> str:
     return repr(sorted((path, value) for path, value in fields if not {path, path.partition(".")[0]} & free))
 
 
+def state_signature(recipe: Recipe) -> str:
+    """What a trial must have in common with another to go on from its state.
+
+    In sections that are INHERITED, numbers that are PER_LANE may differ, but not in whether they are 0: at 0 there may
+    be a layer less, or no buffer of the optimizer.
+    """
+    kept: JsonTree = {}
+    for name, field in Recipe.model_fields.items():
+        section = getattr(recipe, name)
+        if INHERITED in field.metadata and isinstance(section, Config):
+            kept |= {f"{name}.{key}": value for key, value in _without_numbers(section).items()}
+        elif INHERITED in field.metadata:
+            kept[name] = section
+    return repr(sorted(kept.items()))
+
+
 def flatten(tree: Mapping[str, object], prefix: str = "") -> JsonTree:
     """Nested dicts as one, by dotted path; lists are leaves."""
     flat: JsonTree = {}
@@ -146,6 +162,16 @@ def flatten(tree: Mapping[str, object], prefix: str = "") -> JsonTree:
             case _:
                 flat[prefix + key] = value
     return flat
+
+
+def _without_numbers(section: Config) -> JsonTree:
+    """Its fields; of numbers that are PER_LANE only whether they are other than 0."""
+    marked = {
+        name
+        for name, field in type(section).model_fields.items()
+        if any(isinstance(mark, PerLane) for mark in field.metadata)
+    }
+    return {name: value != 0 if name in marked else value for name, value in section.as_tree().items()}
 
 
 def _set_kind(tree: JsonTree, path: str, kind: ParamValue) -> None:

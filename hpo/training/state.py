@@ -47,3 +47,8 @@ class TrialState:
     """The running average of `module`; empty where none is kept."""
     course: Course = Course()
     """What was measured before; whoever trains the trial brings it forward, not its program."""
+
+    @property
+    def num_steps(self) -> int:
+        """Updates behind it, where its optimizer counts them; else 0."""
+        return int(next((value for key, value in self.optimizer.items() if key.startswith("step.")), 0))

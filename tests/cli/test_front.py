@@ -37,6 +37,7 @@ def test_best_shows_the_front_besides_the_best_by_the_main_metric(hpo: Hpo, done
     front = [row["metrics"] for row in best["front"]]
     assert done.best is not None
     assert best["trial"] == done.best.trial_id == best["front"][0]["trial"]
+    assert [leg["trial"] for leg in best["lineage"]] == [best["trial"]]
     assert front == sorted(front, key=lambda metrics: -metrics["val_accuracy"])
     assert [row["num_parameters"] for row in front] == sorted((row["num_parameters"] for row in front), reverse=True)
     assert sorted(row["trial"] for row in best["front"]) == sorted(trial.trial_id for trial in done.front)

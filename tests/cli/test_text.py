@@ -36,3 +36,11 @@ def test_a_stopped_trial_says_what_it_took_to_go_on(cutoff: float | None, took: 
     assert (
         why({"end": "stopped", "reason": reason}) == f"At epoch 3 it was number 1 of the 2 that had come so far; {took}"
     )
+
+
+def test_a_trial_that_gave_way_says_who_took_its_place() -> None:
+    reason = {"exploited": 17, "rung": 3, "cutoff": 0.75, "rank": 4, "num_seen": 4}
+
+    assert why({"end": "stopped", "reason": reason}) == (
+        "At epoch 3 it was number 4 of the 4 that had come so far; going on took 0.75. Trial 17 took its place."
+    )

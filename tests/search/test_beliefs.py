@@ -30,13 +30,13 @@ def test_a_number_is_drawn_from_a_power_of_a_normal_density_over_its_axis(streng
     assert kstest(draw(strength)[:, 1], expected.cdf).pvalue > 0.01
 
 
-def test_the_log_density_is_that_of_the_draws_up_to_a_constant() -> None:
+def test_the_log_density_is_that_of_the_draws() -> None:
     expected = truncnorm(-2, 6, 0.25, 0.125)
     points = np.array([[0.1, place, 0.5] for place in (0.05, 0.25, 0.6)])
 
-    found = BELIEFS.log_density(points, 1.0)
+    found = BELIEFS.log_density(CUBE.settled(points), 1.0)
 
-    assert np.diff(found) == pytest.approx(np.diff(expected.logpdf(points[:, 1])))
+    assert found == pytest.approx(expected.logpdf(points[:, 1]) + np.log(4 / 7))  # kind a: a seventh of four cells
 
 
 def test_the_expected_choice_is_four_times_as_likely_as_any_other() -> None:

@@ -25,7 +25,7 @@ SPACE: Mapping[str, Domain] = {
 
 @pytest.mark.parametrize(
     "sampler",
-    [Tpe(), pytest.param(Gp(), marks=pytest.mark.slow), Cmaes(), Curves(), Coordinate(), Refine()],
+    [Tpe(), Gp(), Cmaes(), Curves(), Coordinate(), Refine()],
     ids=["tpe", "gp", "cmaes", "curves", "coordinate", "refine"],
 )
 @pytest.mark.parametrize(("scheduler", "seed"), [(NoScheduler(), 0), (Asha(), 1)], ids=["no early stopping", "asha"])

@@ -8,6 +8,7 @@ import pytest
 from optuna.study import StudyDirection
 
 from hpo.records import End, EndKind
+from hpo.search.curve_model import Measurements
 from hpo.search.curves import CurveSearch
 from hpo.search.distributions import Stored
 from hpo.search.proposer import Problem
@@ -32,7 +33,7 @@ def accuracy(params: dict[str, Stored], epoch: int) -> float:
 
 
 def begin(num_startup: int = 4, problem: Problem = PROBLEM) -> CurveSearch:
-    return CurveSearch(problem, num_startup=num_startup)
+    return CurveSearch(problem, num_startup, lambda trials: Measurements.of(trials, problem.max_epochs))
 
 
 def train(search: CurveSearch, number: int, params: dict[str, Stored], epochs: range) -> None:

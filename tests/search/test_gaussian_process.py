@@ -65,6 +65,25 @@ def test_hyperparameters_explain_the_measurements_better_than_where_the_search_f
     assert found.noise < 0.01
 
 
+def test_no_step_from_the_hyperparameters_that_are_found_makes_them_more_likely() -> None:
+    x, y = measurements(40)
+    widths = np.array([1.3, 1.3, 0.7, 0.7, 0.7, 1.2])
+    starts = np.log([1.0, 1.0, 0.5, 0.7, 0.5, 3e-3])
+
+    found = fit(x, y)
+
+    def log_posterior(logs: np.ndarray) -> float:
+        scales, (epoch_scale, level, bend, noise) = np.exp(logs[:2]), map(float, np.exp(logs[2:]))
+        hyper = Hyperparameters(length_scales=scales, epoch_scale=epoch_scale, level=level, bend=bend, noise=noise)
+        kernel = kernel_of_sklearn(hyper) + WhiteKernel(noise)
+        process = GaussianProcessRegressor(kernel, alpha=0, optimizer=None).fit(x, y)
+        return float(process.log_marginal_likelihood_value_ - 0.5 * (((logs - starts) / widths) ** 2).sum())
+
+    mode = np.log([*found.length_scales, found.epoch_scale, found.level, found.bend, found.noise])
+    beside = [mode + sign * 0.05 * axis for axis in np.eye(6) for sign in (-1, 1)]
+    assert all(log_posterior(logs) < log_posterior(mode) for logs in beside)
+
+
 def test_what_is_believed_narrows_the_posterior_and_moves_it_nowhere() -> None:
     x, y = measurements(10)
     z, _ = measurements(4, seed=1)

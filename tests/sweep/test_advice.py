@@ -1,6 +1,8 @@
 import pytest
 
 from hpo.records import Goal
+from hpo.scheduling import Budget, Pbt
+from hpo.search.samplers import Qmc
 from hpo.spaces import Choice, Domain, QUniform
 from hpo.sweep import Metric, Sweep
 from hpo.sweep.advice import advice
@@ -62,3 +64,33 @@ def test_few_examples_for_batch_norm_are_advised_against() -> None:
     assert "but may be 12." in searched
     assert ghosts.startswith("model.ghost_batch: should be at least 16")
     assert "but may be 4." in some_ghosts
+
+
+def test_more_params_than_the_trials_can_pay_for_are_advised_against() -> None:
+    space: dict[str, Domain] = {
+        "optimizer.kind": Choice(values=("sgd", "adamw")),
+        "optimizer.momentum": QUniform(min=0.0, max=0.9, q=0.1, when="optimizer.kind == sgd"),
+        "optimizer.beta2": QUniform(min=0.9, max=0.99, q=0.01, when="optimizer.kind == adamw"),
+    }
+    few, enough = (
+        Sweep(
+            data=Digits(),
+            model=Mlp(),
+            metric=Metric(name="val_accuracy", goal=Goal.MAXIMIZE),
+            space=space,
+            sampler=Qmc(),
+            budget=Budget(trials=trials),
+        )
+        for trials in (15, 16)
+    )
+
+    [text] = advice(few)
+    assert text.startswith("budget.trials: should be at least 16 for 2 params at once with sampler.kind qmc, but is 15")
+    assert text.endswith("most of the space will not be seen. Raise it, or search fewer params.")
+    assert advice(enough) == []
+
+
+def test_a_population_begins_with_few_trials_and_its_children_look_further() -> None:
+    made = sweep(Mlp()).model_copy(update={"budget": Budget(trials=2), "scheduler": Pbt(population=2, quantile=0.5)})
+
+    assert advice(made) == []

@@ -1,10 +1,11 @@
 """What searches where the sweep file leaves it open, and why."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from hpo.sweep import Sweep, load_sweep, with_first_rung
+from hpo.sweep import Sweep, load_sweep, settled
 
 SWEEP = """\
 data: {kind: digits}
@@ -38,6 +39,7 @@ def load(folder: Path, *overrides: str) -> Sweep:
             ("curves", "freeze_thaw"),
             "freeze_thaw needs its model",
         ),
+        (["scheduler={kind: pbt}"], ("qmc", "pbt"), "what children measure is owed to their ancestors too"),
         (["scheduler={kind: none}"], ("curves", "none"), "it learns from every epoch"),
     ],
 )
@@ -81,10 +83,20 @@ def test_a_space_with_very_many_axes_is_not_for_a_gaussian_process(tmp_path: Pat
 
 
 def test_what_was_chosen_is_written_down_for_the_next_time(tmp_path: Path) -> None:
-    settled = with_first_rung(load(tmp_path), num_train=1000)
+    sweep = load(tmp_path)
 
-    assert (settled.sampler, settled.scheduler) == (settled.chosen.sampler, settled.chosen.scheduler)
-    assert settled.chosen.why == ()
+    written, why = settled(sweep, sweep.data.load(0))
+
+    assert (written.sampler, written.scheduler) == (written.chosen.sampler, written.chosen.scheduler)
+    assert written.chosen.why == ()
+    assert (written.sampler.kind, written.scheduler.kind) == ("tpe", "asha")
+    assert re.fullmatch(r"sampler: tpe, because a trial trains for \d\.\d s, and a Gaussian .* as long\.", why[0])
+
+
+def test_trials_that_train_for_long_are_worth_a_model_of_their_curves(tmp_path: Path) -> None:
+    chosen = load(tmp_path).choose(trial_s=60.0)
+
+    assert (chosen.sampler.kind, chosen.scheduler.kind) == ("curves", "freeze_thaw")
 
 
 def test_what_is_written_is_not_overruled(tmp_path: Path) -> None:

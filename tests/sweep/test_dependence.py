@@ -74,11 +74,17 @@ def test_effective_coordinates_may_have_conditions_too(tmp_path: Path) -> None:
         ),
         (
             "  model.dropout: {distribution: uniform, min: 0, max: 0.5, when: batch_size > 128}\n",
-            "space.model.dropout.when: never holds: batch_size > 128. Change it, or drop it.",
+            (
+                "space.model.dropout.when: never holds, by 2000 trials drawn at random: batch_size > 128. "
+                "Change it, or drop it."
+            ),
         ),
         (
             "  model.dropout: {distribution: uniform, min: 0, max: 0.5, when: batch_size >= 32}\n",
-            "space.model.dropout.when: always holds: batch_size >= 32. Change it, or drop it.",
+            (
+                "space.model.dropout.when: always holds, by 2000 trials drawn at random: batch_size >= 32. "
+                "Change it, or drop it."
+            ),
         ),
         (
             "  model.dropout: {distribution: uniform, min: 0, max: 0.5, when: a == b}\n",
@@ -96,7 +102,7 @@ def test_effective_coordinates_may_have_conditions_too(tmp_path: Path) -> None:
         ),
         (
             'constraints: ["batch_size <= 128"]\n',
-            "constraints.0: binds nothing in the space: batch_size <= 128. Delete it.",
+            "constraints.0: binds none of 2000 trials drawn at random: batch_size <= 128. Delete it.",
         ),
         (
             'constraints: ["batch_size + epochs < 8"]\n',
@@ -104,6 +110,24 @@ def test_effective_coordinates_may_have_conditions_too(tmp_path: Path) -> None:
                 "constraints: must leave something to try, "
                 "but none of 2000 trials drawn from the space keeps to them all. "
                 "Loosen them, or narrow the space to where they hold."
+            ),
+        ),
+        (
+            ON_SGD + "points: [{optimizer.momentum: 0.5}]\n",
+            (
+                "points.0.optimizer.momentum: is had only by trials for which optimizer.kind == sgd, which the point "
+                "does not say. Set that, or drop it."
+            ),
+        ),
+        (
+            "  model.dropout: {distribution: uniform, min: 0, max: 0.5, when: true}\n",
+            "space.model.dropout.when: must be a comparison, as optimizer.kind == adamw, but got true. Write one.",
+        ),
+        (
+            ON_SGD + 'constraints: ["optimizer.nesterov == true"]\n',
+            (
+                "constraints.0: must speak of what is searched, but optimizer.nesterov is not. "
+                "Did you mean `optimizer.lr`?"
             ),
         ),
         (
@@ -117,15 +141,15 @@ def test_effective_coordinates_may_have_conditions_too(tmp_path: Path) -> None:
         (
             ON_SGD + "points: [{optimizer.kind: adamw, optimizer.momentum: 0.5}]\n",
             (
-                "points.0.optimizer.momentum: must not be set in a trial without it, which it has when "
-                "optimizer.kind == sgd. Delete it."
+                "points.0.optimizer.momentum: is had only by trials for which optimizer.kind == sgd, which the point "
+                "does not say. Set that, or drop it."
             ),
         ),
         (
             'constraints: ["batch_size * optimizer.lr < 32"]\npoints: [{optimizer.lr: 0.9, batch_size: 128}]\n',
             (
-                "points.0: must keep to every constraint, but breaks batch_size * optimizer.lr < 32. "
-                "Change one of the two."
+                "points.0: must leave a trial that keeps to batch_size * optimizer.lr < 32, but none of 2000 drawn "
+                "does. Change one of the two."
             ),
         ),
         (

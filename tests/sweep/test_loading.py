@@ -233,5 +233,5 @@ def test_a_sweep_made_in_python_keeps_the_same_rules() -> None:
     sweep = load_sweep(DIGITS)
     settings = {name: getattr(sweep, name) for name in Sweep.model_fields}
 
-    with pytest.raises(SweepError, match="sweep digits: space: must hold at least one domain, but is empty"):
+    with pytest.raises(SweepError, match="sweep digits: space: must hold at least one domain of several values"):
         Sweep(**settings | {"space": {}, "points": ()})

@@ -83,6 +83,25 @@ def find_mistakes(folder: Path, text: str) -> str:
             ),
         ),
         (
+            "scheduler: {kind: pbt}\nsampler: {kind: tpe}",
+            (
+                "scheduler.kind: pbt needs a sampler that never learns, for what a child measures is owed to its "
+                "ancestors' params too, but got sampler.kind tpe. Use sampler: {kind: random}, qmc or grid, or another "
+                "scheduler."
+            ),
+        ),
+        (
+            "scheduler: {kind: pbt, population: 3}",
+            (
+                "scheduler: quantile must be at least 1 / population, which is 0.333, but got 0.25: nobody would ever "
+                "give way. Raise one of the two."
+            ),
+        ),
+        (
+            "scheduler: {kind: pbt, quantile: 0.6}\nsampler: {kind: qmc}",
+            "scheduler.quantile: must be at most 0.5, but got 0.6. Lower it.",
+        ),
+        (
             "scheduler: {kind: hyperband, min_epochs: 3, brackets: 4}",
             (
                 "scheduler.brackets: must be at most 3, for each bracket begins at another rung of epochs 3, 9 and 27, "
@@ -269,8 +288,31 @@ def test_a_wrong_domain_is_explained(tmp_path: Path, domain: str, message: str) 
         (
             replaced("\n  optimizer.lr: loguniform(1e-4, 1)", " {}"),
             (
-                "sweep.yaml:4: space: must hold at least one domain, but is empty. "
+                "sweep.yaml:4: space: must hold at least one domain of several values, but holds none. "
                 "Add one, such as optimizer.lr: loguniform(1e-4, 1)."
+            ),
+        ),
+        (
+            SWEEP + "scheduler: {kind: pbt}\nsampler: {kind: random}\nbudget: {trials: 64}\n",
+            (
+                "sweep.yaml:8: budget.trials: must be the population with scheduler.kind pbt, which is 16, for its "
+                "children are not counted, but got 64. Delete it, or change scheduler.population."
+            ),
+        ),
+        (
+            SWEEP + "scheduler: {kind: pbt, every: 27}\nsampler: {kind: random}\n",
+            (
+                "sweep.yaml:6: scheduler.every: must be below epochs, which is 27, but got 27: there would be no turn. "
+                "Lower it, or raise epochs."
+            ),
+        ),
+        (
+            SWEEP.replace("optimizer.lr: loguniform(1e-4, 1)", "model.hidden: choice([64], [128])")
+            + "scheduler: {kind: pbt}\nsampler: {kind: random}\n",
+            (
+                "sweep.yaml:4: space: must hold a param that a child can have otherwise than its parent with "
+                "scheduler.kind pbt, but model.hidden makes the state from which it goes on. Search a number such as "
+                "optimizer.lr too, or use another scheduler."
             ),
         ),
         (

@@ -55,6 +55,8 @@ def test_a_resolved_experiment_loads_again_to_an_equal_sweep(path: Path, tmp_pat
         "  batch_growth.every: choice(0, 0.3)",
         "schedule: {kind: plateau}\nscheduler: {kind: none}",
         "early_stopping: {patience: 3, min_delta: 0.01}\nscheduler: {kind: none}",
+        "scheduler: {kind: pbt}",
+        "scheduler: {kind: pbt, population: 8}\nsampler: {kind: random}\nbudget: {trials: 8}",
         "swa_start: 0.75",
         "swa_start: 0.75\nswa_lr: 0.1",
         "  swa_lr: uniform(0, 0.5)\nswa_start: 0.75",

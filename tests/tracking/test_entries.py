@@ -14,7 +14,7 @@ from hpo.tracking.tracker import SweepStatus
 def test_params_are_written_as_in_a_sweep_file() -> None:
     params: Params = {"optimizer.lr": 0.1, "batch_size": 64, "optimizer.nesterov": True, "model.hidden": (8, 8)}
 
-    entry = entries.started(0, params, time_ms=5)
+    entry = entries.started(0, params, None, time_ms=5)
 
     assert entry.params == {
         "optimizer.lr": "0.1",
@@ -102,7 +102,7 @@ def test_entries_of_a_trial_merge_into_one_and_the_sweep_comes_last() -> None:
     end = entries.ended(1, End(kind=EndKind.STOPPED, epoch=2), "a", time_ms=3)
     finish = entries.finished({}, SweepStatus.FINISHED, time_ms=4)
 
-    result = entries.merged([finish, entries.started(1, {"p": 1}, time_ms=0), *reports, end])
+    result = entries.merged([finish, entries.started(1, {"p": 1}, None, time_ms=0), *reports, end])
 
     assert [entry.trial_id for entry in result] == [1, None]
     assert (result[0].start_ms, result[0].end_ms, result[0].status) == (0, 3, "FINISHED")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hpo.records import End, EndKind, Goal, Report
+from hpo.records import End, EndKind, Goal, Parent, Report
 from hpo.tracking import MlflowTracker, NullTracker, SweepStatus, Tracker
 
 if TYPE_CHECKING:
@@ -91,6 +91,21 @@ def test_trials_are_nested_in_the_sweep_with_params_tags_and_curves(uri: str) ->
     assert trial.data.metrics["final_val_accuracy"] == 0.75
     assert (sweep.data.tags["hpo.goal"], sweep.data.tags["hpo.metric"]) == ("maximize", "val_accuracy")
     assert sweep.data.metrics == {"num_trials": 1.0}
+
+
+def test_a_child_says_whose_state_it_goes_on_from_and_who_gave_way_to_it(uri: str) -> None:
+    tracker = make_tracker(uri)
+    tracker.start(0, {})
+    tracker.start(1, {})
+    tracker.start(2, {}, Parent(trial_id=0, epoch=3))
+    tracker.end(1, End(kind=EndKind.STOPPED, epoch=3, reason={"exploited": 2, "rung": 3}))
+
+    tracker.finish({}, SweepStatus.FINISHED)
+
+    runs = runs_of(uri)
+    assert (runs[2].data.tags["hpo.parent"], runs[2].data.tags["hpo.parent_epoch"]) == ("0", "3")
+    assert runs[1].data.tags["hpo.exploited"] == "2"
+    assert "hpo.parent" not in runs[0].data.tags
 
 
 def test_a_trial_can_be_tagged_when_it_is_over(uri: str) -> None:

@@ -1,4 +1,4 @@
-"""The first rung of a sweep whose file leaves it open."""
+"""What a sweep file leaves open until the data are there: what searches, and the first rung."""
 
 import math
 from bisect import bisect_left
@@ -6,8 +6,11 @@ from bisect import bisect_left
 from hpo.scheduling import is_auto
 from hpo.scheduling.ladder import first_rung
 from hpo.spaces.space import Space
+from hpo.sweep.choosing import Auto
 from hpo.sweep.model import Sweep
 from hpo.sweep.rules import kind_variants
+from hpo.training.data import Splits
+from hpo.training.probe import probe
 from hpo.training.program import first_steps
 from hpo.training.recipe import Recipe, flatten, with_params
 
@@ -19,19 +22,25 @@ RISES = ("schedule.warmup", "schedule.peak")
 """Shares of training in which the learning rate still rises."""
 
 
-def with_first_rung(sweep: Sweep, num_train: int) -> Sweep:
-    """The sweep with sampler and scheduler chosen, and a number for `scheduler.min_epochs: auto`.
+def settled(sweep: Sweep, splits: Splits) -> tuple[Sweep, tuple[str, ...]]:
+    """The sweep with sampler and scheduler chosen, and with a number for `scheduler.min_epochs: auto`; and why.
 
-    Args:
-        sweep: as its file says.
-        num_train: examples in an epoch.
+    Where the sampler is left open, the base recipe is tried for a few steps.
     """
     chosen = sweep.chosen
-    scheduler = chosen.scheduler
-    if is_auto(scheduler):
-        first = auto_first_rung(sweep.recipe, sweep.space, num_train)
-        scheduler = scheduler.model_copy(update={"min_epochs": first})
-    return sweep.model_copy(update={"sampler": chosen.sampler, "scheduler": scheduler})
+    if isinstance(sweep.sampler, Auto):
+        chosen = sweep.choose(sweep.epochs * probe(sweep.recipe, splits).seconds_per_epoch)
+    sweep = sweep.model_copy(update={"sampler": chosen.sampler, "scheduler": chosen.scheduler})
+    return with_first_rung(sweep, len(splits.train)), chosen.why
+
+
+def with_first_rung(sweep: Sweep, num_train: int) -> Sweep:
+    """The sweep with a number for `scheduler.min_epochs: auto`, for so many training examples."""
+    scheduler = sweep.chosen.scheduler
+    if not is_auto(scheduler):
+        return sweep
+    first = auto_first_rung(sweep.recipe, sweep.space, num_train)
+    return sweep.model_copy(update={"scheduler": scheduler.model_copy(update={"min_epochs": first})})
 
 
 def auto_first_rung(recipe: Recipe, space: Space, num_train: int) -> int:

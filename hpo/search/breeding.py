@@ -1,4 +1,4 @@
-"""Generations of a genetic search (NSGA-II, NSGA-III), as a function of the trials."""
+"""Genetic search (NSGA-II, NSGA-III): generations as a function of the trials."""
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -23,7 +23,7 @@ KEYS = tuple(sampler._get_generation_key() for sampler in (NSGAIISampler, NSGAII
 
 
 @final
-class Generations:
+class Breeding:
     """Proposes with a genetic sampler that is shown the trials in generations, by what they cost.
 
     Each `size` trials that ended are a generation, in the order of their numbers. Optuna's samplers note the generation

@@ -8,7 +8,7 @@ import pytest
 
 from hpo.errors import StudyError
 from hpo.records import End, EndKind, Goal, Params
-from hpo.search.generations import num_divisions
+from hpo.search.breeding import num_divisions
 from hpo.search.samplers import Nsga2, Nsga3, Random, Sampler
 from hpo.search.study import Study
 from hpo.spaces import Domain, Uniform

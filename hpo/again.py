@@ -1,0 +1,62 @@
+"""What must train once more: segments whose code raised, or that went down with their worker."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import final
+
+from hpo.records import Failure, Segment
+from hpo.trials import ActiveTrial
+
+MOST_LOST = 3
+"""How often a trial alone in its segment may lose its worker before that is taken for the trial's fault."""
+
+
+@final
+class Again:
+    """Parts of segments that wait to be handed out again."""
+
+    def __init__(self, num_retries: int, segment_ids: Iterator[int]) -> None:
+        """Code that raised is tried again so often; every part has an id of its own."""
+        self._num_retries = num_retries
+        self._segment_ids = segment_ids
+        self._segments: list[Segment] = []
+
+    def next(self) -> Segment | None:
+        """The first; none if none waits."""
+        return self._segments.pop(0) if self._segments else None
+
+    def clear(self) -> None:
+        """Nobody waits any more."""
+        self._segments.clear()
+
+    def after_error(self, segment: Segment, trial: ActiveTrial) -> bool:
+        """Whether a trial whose code raised in `segment` is tried again."""
+        trial.num_errors += 1
+        if trial.num_errors > self._num_retries:
+            return False
+        self._put(segment, [trial])
+        return True
+
+    def after_loss(self, segment: Segment, lost: Sequence[ActiveTrial], why: str | None) -> Failure | None:
+        """Try again what went down with its worker: in two halves, to part the one that kills from the others.
+
+        Returns:
+            Of a trial that has lost its worker too often: it is not tried again.
+        """
+        if len(lost) == 1:
+            trial = lost[0]
+            trial.num_lost += 1
+            if trial.num_lost >= MOST_LOST:
+                error = f"lost its worker {MOST_LOST} times: {why}"
+                return Failure(trial_id=trial.spec.trial_id, error=error, traceback=error)
+        half = math.ceil(len(lost) / 2)
+        for part in (lost[:half], lost[half:]):
+            if part:
+                self._put(segment, part)
+        return None
+
+    def _put(self, segment: Segment, trials: Sequence[ActiveTrial]) -> None:
+        specs = tuple(trial.spec for trial in trials)
+        attempt, segment_id = segment.attempt + 1, next(self._segment_ids)
+        self._segments.append(replace(segment, segment_id=segment_id, cohort=specs, attempt=attempt))
