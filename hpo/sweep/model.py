@@ -17,10 +17,11 @@ from hpo.spaces.coordinates import COORDINATES
 from hpo.spaces.space import Space
 from hpo.spaces.values import Value
 from hpo.sweep.cases import Cases
-from hpo.sweep.choosing import AnySampler, AnyScheduler, Auto, Chosen, choose
+from hpo.sweep.choosing import AnySampler, AnyScheduler, Auto, Chosen, choose, choose_for_front
 from hpo.sweep.dependence import dependence_problems, unmet_problems
 from hpo.sweep.effective import coordinate_problems, rate_problems
 from hpo.sweep.inert import inert_problems
+from hpo.sweep.metrics import Metric, Objective, front_problems, main_metric, metric_problems
 from hpo.sweep.population import change_problems, population_problems
 from hpo.sweep.rules import (
     control_problems,
@@ -38,26 +39,6 @@ from hpo.sweep.wording import NAME
 from hpo.training.data import Data
 from hpo.training.lr_range import LrRange
 from hpo.training.recipe import Recipe, flatten, signature, state_signature, with_params
-
-GOALS = {"val_accuracy": Goal.MAXIMIZE, "val_loss": Goal.MINIMIZE}
-"""Which way is better, by metric."""
-
-
-class Metric(Config):
-    """What trials are compared by."""
-
-    name: Literal["val_accuracy", "val_loss"]
-    """Measured on the validation split after every epoch; the loss is in nats, never smoothed."""
-    goal: Goal
-    """Which way is better."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.goal is not GOALS[self.name]:
-            raise ValueError(
-                f"{self.name} must be {GOALS[self.name]}d, but the goal is {self.goal}. Change one of them."
-            )
-        return self
 
 
 class Resources(Config):
@@ -128,8 +109,13 @@ class Sweep(Recipe):
     """Lower-case letters, digits, `-` and `_`; the name of the file, when it is not given there."""
     data: Data
     """What is learned."""
-    metric: Metric
-    """What trials are compared by."""
+    metrics: tuple[Objective, ...] = ()
+    """In place of `metric`, two or three to search at once, for their Pareto front.
+
+    By the first, the main one, trials are ranked, `budget.target` is met, and the best is exported.
+    """
+    metric: Metric = Field(default_factory=lambda given: main_metric(given["metrics"]))
+    """What trials are compared by; of several `metrics` the first."""
     space: Space
     """What is searched: dotted recipe path, or effective coordinate, -> domain."""
     constraints: tuple[str, ...] = ()
@@ -193,6 +179,11 @@ class Sweep(Recipe):
         }
 
     @property
+    def goals(self) -> dict[str, Goal]:
+        """Which way each metric is better, the main one first."""
+        return {objective.name: objective.goal for objective in (self.metric, *self.metrics[1:])}
+
+    @property
     def conditions(self) -> Conditions:
         """Which params a trial has."""
         return Conditions(self.space, self.constraints, self.settings)
@@ -209,6 +200,8 @@ class Sweep(Recipe):
 
     def choose(self, trial_s: float | None = None) -> Chosen:
         """The same, where it is known how long a trial trains to its end, alone on one core."""
+        if len(self.goals) > 1:
+            return choose_for_front(self.sampler, self.scheduler, self.budget)
         at_once = self.resources.max_concurrent
         return choose(
             self.sampler,
@@ -250,6 +243,8 @@ class Sweep(Recipe):
         sampler, scheduler = self.chosen.sampler, self.chosen.scheduler
         num_trials = full_budget(self.budget, scheduler, self.epochs).trials
         problems = [
+            *metric_problems(self.metrics, self.space, is_one_given="metric" in self.model_fields_set),
+            *front_problems(sampler, scheduler, num_trials, len(self.goals)),
             *(in_space or rate_problems(self.cases)),
             *(() if in_space else change_problems(self.recipe, self.space, scheduler)),
             *point_problems(self.space, self.points),
