@@ -2,6 +2,7 @@
 
 import json
 import math
+import statistics
 from collections import Counter
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hpo.errors import SweepError, TrialsFailedError
 from hpo.records import Curve, EndKind, Params
 from hpo.scheduling import Asha, Budget, FreezeThaw, NoScheduler, Pbt
 from hpo.search.reading import read_trials
-from hpo.search.samplers import Coordinate, Curves, Grid, Random, Tpe
+from hpo.search.samplers import Coordinate, Curves, Gp, Grid, Random, Sampler, Tpe
 from hpo.simulation import Simulation, simulate
 from hpo.spaces import Choice, RandInt, Uniform
 
@@ -194,6 +195,43 @@ def test_promotion_over_several_slots_ends_every_trial_and_completes_the_best(ta
     assert ends[27].kind is EndKind.COMPLETE
     assert sum(end.epoch > 1 for end in ends.values()) >= 9
     assert all(end.reason["num_seen"] == 27 for end in ends.values() if end.epoch == 1)
+
+
+@pytest.mark.parametrize("sampler", [Tpe(), Gp(), Coordinate()], ids=lambda sampler: sampler.kind)
+def test_promotion_goes_with_samplers_that_learn_and_shows_them_who_pauses(tmp_path: Path, sampler: Sampler) -> None:
+    found = simulate(hill(tmp_path, sampler), tmp_path)
+
+    ends = [trial.end for trial in found.trials if trial.end]
+    assert Counter(end.epoch for end in ends)[1] > 8
+    assert {(end.kind, end.epoch) for end in ends} == {
+        (EndKind.STOPPED, 1),
+        (EndKind.STOPPED, 3),
+        (EndKind.COMPLETE, 9),
+    }
+    firsts = [trial.values[1] for trial in found.trials]
+    assert sum(value > statistics.median(firsts) for value in firsts[:13]) <= 5
+
+
+def hill(folder: Path, sampler: Sampler) -> Simulation:
+    """Best at x = 8 and y = 8; every curve rises."""
+    path = folder / "hill.csv"
+    rows = [
+        ",".join(
+            [f"{x},{y}", *(f"{0.9 - ((x - 8) ** 2 + (y - 8) ** 2) / 1000 - 0.3 / epoch}" for epoch in range(1, 10))]
+        )
+        for x in range(21)
+        for y in range(21)
+    ]
+    path.write_text("\n".join([",".join(["x", "y", *(f"epoch_{epoch}" for epoch in range(1, 10))]), *rows]))
+    return Simulation(
+        curves=Table(path=path, lookup="exact"),
+        space={"x": RandInt(min=0, max=20), "y": RandInt(min=0, max=20)},
+        epochs=9,
+        sampler=sampler,
+        scheduler=Asha(form="promotion", min_epochs=1, controls=0.0),
+        budget=Budget(trials=27),
+        num_slots=2,
+    )
 
 
 @pytest.mark.parametrize("num_slots", [1, 4])

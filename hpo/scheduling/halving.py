@@ -42,7 +42,10 @@ class Asha(Config):
 
     kind: Literal["asha"] = "asha"
     form: Literal["stopping", "promotion"] = "stopping"
-    """When that is decided: once, as it arrives, or, pausing there, whenever there is room to train (Algorithm 2)."""
+    """When that is decided: once, as it arrives, or, pausing there, whenever there is room to train (Algorithm 2).
+
+    To the sampler, a trial that pauses is one that was stopped there, until it goes on.
+    """
     min_epochs: MinEpochs = "auto"
     """The first rung; auto: a ninth of full length or, if later, an epoch after warm-up, or 200 steps or a third."""
     eta: Annotated[int, Field(ge=2)] = 3
