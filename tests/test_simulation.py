@@ -15,7 +15,7 @@ from hpo.records import Curve, EndKind, Params
 from hpo.scheduling import Asha, Budget, FreezeThaw, NoScheduler, Pbt
 from hpo.search.reading import read_trials
 from hpo.search.samplers import Coordinate, Curves, Gp, Grid, Random, Sampler, Tpe
-from hpo.simulation import Simulation, simulate
+from hpo.simulation import Simulated, Simulation, simulate
 from hpo.spaces import Choice, RandInt, Uniform
 
 QUALITIES = range(1, 28)
@@ -291,6 +291,34 @@ def test_controls_and_all_decisions_repeat(table: Table, tmp_path: Path, kind: s
     outcomes = Counter(decision.outcome.value for trial in first.trials for decision in trial.decisions)
     assert set(outcomes) == {"continues", "spared", "stops"}
     assert read_trials(tmp_path / "first" / "study.db", simulation.space) == first.trials
+
+
+def test_where_curves_cross_rungs_in_doubt_stop_nobody_and_the_late_ones_win(tmp_path: Path) -> None:
+    rows = [
+        [quality, *(30 - quality + (2 * quality - 30) * epoch / 9 for epoch in range(1, 10))] for quality in QUALITIES
+    ]
+    path = tmp_path / "crossing.csv"
+    header = ",".join(["quality", *(f"epoch_{epoch}" for epoch in range(1, 10))])
+    path.write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]))
+    crossing = make(Table(path=path, lookup="exact"), num_trials=54, num_slots=4).model_copy(update={"points": ()})
+
+    doubted, trusted = (
+        simulate(crossing.model_copy(update={"scheduler": Asha(controls=0.1, doubts=doubts)}), tmp_path / doubts)
+        for doubts in ("auto", "never")
+    )
+
+    doubts = [decision for trial in doubted.trials for decision in trial.decisions if decision.doubt is not None]
+    assert {decision.outcome.value for decision in doubts} == {"continues"}
+    assert all(decision.doubt is not None and decision.doubt <= 0 for decision in doubts)
+    late = [sum(quality > 20 for quality in final_qualities(found)) for found in (doubted, trusted)]
+    assert late[0] >= 2 * late[1] > 0
+    assert read_trials(tmp_path / "auto" / "study.db", crossing.space) == doubted.trials
+
+
+def final_qualities(found: Simulated) -> list[int]:
+    """Of the trials that went to the end."""
+    ends = [trial for trial in found.trials if trial.end and trial.end.kind is EndKind.COMPLETE]
+    return [int(str(trial.params["quality"])) for trial in ends]
 
 
 def thawing(table: Table, *, num_slots: int = 1, num_trials: int = 12) -> Simulation:
