@@ -71,6 +71,7 @@ class Judge:
             num_seen=verdict.num_seen,
             outcome=outcome,
             is_control=self._is_control(trial),
+            doubt=verdict.doubt,
         )
         self._study.decide(trial.spec.trial_id, decision)
         if outcome is Outcome.SPARED and trial.spared is None:

@@ -154,6 +154,8 @@ class Decision:
     outcome: Outcome
     is_control: bool = False
     """Whether the trial is one that is spared where it would be stopped."""
+    doubt: float | None = None
+    """Rank correlation of values at the rung and later ones, if the trial goes on only because it is not above 0."""
 
 
 class Goal(StrEnum):

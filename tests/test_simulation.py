@@ -2,6 +2,7 @@
 
 import json
 import math
+import statistics
 from collections import Counter
 from pathlib import Path
 
@@ -13,8 +14,8 @@ from hpo.errors import SweepError, TrialsFailedError
 from hpo.records import Curve, EndKind, Params
 from hpo.scheduling import Asha, Budget, FreezeThaw, NoScheduler, Pbt
 from hpo.search.reading import read_trials
-from hpo.search.samplers import Coordinate, Curves, Grid, Random, Tpe
-from hpo.simulation import Simulation, simulate
+from hpo.search.samplers import Coordinate, Curves, Gp, Grid, Random, Sampler, Tpe
+from hpo.simulation import Simulated, Simulation, simulate
 from hpo.spaces import Choice, RandInt, Uniform
 
 QUALITIES = range(1, 28)
@@ -196,6 +197,43 @@ def test_promotion_over_several_slots_ends_every_trial_and_completes_the_best(ta
     assert all(end.reason["num_seen"] == 27 for end in ends.values() if end.epoch == 1)
 
 
+@pytest.mark.parametrize("sampler", [Tpe(), Gp(), Coordinate()], ids=lambda sampler: sampler.kind)
+def test_promotion_goes_with_samplers_that_learn_and_shows_them_who_pauses(tmp_path: Path, sampler: Sampler) -> None:
+    found = simulate(hill(tmp_path, sampler), tmp_path)
+
+    ends = [trial.end for trial in found.trials if trial.end]
+    assert Counter(end.epoch for end in ends)[1] > 8
+    assert {(end.kind, end.epoch) for end in ends} == {
+        (EndKind.STOPPED, 1),
+        (EndKind.STOPPED, 3),
+        (EndKind.COMPLETE, 9),
+    }
+    firsts = [trial.values[1] for trial in found.trials]
+    assert sum(value > statistics.median(firsts) for value in firsts[:13]) <= 5
+
+
+def hill(folder: Path, sampler: Sampler) -> Simulation:
+    """Best at x = 8 and y = 8; every curve rises."""
+    path = folder / "hill.csv"
+    rows = [
+        ",".join(
+            [f"{x},{y}", *(f"{0.9 - ((x - 8) ** 2 + (y - 8) ** 2) / 1000 - 0.3 / epoch}" for epoch in range(1, 10))]
+        )
+        for x in range(21)
+        for y in range(21)
+    ]
+    path.write_text("\n".join([",".join(["x", "y", *(f"epoch_{epoch}" for epoch in range(1, 10))]), *rows]))
+    return Simulation(
+        curves=Table(path=path, lookup="exact"),
+        space={"x": RandInt(min=0, max=20), "y": RandInt(min=0, max=20)},
+        epochs=9,
+        sampler=sampler,
+        scheduler=Asha(form="promotion", min_epochs=1, controls=0.0),
+        budget=Budget(trials=27),
+        num_slots=2,
+    )
+
+
 @pytest.mark.parametrize("num_slots", [1, 4])
 def test_controls_that_nobody_promotes_train_to_the_end_when_everything_else_is_done(
     table: Table, tmp_path: Path, num_slots: int
@@ -253,6 +291,34 @@ def test_controls_and_all_decisions_repeat(table: Table, tmp_path: Path, kind: s
     outcomes = Counter(decision.outcome.value for trial in first.trials for decision in trial.decisions)
     assert set(outcomes) == {"continues", "spared", "stops"}
     assert read_trials(tmp_path / "first" / "study.db", simulation.space) == first.trials
+
+
+def test_where_curves_cross_rungs_in_doubt_stop_nobody_and_the_late_ones_win(tmp_path: Path) -> None:
+    rows = [
+        [quality, *(30 - quality + (2 * quality - 30) * epoch / 9 for epoch in range(1, 10))] for quality in QUALITIES
+    ]
+    path = tmp_path / "crossing.csv"
+    header = ",".join(["quality", *(f"epoch_{epoch}" for epoch in range(1, 10))])
+    path.write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]))
+    crossing = make(Table(path=path, lookup="exact"), num_trials=54, num_slots=4).model_copy(update={"points": ()})
+
+    doubted, trusted = (
+        simulate(crossing.model_copy(update={"scheduler": Asha(controls=0.1, doubts=doubts)}), tmp_path / doubts)
+        for doubts in ("auto", "never")
+    )
+
+    doubts = [decision for trial in doubted.trials for decision in trial.decisions if decision.doubt is not None]
+    assert {decision.outcome.value for decision in doubts} == {"continues"}
+    assert all(decision.doubt is not None and decision.doubt <= 0 for decision in doubts)
+    late = [sum(quality > 20 for quality in final_qualities(found)) for found in (doubted, trusted)]
+    assert late[0] >= 2 * late[1] > 0
+    assert read_trials(tmp_path / "auto" / "study.db", crossing.space) == doubted.trials
+
+
+def final_qualities(found: Simulated) -> list[int]:
+    """Of the trials that went to the end."""
+    ends = [trial for trial in found.trials if trial.end and trial.end.kind is EndKind.COMPLETE]
+    return [int(str(trial.params["quality"])) for trial in ends]
 
 
 def thawing(table: Table, *, num_slots: int = 1, num_trials: int = 12) -> Simulation:

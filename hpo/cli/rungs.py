@@ -32,12 +32,20 @@ def show_rungs(found: Sequence[Rung], num_best: int, *, as_json: bool) -> None:
         console.print("Nothing was decided: no trial has come to a rung before the end.")
         return
     console.print(_rungs_table(found))
+    for rung in found:
+        if rung.num_doubted:
+            passed = (
+                f"epoch {rung.epoch} let {rung.num_doubted} pass that it would have stopped, for it had told nothing"
+            )
+            console.print(passed, soft_wrap=True)
     console.print(HOW_TO_READ.format(num_best=num_best), style="dim", soft_wrap=True)
 
 
 def rung_text(rung: Rung) -> str:
     """The same of one rung, on one line."""
     parts = [f"epoch {rung.epoch}: {rung.num_stopped} of {rung.num_seen} stopped"]
+    if rung.num_doubted:
+        parts.append(f"{rung.num_doubted} let pass, for it had told nothing")
     if rung.correlation is not None:
         parts.append(f"correlation with the end {_correlation(rung)}")
     if rung.num_lost is not None:
@@ -53,7 +61,7 @@ def decisions_table(decisions: Sequence[Decision]) -> Table:
     for decision in decisions:
         cutoff = objective(decision.cutoff) if math.isfinite(decision.cutoff) else ""
         rank = f"{decision.rank} of {decision.num_seen}"
-        table.add_row(str(decision.rung), objective(decision.value), cutoff, rank, WORDS[decision.outcome])
+        table.add_row(str(decision.rung), objective(decision.value), cutoff, rank, _decided(decision))
     return table
 
 
@@ -66,6 +74,12 @@ def decisions_json(decisions: Sequence[Decision]) -> list[JsonTree]:
         }
         for decision in decisions
     ]
+
+
+def _decided(decision: Decision) -> str:
+    if decision.doubt is None:
+        return WORDS[decision.outcome]
+    return f"{WORDS[decision.outcome]}, for the rung has told nothing: correlation {decision.doubt:.2f} with later ones"
 
 
 def _rungs_table(rungs: Sequence[Rung]) -> Table:

@@ -22,6 +22,8 @@ class Rung:
     num_stopped: int
     num_spared: int
     """Controls that would have been stopped here, and at no rung before."""
+    num_doubted: int
+    """Trials that would have been stopped here, had its values told anything of later ones."""
     num_finished: int
     """Of those seen, the trials that went to the end."""
     num_controls: int
@@ -64,6 +66,7 @@ def _summary(epoch: int, trials: Sequence[TrialRecord], finals: Mapping[int, flo
         num_seen=len(last),
         num_stopped=num_stopped,
         num_spared=len(spared),
+        num_doubted=sum(decision.doubt is not None for decision in last.values()),
         num_finished=len(finished),
         num_controls=sum(spared_at[trial_id] is not None for trial_id in finished),
         correlation=_spearman([last[trial_id].value for trial_id in finished], [finals[each] for each in finished]),

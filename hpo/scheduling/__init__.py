@@ -26,6 +26,7 @@ __all__ = [
     "compares_averages",
     "full_budget",
     "is_auto",
+    "is_doubting",
     "pauses",
     "share_of_controls",
 ]
@@ -39,6 +40,11 @@ def compares_averages(scheduler: Scheduler) -> bool:
 def is_auto(scheduler: Scheduler) -> bool:
     """Whether the first rung is left to be found from length, warm-up and data."""
     return not isinstance(scheduler, NoScheduler | Pbt) and scheduler.min_epochs == "auto"
+
+
+def is_doubting(scheduler: Scheduler) -> bool:
+    """Whether a rung that has told nothing stops nobody."""
+    return isinstance(scheduler, Asha) and scheduler.is_doubting
 
 
 def pauses(scheduler: Scheduler) -> bool:

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hpo.config import Config
 from hpo.scheduling.controls import Controls
@@ -42,7 +42,10 @@ class Asha(Config):
 
     kind: Literal["asha"] = "asha"
     form: Literal["stopping", "promotion"] = "stopping"
-    """When that is decided: once, as it arrives, or, pausing there, whenever there is room to train (Algorithm 2)."""
+    """When that is decided: once, as it arrives, or, pausing there, whenever there is room to train (Algorithm 2).
+
+    To the sampler, a trial that pauses is one that was stopped there, until it goes on.
+    """
     min_epochs: MinEpochs = "auto"
     """The first rung; auto: a ninth of full length or, if later, an epoch after warm-up, or 200 steps or a third."""
     eta: Annotated[int, Field(ge=2)] = 3
@@ -51,6 +54,27 @@ class Asha(Config):
     """By what trials are compared: their value at the rung, their best so far, or that of their averaged weights."""
     controls: Controls = 0.05
     """Share of the trials to be stopped that train to the end all the same, to see what stopping costs."""
+    doubts: Literal["auto", "always", "never"] = "auto"
+    """Whether a rung stops nobody while its values agree with later ones no better than by chance.
+
+    auto: if `min_epochs` is auto; in the promotion form never. Asked are 8 trials or more that have come farther.
+    """
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.form == "promotion" and self.doubts != "auto":
+            raise ValueError(
+                f"doubts must be auto with form promotion, which stops nobody at a rung, but got {self.doubts}. "
+                "Drop it, or use form: stopping."
+            )
+        return self
+
+    @property
+    def is_doubting(self) -> bool:
+        """Whether rungs are asked what they have told."""
+        return self.doubts == "always" or (
+            self.doubts == "auto" and self.min_epochs == "auto" and self.form == "stopping"
+        )
 
     def rungs(self, max_epochs: int) -> tuple[int, ...]:
         """min_epochs times powers of eta, and the end."""
@@ -105,6 +129,8 @@ class Verdict:
     num_seen: int
     cutoff: float
     """The worst cost that goes on; minus infinity where none would."""
+    doubt: float | None = None
+    """How values at the rung agree with later ones, if it lets the trial go on for that alone; see `agreement`."""
 
 
 def halved(cost: float, seen: Sequence[float], num_kept: int) -> Verdict:

@@ -3,9 +3,11 @@
 import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import final
 
-from hpo.scheduling import Asha, Hyperband, Median, Scheduler
+from hpo.scheduling import Asha, Hyperband, Median, Scheduler, is_doubting
+from hpo.scheduling.doubt import agreement
 from hpo.scheduling.halving import Verdict, best
 from hpo.scheduling.median import average
 from hpo.scheduling.packing import Standing, full_cohort, remaining_cohort
@@ -99,7 +101,11 @@ class Line:
         seen = self._seen(rung, trial_id)
         if isinstance(self._scheduler, Median):
             return self._scheduler.decide(course, [cost for other, cost in seen.items() if other != trial_id])
-        return self._scheduler.decide(seen[trial_id], list(seen.values()))
+        verdict = self._scheduler.decide(seen[trial_id], list(seen.values()))
+        if verdict.continues or not math.isfinite(verdict.cost) or not is_doubting(self._scheduler):
+            return verdict
+        doubt = agreement(rung, self._costs[self.ladder(trial_id)])
+        return verdict if doubt is None or doubt > 0 else replace(verdict, continues=True, doubt=doubt)
 
     def _taken(self, cohort: list[Standing]) -> list[Standing]:
         self._waiting = [standing for standing in self._waiting if standing not in cohort]

@@ -67,6 +67,10 @@ class Breeding:
         """A trial has ended."""
         self._trials[trial_id].end = end
 
+    def resume(self, trial_id: int) -> None:
+        """See `Proposer`."""
+        self._trials[trial_id].end = None
+
     def _shown(self) -> list[FrozenTrial]:
         ended = [(trial, trial.end) for trial in self._trials if trial.end is not None]
         known = [self._problem.costs(end) for _, end in ended if end.kind is EndKind.COMPLETE]

@@ -63,12 +63,12 @@ class Caution:
 
     def __init__(self) -> None:
         self._risk = Risk(None)
-        self._learnt_from: tuple[Study, int, list[str]] | None = None
+        self._learnt_from: tuple[list[FrozenTrial], list[str]] | None = None
 
     def risk(self, study: Study, search_space: dict[str, BaseDistribution]) -> Risk:
-        """By the trials of `study` that have ended, which do not change."""
+        """By the trials of `study` that have ended."""
         told = _told(study, search_space)
-        source = (study, len(told), list(search_space))
+        source = (told, list(search_space))
         if self._learnt_from != source:
             self._risk, self._learnt_from = _learn(told, search_space), source
         return self._risk

@@ -1,7 +1,7 @@
 """Search by a model of learning curves: proposes trials, and says what going on with a waiting one promises."""
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import final
 
@@ -35,20 +35,21 @@ class CurveSearch:
     values and the seed.
     """
 
-    def __init__(self, problem: Problem, num_startup: int, measure: Callable[[Sequence[Trial]], Measurements]) -> None:
+    def __init__(self, problem: Problem, num_startup: int, *, by_curves: bool) -> None:
         """A search without trials.
 
         Args:
             problem: what is searched.
             num_startup: number of the first trial that is modelled.
-            measure: what the model is shown of the trials; see `Measurements`.
+            by_curves: whether the model is shown the curve of every trial, or what each that has ended would have
+                reached at full length.
         """
         self._cube = problem.cube
         self._problem = problem
         self._beliefs = Beliefs(self._cube, problem.beliefs)
         self._sign = 1.0 if problem.direction is StudyDirection.MAXIMIZE else -1.0
         self._num_startup = num_startup
-        self._measure = measure
+        self._by_curves = by_curves
         self._max_epochs = problem.max_epochs
         self._seed = problem.seed
         self._trials: list[Trial] = []
@@ -97,6 +98,12 @@ class CurveSearch:
         self._trials[trial_id].end = end.kind
         self._model = None
 
+    def resume(self, trial_id: int) -> None:
+        """See `Proposer`; its curve is known all the same."""
+        self._trials[trial_id].end = None
+        if not self._by_curves:
+            self._model = None
+
     def _running_from_now(self, point: Vector) -> None:
         self._trials.append(Trial(point=point))
         if self._model is not None:
@@ -129,7 +136,7 @@ class CurveSearch:
     def _modelled(self, waiting: Collection[int]) -> CurveModel | None:
         """Kept until something is reported; those that train are believed to end as expected."""
         if self._model is None:
-            data = self._measure(self._trials)
+            data = self._measured()
             if len(data.points) < 2:
                 return None
             running = [
@@ -141,6 +148,11 @@ class CurveSearch:
             if running:
                 self._model = self._model.believing(np.array(running))
         return self._model
+
+    def _measured(self) -> Measurements:
+        if self._by_curves:
+            return Measurements.of(self._trials, self._max_epochs)
+        return Measurements.at_full_length(self._trials)
 
     def _risk(self) -> Risk:
         told = [trial for trial in self._trials if trial.point is not None and (trial.values or trial.end)]

@@ -87,9 +87,16 @@ class CoordinateDescent:
                 assert end.value is not None  # a study takes no complete trial without
                 place.costs.append(self._sign * end.value)
             case EndKind.STOPPED:
-                place.was_stopped = True
+                place.num_stopped += 1
             case EndKind.DIVERGED:
                 place.has_diverged = True
+        self._walk = None
+
+    def resume(self, trial_id: int) -> None:
+        """See `Proposer`."""
+        place = self._trials[trial_id]
+        place.num_ended -= 1
+        place.num_stopped -= 1
         self._walk = None
 
     def _walked(self) -> Walk | None:
@@ -155,7 +162,7 @@ class CoordinateDescent:
         return self._cube.snapped(rng.random((NUM_DRAWN, self._cube.num_axes)))
 
     def _risk(self) -> Risk:
-        told = [place for place in self._places.values() if place.costs or place.was_stopped or place.has_diverged]
+        told = [place for place in self._places.values() if place.costs or place.num_stopped or place.has_diverged]
         points = np.array([place.point for place in told]).reshape(-1, self._cube.num_axes)
         return learn_risk(self._coordinates(points), np.array([place.has_diverged for place in told], dtype=bool))
 

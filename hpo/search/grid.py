@@ -71,6 +71,9 @@ class GridSearch:
     def end(self, trial_id: int, values: Mapping[int, float], end: End) -> None:
         """See `Proposer`; a grid learns nothing."""
 
+    def resume(self, trial_id: int) -> None:
+        """See `Proposer`; a grid learns nothing."""
+
     def _params(self, cell: tuple[float, ...], point: Mapping[str, Stored]) -> dict[str, Stored]:
         return self._cube.params(np.array(cell), point)
 

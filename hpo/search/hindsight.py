@@ -100,6 +100,11 @@ class Hindsight:
         trial.end = end.kind
         self._shown = None
 
+    def resume(self, trial_id: int) -> None:
+        """See `Proposer`."""
+        self._trials[trial_id].end = None
+        self._shown = None
+
     def _show_all(self) -> "_Shown":
         storage = InMemoryStorage()
         study = optuna.create_study(storage=storage, direction=self._problem.direction)

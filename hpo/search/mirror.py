@@ -7,7 +7,7 @@ from typing import final
 import optuna
 from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
-from optuna.trial import Trial, TrialState, create_trial
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from hpo.records import End, EndKind
 from hpo.search.distributions import Stored
@@ -33,6 +33,7 @@ class Mirror:
         self._beside = optuna.create_study(storage=storage).ask()
         self._study = optuna.create_study(storage=storage, directions=problem.directions)
         self._num_trials = 0
+        self._storage = storage
 
     def propose(self, point: Mapping[str, Stored], waiting: Collection[int] = ()) -> dict[str, Stored]:
         """See `Proposer`; to Optuna, a trial that waits is one that runs."""
@@ -44,8 +45,7 @@ class Mirror:
     def add(self, params: Mapping[str, Stored]) -> None:
         """A trial that runs."""
         self._num_trials += 1
-        distributions = {name: self._distributions[name] for name in params}
-        self._study.add_trial(create_trial(state=TrialState.RUNNING, params=dict(params), distributions=distributions))
+        self._study.add_trial(self._running(params))
 
     def skip(self) -> None:
         """A trial that never was, but has used up its number."""
@@ -78,3 +78,14 @@ class Mirror:
                 self._study.tell(trial, state=TrialState.PRUNED)
             case _:
                 self._study.tell(trial, state=TrialState.FAIL)
+
+    def resume(self, trial_id: int) -> None:
+        """See `Proposer`; Optuna lets no trial run again, so one that does is put in its place."""
+        told = self._study.get_trials(deepcopy=False)[trial_id]
+        again = self._running(told.params)
+        again.number, again._trial_id = told.number, told._trial_id
+        self._storage._set_trial(told._trial_id, again)
+
+    def _running(self, params: Mapping[str, Stored]) -> FrozenTrial:
+        distributions = {name: self._distributions[name] for name in params}
+        return create_trial(state=TrialState.RUNNING, params=dict(params), distributions=distributions)

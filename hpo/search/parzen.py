@@ -70,7 +70,7 @@ class Experience:
         self._distributions = problem.distributions
         self._values = np.empty((0, len(self._distributions)))  # [trials, params], as Optuna computes with them
         self._below, self._above = np.empty(0, np.int64), np.empty(0, np.int64)
-        self._learnt_from: tuple[Study, int] | None = None
+        self._learnt_from: list[FrozenTrial] | None = None
 
     def below_and_above(
         self, study: Study, search_space: Mapping[str, BaseDistribution]
@@ -79,11 +79,11 @@ class Experience:
         trials = study.get_trials(deepcopy=False)
         self._values = np.vstack([self._values, *(self._row(trial) for trial in trials[len(self._values) :])])
         told = [trial for trial in trials if trial.state in TOLD]
-        if self._learnt_from != (study, len(told)):
+        if self._learnt_from != told:
             gamma = default_gamma_multiobjective if self.problem.others else default_gamma
             below, above = _split_trials(study, told, gamma(len(told)))
             self._below, self._above = _numbers(below), _numbers(above)
-            self._learnt_from = (study, len(told))
+            self._learnt_from = told
         running = _numbers([trial for trial in trials if trial.state is TrialState.RUNNING])
         above_and_running = np.sort(np.concatenate([self._above, running]))
         return self._observed(self._below, search_space), self._observed(above_and_running, search_space)

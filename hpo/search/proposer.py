@@ -86,7 +86,11 @@ class Proposer(Protocol):
         ...
 
     def end(self, trial_id: int, values: Mapping[int, float], end: End) -> None:
-        """A trial has ended, with these values by epoch."""
+        """A trial has ended, with these values by epoch; or it pauses, and is stopped as far as anybody knows."""
+        ...
+
+    def resume(self, trial_id: int) -> None:
+        """A trial that was stopped goes on: it runs, as if it had never ended."""
         ...
 
 

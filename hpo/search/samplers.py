@@ -99,10 +99,9 @@ class Gp(Config):
 
     def begin(self, problem: Problem) -> Proposer:
         """A search without trials."""
-        from hpo.search.curve_model import Measurements  # noqa: PLC0415 - see the module
-        from hpo.search.curves import CurveSearch  # noqa: PLC0415
+        from hpo.search.curves import CurveSearch  # noqa: PLC0415 - see the module
 
-        return CurveSearch(problem, self.num_startup, Measurements.at_full_length)
+        return CurveSearch(problem, self.num_startup, by_curves=False)
 
 
 class Cmaes(Config):
@@ -136,10 +135,9 @@ class Curves(Config):
 
     def begin(self, problem: Problem) -> Proposer:
         """A search without trials."""
-        from hpo.search.curve_model import Measurements  # noqa: PLC0415 - see the module
-        from hpo.search.curves import CurveSearch  # noqa: PLC0415
+        from hpo.search.curves import CurveSearch  # noqa: PLC0415 - see the module
 
-        return CurveSearch(problem, self.num_startup, lambda trials: Measurements.of(trials, problem.max_epochs))
+        return CurveSearch(problem, self.num_startup, by_curves=True)
 
 
 class Coordinate(Config):

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.errors import StudyError
 from hpo.paths import SweepPaths
-from hpo.records import Decision, End, EndKind, Params, Parent, Report, TrialRecord
+from hpo.records import Decision, End, EndKind, Outcome, Params, Parent, Report, TrialRecord
 from hpo.search.distributions import Stored, encode
 from hpo.search.proposer import Foresight
 from hpo.search.reading import (
@@ -151,6 +151,10 @@ class Study:
             trees = [asdict(each) for each in decided.decisions]
             self._storage.set_trial_user_attr(self._rows[trial_id], DECISIONS, trees)
             self._records[trial_id] = decided
+            if _pauses(record):
+                self._proposer.resume(trial_id)
+            if _pauses(decided):
+                self._show_pause(decided)
 
     def tell(self, trial_id: int, end: End) -> TrialRecord:
         """End a trial; only its first end counts. Returned is the trial as it stands.
@@ -241,7 +245,15 @@ class Study:
         self._storage.set_trial_state_values(self._rows[record.trial_id], state, values if counts else None)
         self._show_end(record, end)
 
+    def _show_pause(self, record: TrialRecord) -> None:
+        """As one that was stopped where it stands: it may wait until the sweep ends."""
+        epoch = record.decisions[-1].rung
+        stopped = End(kind=EndKind.STOPPED, epoch=epoch, value=record.values.get(epoch))
+        self._proposer.end(record.trial_id, record.values, stopped)
+
     def _show_end(self, record: TrialRecord, end: End) -> None:
+        if _pauses(record):
+            self._proposer.resume(record.trial_id)
         self._proposer.end(record.trial_id, record.values, end)
         self._records[record.trial_id] = replace(record, end=end)
 
@@ -268,7 +280,14 @@ class Study:
             decisions=decisions_of(frozen),
         )
         self._records[frozen.number] = record
+        if _pauses(record):
+            self._show_pause(record)
         if END in frozen.user_attrs:
             end = as_end(frozen.user_attrs[END])
             finish = self._show_end if frozen.state.is_finished() else self._finish
             finish(record, end)
+
+
+def _pauses(record: TrialRecord) -> bool:
+    """Whether a trial without an end waits for a decision to go on."""
+    return bool(record.decisions) and record.decisions[-1].outcome is Outcome.PAUSES

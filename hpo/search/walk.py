@@ -29,7 +29,7 @@ class Place:
     num_ended: int = 0
     costs: list[float] = field(default_factory=list)
     """Of the trials that were complete; lower is better."""
-    was_stopped: bool = False
+    num_stopped: int = 0
     has_diverged: bool = False
 
     @property
@@ -37,7 +37,7 @@ class Place:
         """0: measured to the end; 1: stopped before; 2: diverged, or nothing is known."""
         if self.has_diverged:
             return 2
-        return 0 if self.costs else 1 if self.was_stopped else 2
+        return 0 if self.costs else 1 if self.num_stopped else 2
 
     @property
     def is_hopeless(self) -> bool:

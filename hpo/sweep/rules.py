@@ -6,8 +6,8 @@ from pydantic import ValidationError
 
 from hpo.errors import Problem, SpaceError
 from hpo.records import Params, ParamValue
-from hpo.scheduling import Asha, FreezeThaw, NoScheduler, Scheduler
-from hpo.search.samplers import Curves, Grid, Qmc, Random, Sampler
+from hpo.scheduling import FreezeThaw, NoScheduler, Scheduler
+from hpo.search.samplers import Curves, Sampler
 from hpo.spaces import Constant, Domain, LogUniform
 from hpo.spaces.conditions import Conditions
 from hpo.spaces.coordinates import COORDINATES, PREFIX
@@ -55,18 +55,7 @@ def point_problems(space: Space, points: Sequence[Params]) -> list[Problem]:
 
 
 def pair_problems(sampler: Sampler, scheduler: Scheduler) -> list[Problem]:
-    """Who pauses trials needs a sampler that learns from them meanwhile, and, to go by what they promise, knows that.
-
-    A sampler that never learns is nobody's loss.
-    """
-    may_wait = isinstance(sampler, Curves | Random | Qmc | Grid)
-    if isinstance(scheduler, Asha) and scheduler.form == "promotion" and not may_wait:
-        message = (
-            "promotion pauses trials until the sweep ends, and needs a sampler that learns from paused ones, but got "
-            f"sampler.kind {sampler.kind}. Use sampler: {{kind: curves}}, one that never learns, such as random, or "
-            "form: stopping."
-        )
-        return [Problem(key="scheduler.form", message=message)]
+    """Who goes by what trials promise needs a sampler that knows it."""
     if not isinstance(scheduler, FreezeThaw) or isinstance(sampler, Curves):
         return []
     message = (

@@ -3,7 +3,7 @@
 import math
 from bisect import bisect_left
 
-from hpo.scheduling import is_auto
+from hpo.scheduling import is_auto, is_doubting
 from hpo.scheduling.ladder import first_rung
 from hpo.spaces.space import Space
 from hpo.sweep.choosing import Auto
@@ -39,8 +39,10 @@ def with_first_rung(sweep: Sweep, num_train: int) -> Sweep:
     scheduler = sweep.chosen.scheduler
     if not is_auto(scheduler):
         return sweep
-    first = auto_first_rung(sweep.recipe, sweep.space, num_train)
-    return sweep.model_copy(update={"scheduler": scheduler.model_copy(update={"min_epochs": first})})
+    changes: dict[str, object] = {"min_epochs": auto_first_rung(sweep.recipe, sweep.space, num_train)}
+    if is_doubting(scheduler):
+        changes["doubts"] = "always"  # though a number will stand where auto was
+    return sweep.model_copy(update={"scheduler": scheduler.model_copy(update=changes)})
 
 
 def auto_first_rung(recipe: Recipe, space: Space, num_train: int) -> int:

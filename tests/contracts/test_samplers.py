@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hpo.records import End, EndKind, Goal, Params, Report, TrialRecord
+from hpo.records import Decision, End, EndKind, Goal, Outcome, Params, Report, TrialRecord
 from hpo.search.samplers import Cmaes, Coordinate, Curves, Gp, Grid, Nsga2, Nsga3, Qmc, Random, Refine, Sampler, Tpe
 from hpo.search.study import Study
 from hpo.spaces import (
@@ -124,6 +124,11 @@ def finish(study: Study, trial: TrialRecord) -> None:
     study.tell(trial.trial_id, end)
 
 
+def decide(study: Study, trial: TrialRecord, outcome: Outcome) -> None:
+    """At its rung."""
+    study.decide(trial.trial_id, Decision(rung=1, value=0.5, cutoff=0.5, rank=1, num_seen=1, outcome=outcome))
+
+
 def is_as_the_space_says(params: Params, space: Mapping[str, Domain]) -> bool:
     """Worked out by hand, without what the space makes of its own expressions."""
     values: dict[str, Any] = dict(params)
@@ -165,9 +170,16 @@ def test_500_proposals_keep_to_domains_steps_conditions_and_constraints(case: Ca
 def test_reload_then_ask_equals_ask_without_reload(tmp_path_factory: pytest.TempPathFactory, case: Case) -> None:
     def propose(folder: Path, *, reload: bool) -> list[TrialRecord]:
         study = open_study(folder, **case.terms)
+        paused = list[TrialRecord]()
         for _ in range(3):
-            for trial in study.ask(8)[:-1]:
+            *trials, late, _ = study.ask(8)
+            for trial in trials:
                 finish(study, trial)
+            for trial in paused:
+                decide(study, trial, Outcome.CONTINUES)
+            paused = [late]
+            study.record(Report(trial_id=late.trial_id, epoch=1, metrics={"val_accuracy": 0.5}))
+            decide(study, late, Outcome.PAUSES)
             if reload:
                 study.close()
                 study = open_study(folder, **case.terms)

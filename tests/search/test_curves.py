@@ -8,7 +8,6 @@ import pytest
 from optuna.study import StudyDirection
 
 from hpo.records import End, EndKind
-from hpo.search.curve_model import Measurements
 from hpo.search.curves import CurveSearch
 from hpo.search.distributions import Stored
 from hpo.search.proposer import Problem
@@ -33,7 +32,7 @@ def accuracy(params: dict[str, Stored], epoch: int) -> float:
 
 
 def begin(num_startup: int = 4, problem: Problem = PROBLEM) -> CurveSearch:
-    return CurveSearch(problem, num_startup, lambda trials: Measurements.of(trials, problem.max_epochs))
+    return CurveSearch(problem, num_startup, by_curves=True)
 
 
 def train(search: CurveSearch, number: int, params: dict[str, Stored], epochs: range) -> None:

@@ -75,14 +75,6 @@ def find_mistakes(folder: Path, text: str) -> str:
             ),
         ),
         (
-            "scheduler: {kind: asha, form: promotion}\nsampler: {kind: tpe}",
-            (
-                "scheduler.form: promotion pauses trials until the sweep ends, and needs a sampler that learns from "
-                "paused ones, but got sampler.kind tpe. Use sampler: {kind: curves}, one that never learns, such as "
-                "random, or form: stopping."
-            ),
-        ),
-        (
             "scheduler: {kind: pbt}\nsampler: {kind: tpe}",
             (
                 "scheduler.kind: pbt needs a sampler that never learns, for what a child measures is owed to its "

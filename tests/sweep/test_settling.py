@@ -75,6 +75,25 @@ def test_every_scheduler_with_rungs_has_it_and_the_resolved_file_holds_the_numbe
     assert first_of(load_sweep(path), 100) == 7
 
 
+@pytest.mark.parametrize(
+    ("scheduler", "doubts"),
+    [
+        ("{kind: asha}", "always"),
+        ("{kind: asha, doubts: never}", "never"),
+        ("{kind: asha, min_epochs: 2}", "auto"),
+        ("{kind: asha, form: promotion}", "auto"),
+    ],
+)
+def test_rungs_that_follow_from_the_data_are_doubted_though_the_resolved_file_holds_a_number(
+    tmp_path: Path, scheduler: str, doubts: str
+) -> None:
+    settled = with_first_rung(load(tmp_path, f"scheduler={scheduler}", "sampler={kind: tpe}"), MANY)
+
+    path = tmp_path / "resolved.yaml"
+    path.write_text(dump_resolved(settled))
+    assert load_sweep(path).scheduler.as_tree()["doubts"] == doubts
+
+
 def test_a_number_in_the_file_and_a_sweep_without_rungs_stay_as_they_are(tmp_path: Path) -> None:
     for settings in ("scheduler={kind: asha, min_epochs: 2}", "scheduler={kind: none}"):
         sweep = load(tmp_path, settings, "sampler={kind: tpe}")
