@@ -243,6 +243,7 @@ def _make_tracker(sweep: Sweep, paths: SweepPaths) -> Tracker:
         sweep.tracking.uri,
         sweep.experiment,
         paths.sweep_id,
+        outbox=paths.outbox,
         metric=sweep.metric.name,
         goal=sweep.metric.goal,
         tags={"hpo.version": metadata.version("hpo"), "hpo.folder": str(paths.root)},

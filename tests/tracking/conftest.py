@@ -23,3 +23,8 @@ def uri(empty_database: Path, tmp_path: Path) -> str:
     path = tmp_path / "mlflow.db"
     shutil.copy(empty_database, path)
     return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Path:
+    return tmp_path / "outbox.jsonl"

@@ -16,8 +16,8 @@ from hpo.tracking import MlflowTracker, SweepStatus, ui
 from hpo.tracking.location import absolute, artifact_folder
 
 
-def track_a_sweep(uri: str) -> None:
-    tracker = MlflowTracker(uri, "digits", "digits-3f2a", metric="val_loss", goal=Goal.MINIMIZE, tags={})
+def track_a_sweep(uri: str, outbox: Path) -> None:
+    tracker = MlflowTracker(uri, "digits", "digits-3f2a", outbox=outbox, metric="val_loss", goal=Goal.MINIMIZE, tags={})
     tracker.start(0, {"optimizer.lr": 0.1})
     tracker.end(0, End(kind=EndKind.COMPLETE, epoch=1, value=0.5))
     assert tracker.finish({}, SweepStatus.FINISHED) is None
@@ -58,10 +58,10 @@ def test_the_server_starts_without_job_processes_unless_the_user_wants_them(monk
     assert ui.environment()["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "true"
 
 
-def test_the_page_of_a_sweep_lists_its_trials_best_first_with_their_params(uri: str) -> None:
+def test_the_page_of_a_sweep_lists_its_trials_best_first_with_their_params(uri: str, outbox: Path) -> None:
     from mlflow import MlflowClient
 
-    track_a_sweep(uri)
+    track_a_sweep(uri, outbox)
 
     address = ui.url_of_sweep(uri, "digits", "digits-3f2a")
 
@@ -73,19 +73,19 @@ def test_the_page_of_a_sweep_lists_its_trials_best_first_with_their_params(uri: 
 
 
 @pytest.mark.parametrize("experiment", ["digits", "other"])
-def test_the_page_of_an_unknown_sweep_is_refused(uri: str, experiment: str) -> None:
-    track_a_sweep(uri)
+def test_the_page_of_an_unknown_sweep_is_refused(uri: str, outbox: Path, experiment: str) -> None:
+    track_a_sweep(uri, outbox)
 
     with pytest.raises(SweepNotFoundError, match="no sweep 'nope' in experiment"):
         ui.url_of_sweep(uri, experiment, "nope")
 
 
 @pytest.mark.slow
-def test_a_started_server_takes_a_sweep_and_shows_it(uri: str) -> None:
+def test_a_started_server_takes_a_sweep_and_shows_it(uri: str, outbox: Path) -> None:
     port = free_port()
     process = ui.start(uri, port)
     try:
-        track_a_sweep(ui.url(port))
+        track_a_sweep(ui.url(port), outbox)
         address = ui.url_of_sweep(ui.url(port), "digits", "digits-3f2a")
         query = f"{ui.url(port)}/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote('digits')}"
         with urllib.request.urlopen(query) as answer:
