@@ -36,7 +36,7 @@ plan accounts trials origin shelf
 judge again
 population
 driver
-run prune simulation
+run prune simulation doctor
 cli __init__ __main__
 """
 

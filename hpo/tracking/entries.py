@@ -10,6 +10,7 @@ from typing import Literal
 
 from hpo.records import End, EndKind, Params, ParamValue, Parent, Report
 from hpo.tracking.tracker import SweepStatus
+from hpo.uris import masked
 
 RunStatus = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
 """MLflow's words."""
@@ -176,19 +177,19 @@ def _reason_tags(end: End) -> dict[str, str]:
     tags = {f"hpo.{name}": _text(value) for name, value in end.reason.items() if name != "traceback"}
     traceback = end.reason.get("traceback")
     if traceback is not None:
-        tags["mlflow.note.content"] = f"```\n{str(traceback)[-MAX_TRACEBACK:]}\n```"
+        tags["mlflow.note.content"] = f"```\n{masked(str(traceback))[-MAX_TRACEBACK:]}\n```"
     return tags
 
 
 def _text(value: ParamValue) -> str:
-    """As one writes it in a sweep file."""
+    """As one writes it in a sweep file; no password of an address."""
     match value:
         case bool():
             return str(value).lower()
         case tuple():
             return str(list(value))
         case _:
-            return str(value)
+            return masked(str(value))
 
 
 def _fits(first: Entry, second: Entry) -> bool:

@@ -35,7 +35,8 @@ class MlflowTracker:
         """Nothing is opened before the first call.
 
         Args:
-            uri: of an MLflow server, or of a database; a relative `sqlite:///` path counts from the current folder.
+            uri: of an MLflow server, or of a database; a relative `sqlite:///` path counts from the current folder, and
+                `${NAME}` stands for a variable of the environment.
             experiment: made if there is none of this name. Artifacts of a local database lie beside it, in `mlruns`.
             sweep_id: the name of the sweep's run; its trials are `sweep_id/trial_id`.
             outbox: the file in which waits what MLflow has yet to be told.
@@ -43,6 +44,9 @@ class MlflowTracker:
             goal: which way the objective is better.
             tags: more of the sweep's run, such as hpo.version and hpo.generation.
             clock: seconds since the epoch.
+
+        Raises:
+            TrackingError: if the environment lacks a variable that `uri` names.
         """
         self._metric = metric
         self._clock = clock
@@ -96,8 +100,12 @@ class MlflowTracker:
 
 
 def open_outbox(path: Path, uri: str, experiment: str, sweep_id: str, *, remedy: str) -> Outbox:
-    """What writes the file at `path` to a sweep's runs; nothing is opened before its first call."""
-    return Outbox(path, partial(_open_runs, uri, experiment, sweep_id), remedy=remedy)
+    """What writes the file at `path` to a sweep's runs; nothing is opened before its first call.
+
+    Raises:
+        TrackingError: if the environment lacks a variable that `uri` names.
+    """
+    return Outbox(path, partial(_open_runs, absolute(filled_in(uri)), experiment, sweep_id), remedy=remedy)
 
 
 def _open_runs(uri: str, experiment: str, sweep_id: str) -> Runs:
@@ -105,4 +113,4 @@ def _open_runs(uri: str, experiment: str, sweep_id: str) -> Runs:
     quieten()
     from hpo.tracking.runs import open_runs  # noqa: PLC0415 - see above
 
-    return open_runs(absolute(filled_in(uri)), experiment, sweep_id)
+    return open_runs(uri, experiment, sweep_id)

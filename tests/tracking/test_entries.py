@@ -124,6 +124,15 @@ def test_an_artifact_is_an_entry_of_its_own() -> None:
     assert entries.merged([tags, artifact, tags]) == [tags, artifact, tags]
 
 
+def test_no_password_of_an_address_reaches_a_tag() -> None:
+    said = "no answer from postgresql://me:s3cret@db/data"
+
+    entry = entries.ended(0, End(kind=EndKind.FAILED, epoch=0, reason={"error": said, "traceback": said}), "m", 5)
+
+    assert entry.tags["hpo.error"] == "no answer from postgresql://me:***@db/data"
+    assert "s3cret" not in entry.tags["mlflow.note.content"]
+
+
 @pytest.mark.parametrize(
     "entry",
     [

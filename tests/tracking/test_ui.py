@@ -34,6 +34,7 @@ def test_a_relative_database_counts_from_the_current_folder(monkeypatch: pytest.
 
     assert absolute("sqlite:///mlflow.db") == f"sqlite:///{tmp_path}/mlflow.db"
     assert absolute("http://tracking:5000") == "http://tracking:5000"
+    assert absolute("sqlite:///${FOLDER}/mlflow.db") == "sqlite:///${FOLDER}/mlflow.db"
 
 
 def test_artifacts_lie_beside_a_local_database_only() -> None:
@@ -41,21 +42,22 @@ def test_artifacts_lie_beside_a_local_database_only() -> None:
     assert artifact_folder("http://tracking:5000", "digits") is None
 
 
-def test_the_command_serves_the_store_to_this_machine_only() -> None:
-    command = ui.command("sqlite:////data/mlflow.db", 5001)
+def test_the_command_serves_to_this_machine_only_and_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DB_PASSWORD", "s3cret")
 
-    assert command == [
-        *(sys.executable, "-m", "mlflow", "server", "--backend-store-uri", "sqlite:////data/mlflow.db"),
-        *("--host", "127.0.0.1", "--port", "5001", "--workers", "1"),
-    ]
+    command, environment = ui.command(5001), ui.environment("postgresql://me:${DB_PASSWORD}@db/mlflow")
+
+    serving = ("--host", "127.0.0.1", "--port", "5001", "--workers", "1")
+    assert command == [sys.executable, "-m", "mlflow", "server", *serving]
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == "postgresql://me:s3cret@db/mlflow"
 
 
 def test_the_server_starts_without_job_processes_unless_the_user_wants_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    default = ui.environment()["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"]
+    default = ui.environment("sqlite:///mlflow.db")["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"]
     monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "true")
 
     assert default == "false"
-    assert ui.environment()["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "true"
+    assert ui.environment("sqlite:///mlflow.db")["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "true"
 
 
 def test_the_page_of_a_sweep_lists_its_trials_best_first_with_their_params(uri: str, outbox: Path) -> None:
