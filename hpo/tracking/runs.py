@@ -33,17 +33,17 @@ class MlflowRuns:
         self._experiment_id = experiment_id
         self._sweep_id = sweep_id
         self._run_ids = dict(found)
-        self._found = frozenset(found)
         self._written: dict[int, set[Mark]] = {}
 
     def write(self, entry: Entry) -> None:
         """See `outbox.Runs`."""
         with _refusals(self._name(entry.trial_id)):
-            run_id = self._run_ids.get(entry.trial_id) or self._create(entry)
+            is_new = entry.trial_id not in self._run_ids
+            run_id = self._create(entry) if is_new else self._run_ids[entry.trial_id]
             if entry.artifact is not None:
                 _log_artifact(self._client, run_id, entry.artifact)
             self._log(run_id, entry)
-            self._set_status(run_id, entry)
+            self._set_status(run_id, entry, is_new=is_new)
 
     def run_id(self, trial_id: int) -> str | None:
         """See `outbox.Runs`."""
@@ -92,12 +92,12 @@ class MlflowRuns:
             by_mark.setdefault(_mark(point), point)
         return [point for mark, point in by_mark.items() if mark not in self._written[entry.trial_id]]
 
-    def _set_status(self, run_id: str, entry: Entry) -> None:
+    def _set_status(self, run_id: str, entry: Entry, *, is_new: bool) -> None:
         match entry.status:
             case None:
                 pass
             case "RUNNING":
-                if entry.trial_id in self._found:
+                if not is_new:
                     self._client.update_run(run_id, status="RUNNING")
             case _:
                 self._client.set_terminated(run_id, entry.status, entry.end_ms)

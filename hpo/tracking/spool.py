@@ -94,7 +94,7 @@ def open_spool(path: Path) -> Spool:
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         descriptor = _locked(path)
-        if path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
+        if _is_at(path, descriptor):
             return Spool(path, descriptor)
         os.close(descriptor)  # its last owner has removed or replaced it since
 
@@ -123,6 +123,13 @@ def _locked(path: Path) -> int:
             "the sweep's driver, or `hpo doctor`. Wait until it ends."
         ) from None
     return descriptor
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _cut(descriptor: int) -> int:

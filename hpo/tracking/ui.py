@@ -11,7 +11,7 @@ from http import HTTPStatus
 from hpo.errors import ResourceError
 from hpo.tracking.environment import QUIET, quieten
 from hpo.tracking.location import absolute
-from hpo.uris import filled_in
+from hpo.uris import filled_in, masked
 
 HOST = "127.0.0.1"
 
@@ -50,7 +50,7 @@ def start(uri: str, port: int, timeout_s: float = 120.0) -> subprocess.Popen[byt
             process.wait()
             raise ResourceError(
                 f"MLflow must answer at {url(port)} within {timeout_s:g} s, but it did not (exit code "
-                f"{process.returncode}). Its own words are above; is port {port} free, and {uri} readable?"
+                f"{process.returncode}). Its own words are above; is port {port} free, and {masked(uri)} readable?"
             )
         time.sleep(0.2)
     return process

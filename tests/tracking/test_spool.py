@@ -3,6 +3,7 @@
 import errno
 import resource
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,24 @@ def test_a_full_disk_leaves_no_half_line(path: Path) -> None:
 
     assert caught.value.errno == errno.ENOSPC
     assert spool.head() == b"one\ntwo\n"
+
+
+def test_nobody_writes_into_a_file_that_its_last_owner_has_removed(path: Path) -> None:
+    def own_in_turns(num_turns: int) -> list[int]:
+        waiting: list[int] = []
+        while len(waiting) < num_turns:
+            try:
+                spool = open_spool(path)
+            except OutboxOwnedError:
+                continue
+            spool.append(b"one\n")
+            waiting.append(num_waiting(path))
+            spool.advance(4)
+            spool.close()
+        return waiting
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(own_in_turns, [100] * 4))
+
+    assert found == [[1] * 100] * 4
+    assert not path.exists()
