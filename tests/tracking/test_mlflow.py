@@ -187,6 +187,19 @@ def test_a_tracker_made_again_goes_on_without_doubles(uri: str, outbox: Path) ->
     assert runs[None].data.metrics["num_trials"] == 2.0
 
 
+def test_a_trial_that_goes_on_is_shown_as_running_again(uri: str, outbox: Path) -> None:
+    first = make_tracker(uri, outbox)
+    first.start(0, {})
+    first.finish({}, SweepStatus.PAUSED)
+
+    second = make_tracker(uri, outbox, generation=1)
+    second.start(0, {})
+    second.run_id(0)
+
+    assert {run.info.status for run in runs_of(uri).values()} == {"RUNNING"}
+    assert second.finish({}, SweepStatus.CANCELLED) is None
+
+
 def test_what_a_killed_driver_left_is_written_by_the_next_and_may_be_told_again(uri: str, outbox: Path) -> None:
     killed = make_tracker("sqlite:////dev/null/mlflow.db", outbox)
     killed.start(0, {"optimizer.lr": 0.1})
