@@ -54,7 +54,7 @@ class Report:
     epoch: int
     """Epochs trained so far, from 1."""
     metrics: Mapping[str, float]
-    """By name: train_loss, val_loss, val_accuracy, lr, seconds, samples_per_second."""
+    """By name: train_loss, val_loss, val_accuracy, num_parameters, lr, seconds, samples_per_second."""
     checkpoint: str | None = None
     """The file that holds the state at this epoch; set on a segment's last report, after the file was written."""
     first_bad_step: int | None = None

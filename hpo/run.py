@@ -22,7 +22,7 @@ from hpo.progress import Watch
 from hpo.records import EndKind, TrialRecord
 from hpo.results.lr_curve import write_lr_curve
 from hpo.results.rungs import Rung, summarize_rungs
-from hpo.results.table import leaderboard
+from hpo.results.table import find_front, leaderboard
 from hpo.search.study import Study
 from hpo.search.terms import Search
 from hpo.spaces import Space
@@ -47,7 +47,7 @@ class SweepResult:
 
     paths: SweepPaths
     best: TrialRecord | None
-    """None if no trial was ever measured."""
+    """By the first metric, where there are several; none if no trial was ever measured."""
     space: Space
     """What was searched: with the bounds that a learning-rate range test has proposed, where there was one."""
     ends: Mapping[EndKind, int]
@@ -58,6 +58,8 @@ class SweepResult:
     """Trials that trained side by side, on average."""
     elapsed_s: float
     status: SweepStatus
+    front: Sequence[TrialRecord] = ()
+    """With several metrics, the complete trials that no other beats in all of them."""
     why: tuple[str, ...] = ()
     """What was chosen where the file leaves sampler or scheduler open, and why."""
     bundle: Path | None = None
@@ -212,11 +214,15 @@ def _search(
         progress = driver.progress()
         watch(progress)
         with written_beside(paths.leaderboard) as beside:
-            leaderboard(study.trials(), sweep.metric.goal).to_csv(beside, index=False)
+            leaderboard(study.trials(), sweep.goals).to_csv(beside, index=False)
         tracker.log_artifact(paths.leaderboard)
+        front = find_front(study.trials(), sweep.goals) if len(sweep.goals) > 1 else []
+        for trial in front:
+            tracker.tag(trial.trial_id, {"hpo.pareto": "true"})
     return SweepResult(
         paths=paths,
         best=progress.best,
+        front=front,
         space=sweep.space,
         ends=progress.ends,
         rungs=summarize_rungs(study.trials(), sweep.metric.goal),
@@ -234,6 +240,7 @@ def _open_study(sweep: Sweep, paths: SweepPaths, num_train: int) -> Study:
             space=sweep.space,
             metric=sweep.metric.name,
             goal=sweep.metric.goal,
+            others={name: goal for name, goal in sweep.goals.items() if name != sweep.metric.name},
             max_epochs=sweep.epochs,
             sampler=sweep.chosen.sampler,
             seed=sweep.seed,

@@ -24,6 +24,7 @@ from hpo.spaces.values import Value
 from hpo.sweep import Metric, Retries
 from hpo.sweep.choosing import AnySampler, AnyScheduler, Auto, Chosen, choose
 from hpo.sweep.dependence import dependence_problems, unmet_problems
+from hpo.sweep.metrics import front_problems
 from hpo.sweep.population import population_problems
 from hpo.sweep.rules import pair_problems, point_problems
 from hpo.sweep.sampling import sampler_problems
@@ -107,6 +108,7 @@ class Simulation(Config):
             *ladder_problems(scheduler, self.budget.trials, self.epochs),
             *comparison_problems(scheduler, half_lives=(0,)),
             *pair_problems(sampler, scheduler),
+            *front_problems(sampler, scheduler, num_trials, num_metrics=1),
             *population_problems(scheduler, sampler, self.budget, self.epochs),
             *(() if unclear else sampler_problems(sampler, self.conditions, self.space, num_trials)),
         ]

@@ -125,12 +125,12 @@ def trials(
     runs: Runs = RUNS,
 ) -> None:
     """The trials of a sweep, best first."""
-    from hpo.cli import show
     from hpo.cli.sweeps import open_sweep
+    from hpo.cli.trials_table import show_trials
 
     with _errors_told():
         sweep, _, records = open_sweep(runs, sweep_id)
-        show.trials(records, sweep, top=top, as_json=as_json, as_csv=as_csv)
+        show_trials(records, sweep, top=top, as_json=as_json, as_csv=as_csv)
 
 
 @app.command()
@@ -165,7 +165,7 @@ def rungs(
 
 @app.command()
 def best(sweep_id: SweepId, as_json: Json = False, runs: Runs = RUNS) -> None:
-    """The winner of a sweep."""
+    """The winner of a sweep; with several metrics, by the first, and the Pareto front."""
     _show_trial(sweep_id, runs, as_json=as_json)
 
 
@@ -269,12 +269,12 @@ def ui(
 
 
 def _show_trial(which: str, runs: Path, *, as_json: bool) -> None:
-    from hpo.cli import show
     from hpo.cli.sweeps import open_trial
+    from hpo.cli.trial import show_trial
 
     with _errors_told():
         record, records, sweep, paths = open_trial(runs, which)
-        show.trial(record, records, sweep, paths, as_json=as_json)
+        show_trial(record, records, sweep, paths, with_front="/" not in which, as_json=as_json)
 
 
 def _make_importable(folder: Path) -> None:

@@ -1,42 +1,34 @@
 """Results on a terminal, or as JSON for other programs."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from math import ceil
 from pathlib import Path
 
 import numpy as np
-from rich.bar import Bar
 from rich.console import Console
 from rich.table import Table
 
-from hpo.cli.lineage import lineage_table
 from hpo.cli.live import best_so_far
-from hpo.cli.rungs import decisions_json, decisions_table, rung_text
-from hpo.cli.text import clock, domain_text, end_text, grid, make_console, number, objective, print_json, why
-from hpo.cli.trials_table import trials_table
-from hpo.config import JsonTree
+from hpo.cli.rungs import rung_text
+from hpo.cli.text import clock, domain_text, grid, make_console, number, objective, print_json
+from hpo.cli.trial import params_table, trial_json
 from hpo.export import Card, Predictions
-from hpo.paths import SweepPaths, written_beside
+from hpo.paths import written_beside
 from hpo.plan import Plan
 from hpo.prune import Point
-from hpo.records import TrialRecord
-from hpo.results.lineage import lineage, lineage_json
-from hpo.results.table import leaderboard, to_json
+from hpo.results.table import to_json
 from hpo.run import SweepResult
 from hpo.spaces.coordinates import to_effective
 from hpo.spaces.values import shown
 from hpo.sweep import Sweep
 from hpo.sweep.advice import advice
+from hpo.sweep.wording import listed
 from hpo.training.data import Splits
 from hpo.training.lr_range import LrCurve
 from hpo.training.recipe import flatten
 
 NUM_PREDICTIONS = 10
 """Shown on a terminal."""
-NUM_POINTS = 27
-"""Of a curve, on a terminal."""
 
 
 def plan(sweep: Sweep, splits: Splits, planned: Plan, reasons: Sequence[str], *, as_json: bool) -> None:
@@ -132,9 +124,8 @@ def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
                 "num_epochs": done.num_epochs,
                 "mean_lanes": round(done.mean_lanes, 2),
                 "elapsed_s": round(done.elapsed_s, 3),
-                "best": None
-                if done.best is None
-                else _with_curve(to_json([done.best], sweep.metric.goal)[0], done.best),
+                "best": None if done.best is None else trial_json(to_json([done.best], sweep.goals)[0], done.best),
+                "front": [on_front.trial_id for on_front in done.front],
                 "bundle": None if done.bundle is None else str(done.bundle),
                 "untracked": done.untracked,
             }
@@ -151,9 +142,11 @@ def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
         rows.add_row("space", f"optimizer.lr: {proposed}, by the range test in {done.paths.lr_range}")
     if done.best is not None:
         rows.add_row("best", best_so_far(sweep, done.best))
-        rows.add_row("params", _params(done.best.params))
+        rows.add_row("params", params_table(done.best.params))
         rows.add_row("trials", f"hpo trials {sweep_id}")
         rows.add_row("lanes", f"{done.mean_lanes:.1f} trials side by side, on average")
+    if done.front:
+        rows.add_row("front", f"{len(done.front)} trials, by {listed(list(sweep.goals))}: hpo best {sweep_id}")
     for place, rung in enumerate(done.rungs):
         rows.add_row("rungs" if place == 0 else "", rung_text(rung))
     if done.bundle is not None:
@@ -163,54 +156,6 @@ def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
     elif sweep.tracking is not None:
         rows.add_row("MLflow", f"hpo ui {sweep_id}")
     console.print(rows)
-
-
-def trials(records: Sequence[TrialRecord], sweep: Sweep, *, top: int | None, as_json: bool, as_csv: bool) -> None:
-    """The leaderboard, or its head."""
-    rows = to_json(records, sweep.metric.goal)[:top]
-    if as_json:
-        print_json(rows)
-        return
-    if as_csv:
-        print(leaderboard(records, sweep.metric.goal)[:top].to_csv(index=False), end="")
-        return
-    console = make_console()
-    table, left_out = trials_table(rows, console.width)
-    console.print(table)
-    if left_out:
-        console.print(f"No room for {', '.join(left_out)}: use a wider terminal, --csv or --json.", style="dim")
-    errors = Counter(str(row["reason"]["error"]) for row in rows if "error" in row["reason"])
-    for error, num in errors.most_common():
-        console.print(f"{num} failed: {error}", style="red")
-
-
-def trial(
-    record: TrialRecord, records: Sequence[TrialRecord], sweep: Sweep, paths: SweepPaths, *, as_json: bool
-) -> None:
-    """One trial: its params, its ancestors, its curve, what was decided at its rungs, and why it ended."""
-    row = next(row for row in to_json(records, sweep.metric.goal) if row["trial"] == record.trial_id)
-    legs = lineage(record, records)
-    if as_json:
-        print_json({**_with_curve(row, record), "lineage": lineage_json(legs)})
-        return
-    console = make_console()
-    rows = grid()
-    rows.add_row("end", end_text(row))
-    rows.add_row("why", why(row))
-    rows.add_row("rank", f"{row['rank']} of {len(records)}")
-    rows.add_row("params", _params(record.params))
-    if len(legs) > 1:
-        rows.add_row("lineage", lineage_table(legs))
-    if row["metrics"]:
-        rows.add_row("metrics", _lines({name: _digits(value) for name, value in row["metrics"].items()}))
-    if record.values:
-        rows.add_row(sweep.metric.name, _curve(record.values))
-    if record.decisions:
-        rows.add_row("rungs", decisions_table(record.decisions))
-    console.print(f"{paths.sweep_id}/{record.trial_id}", style="bold")
-    console.print(rows)
-    if "traceback" in row["reason"]:
-        console.print(f"\n{row['reason']['traceback']}")
 
 
 def exported(folder: Path, card: Card) -> None:
@@ -259,37 +204,3 @@ def curve(points: Sequence[Point], *, as_json: bool) -> None:
         sizes = (point.num_nonzero, point.num_parameters, point.num_bytes)
         table.add_row(f"{point.amount:.4g}", *measured, *(f"{size:,}" for size in sizes), point.bundle)
     make_console().print(table)
-
-
-def _with_curve(row: JsonTree, record: TrialRecord) -> JsonTree:
-    values = {str(epoch): value for epoch, value in record.values.items()}
-    decisions = decisions_json(record.decisions)
-    return {**row, "values": values, "decisions": decisions, "checkpoint": record.checkpoint}
-
-
-def _params(params: Mapping[str, object]) -> Table:
-    """Every digit: this is what one copies into a sweep file."""
-    return _lines({path: shown(value) for path, value in params.items()})
-
-
-def _digits(value: float | None) -> str:
-    return "not finite" if value is None else f"{value:.6g}"
-
-
-def _lines(entries: Mapping[str, str]) -> Table:
-    table = Table.grid(padding=(0, 2))
-    for name, text in entries.items():
-        table.add_row(name, text)
-    return table
-
-
-def _curve(values: Mapping[int, float]) -> Table:
-    """Values by epoch, as bars from zero; of long curves every so many epochs, and the last."""
-    epochs = sorted(values)
-    every = ceil(len(epochs) / NUM_POINTS)
-    greatest = max(values.values())
-    table = Table.grid(padding=(0, 2))
-    for epoch in reversed(epochs[::-every]):
-        bar = Bar(size=greatest, begin=0, end=values[epoch], width=30, color="cyan") if greatest > 0 else ""
-        table.add_row(f"epoch {epoch}", objective(values[epoch]), bar)
-    return table

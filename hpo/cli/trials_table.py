@@ -1,5 +1,6 @@
-"""The leaderboard on a terminal."""
+"""The leaderboard on a terminal, or for other programs."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -7,8 +8,11 @@ from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from hpo.cli.text import UNBOUNDED, end_text, number, objective
+from hpo.cli.text import UNBOUNDED, end_text, make_console, number, objective, print_json
 from hpo.config import JsonTree
+from hpo.records import TrialRecord
+from hpo.results.table import leaderboard, to_json
+from hpo.sweep import Sweep
 
 FIXED = ("#", "trial", "end", "epoch", "value")
 WIDTH_OF_FIXED = 31
@@ -26,9 +30,28 @@ class _Column:
     width: int
 
 
-def trials_table(rows: Sequence[JsonTree], width: int) -> tuple[Table, list[str]]:
-    """Rows of a leaderboard within `width` columns, and the params that found no room."""
-    columns = list(_param_columns(rows, width))
+def show_trials(records: Sequence[TrialRecord], sweep: Sweep, *, top: int | None, as_json: bool, as_csv: bool) -> None:
+    """The leaderboard, or its head."""
+    rows = to_json(records, sweep.goals)[:top]
+    if as_json:
+        print_json(rows)
+        return
+    if as_csv:
+        print(leaderboard(records, sweep.goals)[:top].to_csv(index=False), end="")
+        return
+    console = make_console()
+    table, left_out = trials_table(rows, console.width, list(sweep.goals)[1:])
+    console.print(table)
+    if left_out:
+        console.print(f"No room for {', '.join(left_out)}: use a wider terminal, --csv or --json.", style="dim")
+    errors = Counter(str(row["reason"]["error"]) for row in rows if "error" in row["reason"])
+    for error, num in errors.most_common():
+        console.print(f"{num} failed: {error}", style="red")
+
+
+def trials_table(rows: Sequence[JsonTree], width: int, others: Sequence[str] = ()) -> tuple[Table, list[str]]:
+    """Rows of a leaderboard within `width` columns, with these `others` of several metrics; what found no room."""
+    columns = [*_metric_columns(rows, others), *_param_columns(rows, width)]
     fitting = [column for num, column in enumerate(columns, start=1) if _total(columns[:num]) <= width]
     table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0), pad_edge=False)
     for name in FIXED:
@@ -41,6 +64,15 @@ def trials_table(rows: Sequence[JsonTree], width: int) -> tuple[Table, list[str]
         fixed: list[str | Text] = [str(row["rank"]), str(row["trial"]), end_text(row), str(row["epoch"]), value]
         table.add_row(*fixed, *(column.cells[place] for column in fitting))
     return table, [column.path for column in columns[len(fitting) :]]
+
+
+def _metric_columns(rows: Sequence[JsonTree], others: Sequence[str]) -> Iterator[_Column]:
+    """The metrics beside the main one, and a mark on the Pareto front of all."""
+    for name in others:
+        cells = [number(row["metrics"].get(name)) for row in rows]
+        yield _Column(name, name.replace("_", "\n"), cells, False, max(map(len, [*name.split("_"), *cells])))
+    if others:
+        yield _Column("front", "front", ["*" if row["on_front"] else "" for row in rows], True, len("front"))
 
 
 def _param_columns(rows: Sequence[JsonTree], width: int) -> Iterator[_Column]:

@@ -5,11 +5,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from hpo.config import JsonTree
 from hpo.errors import HpoError
 from hpo.records import EndKind, Goal, TrialRecord
+from hpo.results.front import pareto_front
 
 _FIXED = {"rank": "Int64", "trial": "Int64", "end": "string", "epoch": "Int64", "value": "Float64"}
 
@@ -46,16 +48,34 @@ def best(trials: Sequence[TrialRecord], goal: Goal) -> TrialRecord:
     )
 
 
-def leaderboard(trials: Sequence[TrialRecord], goal: Goal) -> pd.DataFrame:
+def find_front(trials: Sequence[TrialRecord], goals: Mapping[str, Goal]) -> list[TrialRecord]:
+    """The complete trials whose metrics, as last measured, no other beats in all at once.
+
+    Args:
+        trials: in any order, which they keep.
+        goals: which way each metric is better, by name.
+    """
+    complete = [trial for trial in trials if trial.end is not None and trial.end.kind is EndKind.COMPLETE]
+    costs = [[_cost(trial, name, goal) for name, goal in goals.items()] for trial in complete]
+    measured = [(trial, row) for trial, row in zip(complete, costs, strict=True) if all(map(math.isfinite, row))]
+    on_front = pareto_front(np.array([row for _, row in measured]).reshape(-1, len(goals)))
+    return [trial for (trial, _), is_there in zip(measured, on_front, strict=True) if is_there]
+
+
+def leaderboard(trials: Sequence[TrialRecord], goals: Mapping[str, Goal]) -> pd.DataFrame:
     """One row per trial, best first: rank, trial, end, epoch, value, then the params, then the last metrics.
+
+    With several metrics the value is that of the first, and `on_front` follows it.
 
     What is missing is `pd.NA` in nullable columns, never NaN: a param that does not apply, the value
     of a diverged trial.
     """
-    rows = to_json(trials, goal)
+    rows = to_json(trials, goals)
     params = _names(row["params"] for row in rows)
     metrics = _names(row["metrics"] for row in rows)
     columns = {name: pd.Series([row[name] for row in rows], dtype=object) for name in _FIXED}
+    if len(goals) > 1:
+        columns["on_front"] = _column([row["on_front"] for row in rows])
     columns |= {name: _column([row["params"].get(name) for row in rows]) for name in params}
     for name in metrics:
         title = f"metrics.{name}" if name in columns else name
@@ -63,9 +83,22 @@ def leaderboard(trials: Sequence[TrialRecord], goal: Goal) -> pd.DataFrame:
     return pd.DataFrame(columns).astype(_FIXED)
 
 
-def to_json(trials: Sequence[TrialRecord], goal: Goal) -> list[JsonTree]:
-    """One object per trial, best first, in values that strict JSON knows: what is not finite is null."""
-    return [_row(number, trial) for number, trial in enumerate(rank(trials, goal), start=1)]
+def to_json(trials: Sequence[TrialRecord], goals: Mapping[str, Goal]) -> list[JsonTree]:
+    """One object per trial, best first, in values that strict JSON knows: what is not finite is null.
+
+    With several metrics the best is that by the first, and each says whether it is `on_front`.
+    """
+    rows = [_row(number, trial) for number, trial in enumerate(rank(trials, next(iter(goals.values()))), start=1)]
+    if len(goals) == 1:
+        return rows
+    front = {trial.trial_id for trial in find_front(trials, goals)}
+    return [{**row, "on_front": row["trial"] in front} for row in rows]
+
+
+def _cost(trial: TrialRecord, name: str, goal: Goal) -> float:
+    """Of the last report; NaN where it did not measure that."""
+    assert trial.end is not None
+    return goal.as_cost(trial.end.metrics.get(name, math.nan))
 
 
 def plain_params(trial: TrialRecord) -> JsonTree:

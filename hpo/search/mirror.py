@@ -31,7 +31,7 @@ class Mirror:
         self._make_sampler = make_sampler
         storage = InMemoryStorage()
         self._beside = optuna.create_study(storage=storage).ask()
-        self._study = optuna.create_study(storage=storage, direction=problem.direction)
+        self._study = optuna.create_study(storage=storage, directions=problem.directions)
         self._num_trials = 0
 
     def propose(self, point: Mapping[str, Stored], waiting: Collection[int] = ()) -> dict[str, Stored]:
@@ -59,15 +59,18 @@ class Mirror:
         """Show the sampler how a trial ended.
 
         One that diverged violates a constraint, which ranks it below every other; it is not COMPLETE with a bad value,
-        for TPE ranks every COMPLETE above the many that were stopped early. One without any value teaches nothing.
+        for TPE ranks every COMPLETE above the many that were stopped early. One without any value teaches nothing, and
+        with several metrics none but a complete or diverged one does.
         """
         trial = Trial(self._study, trial_id + 1)  # the one beside was the first of the storage
         measured = {epoch: value for epoch, value in values.items() if math.isfinite(value)}
+        if self._problem.others:
+            measured = {}  # Optuna takes reports of one metric only
         for epoch, value in measured.items():
             trial.report(value, epoch)
         match end.kind:
             case EndKind.COMPLETE:
-                self._study.tell(trial, end.value)
+                self._study.tell(trial, self._problem.reached(end))
             case EndKind.DIVERGED:
                 trial.set_constraint("diverged", 1.0)
                 self._study.tell(trial, state=TrialState.PRUNED)

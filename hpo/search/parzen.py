@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import TPESampler
 from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
-from optuna.samplers._tpe.sampler import _split_trials, default_gamma
+from optuna.samplers._tpe.sampler import _split_trials, default_gamma, default_gamma_multiobjective
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -34,7 +34,12 @@ class Parzen(TPESampler):
         """`num_startup`: trials that must have ended before the first that is modelled."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)  # of group
-            super().__init__(seed=seed, n_startup_trials=num_startup, group=not experience.problem.shape.is_free)
+            super().__init__(
+                seed=seed,
+                n_startup_trials=num_startup,
+                multivariate=True,  # by default it is so with one metric only
+                group=not experience.problem.shape.is_free,
+            )
         self._experience = experience
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -46,10 +51,11 @@ class Parzen(TPESampler):
         return {name: range_ for name, range_ in problem.distributions.items() if not range_.single()}
 
     def _sample(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
-        below, above = (
-            _ParzenEstimator(observed, search_space, self._parzen_estimator_parameters)
-            for observed in self._experience.below_and_above(study, search_space)
-        )
+        good, other = self._experience.below_and_above(study, search_space)
+        num_good = len(next(iter(good.values())))
+        weights = np.ones(num_good) if self._experience.problem.others else None
+        below = _ParzenEstimator(good, search_space, self._parzen_estimator_parameters, weights)
+        above = _ParzenEstimator(other, search_space, self._parzen_estimator_parameters)
         candidates = below.sample(self._rng.rng, self._n_ei_candidates)
         best = self._compare(candidates, self._compute_acquisition_func(candidates, below, above))
         return {name: range_.to_external_repr(best[name]) for name, range_ in search_space.items()}
@@ -74,7 +80,8 @@ class Experience:
         self._values = np.vstack([self._values, *(self._row(trial) for trial in trials[len(self._values) :])])
         told = [trial for trial in trials if trial.state in TOLD]
         if self._learnt_from != (study, len(told)):
-            below, above = _split_trials(study, told, default_gamma(len(told)))
+            gamma = default_gamma_multiobjective if self.problem.others else default_gamma
+            below, above = _split_trials(study, told, gamma(len(told)))
             self._below, self._above = _numbers(below), _numbers(above)
             self._learnt_from = (study, len(told))
         running = _numbers([trial for trial in trials if trial.state is TrialState.RUNNING])

@@ -25,10 +25,27 @@ class Problem:
     """Where good values are expected, by name."""
     direction: StudyDirection
     """Which way values are better."""
+    others: Mapping[str, StudyDirection] = field(default_factory=dict)
+    """Which way further metrics are better, by the name under which the end of a trial holds them."""
     max_epochs: int
     """At which a trial is complete."""
     seed: int
     """Of all proposals."""
+
+    @property
+    def directions(self) -> list[StudyDirection]:
+        """Of all metrics, the main one first."""
+        return [self.direction, *self.others.values()]
+
+    def reached(self, end: End) -> list[float]:
+        """The metrics of a complete trial, in that order."""
+        assert end.value is not None  # a study takes no complete trial that lacks one
+        return [end.value, *(end.metrics[name] for name in self.others)]
+
+    def costs(self, end: End) -> list[float]:
+        """The same, turned so that lower is better."""
+        signs = [-1.0 if direction is StudyDirection.MAXIMIZE else 1.0 for direction in self.directions]
+        return [sign * value for sign, value in zip(signs, self.reached(end), strict=True)]
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:

@@ -3,14 +3,18 @@
 Whoever reads a sweep file imports this, so what needs scipy, most of a second, is imported when a search begins.
 """
 
+import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Literal, Self
 
 import optuna
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, NSGAIIISampler, NSGAIISampler
 from pydantic import Field, model_validator
 
 from hpo.config import Config
 from hpo.search.box import Box
+from hpo.search.breeding import Breeding, Whole, num_divisions
 from hpo.search.caution import Caution, Cautious
 from hpo.search.drawing import Believing
 from hpo.search.evolution import Evolution, Generations, load_cmaes
@@ -200,7 +204,62 @@ class Refine(Config):
         return Mirror(problem, make)
 
 
-Sampler = Annotated[Random | Qmc | Grid | Tpe | Gp | Cmaes | Curves | Coordinate | Refine, Field(discriminator="kind")]
+class _Genetic(Config):
+    population: Annotated[int, Field(ge=4)] = 20
+    """Trials of a generation; the first is drawn as `startup` says, the others are bred from the best before them."""
+    mutation: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = "auto"
+    """Chance of each param to be drawn anew, whatever the parents have; auto: 1 / d of d params."""
+    startup: Start = "random"
+    """How the first generation is drawn: independently, or as a Sobol sequence, spread evenly."""
+
+
+class Nsga2(_Genetic):
+    """Genetic search for the Pareto front of several metrics (NSGA-II, Deb et al. 2002), wary of divergence.
+
+    It keeps, front by front, the trials that no other beats in all metrics; of the last front those with the most room
+    about them.
+    """
+
+    kind: Literal["nsga2"] = "nsga2"
+
+    def begin(self, problem: Problem) -> Proposer:
+        """A search without trials."""
+        return _breeding(self, problem, optuna.samplers.NSGAIISampler)
+
+
+class Nsga3(_Genetic):
+    """Genetic search for the Pareto front of three metrics or two (NSGA-III, Deb & Jain 2014), wary of divergence.
+
+    As NSGA-II, but of the last front it keeps those nearest to reference points, which are spread evenly, as many as
+    the population can meet.
+    """
+
+    kind: Literal["nsga3"] = "nsga3"
+
+    def begin(self, problem: Problem) -> Proposer:
+        """A search without trials."""
+        divisions = num_divisions(len(problem.directions), self.population)
+        return _breeding(self, problem, partial(optuna.samplers.NSGAIIISampler, dividing_parameter=divisions))
+
+
+Sampler = Annotated[
+    Random | Qmc | Grid | Tpe | Gp | Cmaes | Curves | Coordinate | Refine | Nsga2 | Nsga3, Field(discriminator="kind")
+]
+
+
+def _breeding(genetic: _Genetic, problem: Problem, kind: Callable[..., NSGAIISampler | NSGAIIISampler]) -> Proposer:
+    def make(seed: int) -> BaseSampler:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = kind(
+                seed=seed,
+                population_size=genetic.population,
+                mutation_prob=None if genetic.mutation == "auto" else genetic.mutation,
+            )
+        bred = Cautious(Whole(sampler, problem, seed), Caution())  # of a study that is made for this proposal
+        return _after_startup(genetic.startup, genetic.population, bred, problem, seed)
+
+    return Breeding(problem, make, genetic.population)
 
 
 def _after_startup(

@@ -4,7 +4,7 @@ import fcntl
 import os
 import socket
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -45,12 +45,12 @@ def owned(lock: Path) -> Iterator[None]:
 
 
 @contextmanager
-def opened(path: Path, direction: StudyDirection, origin: JsonTree) -> Iterator[RDBStorage]:
+def opened(path: Path, directions: Sequence[StudyDirection], origin: JsonTree) -> Iterator[RDBStorage]:
     """The database at `path`, made if it is not there.
 
     Args:
         path: the database file.
-        direction: of the objective.
+        directions: of the objectives.
         origin: what the study is for; it is kept with the study and must be the same when it is opened again.
 
     Raises:
@@ -58,14 +58,13 @@ def opened(path: Path, direction: StudyDirection, origin: JsonTree) -> Iterator[
     """
     if not path.exists():
         with written_beside(path) as beside, _connected(beside) as storage:
-            study_id = storage.create_new_study([direction], STUDY_NAME)
+            study_id = storage.create_new_study(list(directions), STUDY_NAME)
             for key, value in origin.items():
                 storage.set_study_user_attr(study_id, key, value)
     _check_holds_study(path)
     with _connected(path) as storage:
         kept = storage.get_study_user_attrs(storage.get_study_id_from_name(STUDY_NAME))
-        for key, value in origin.items():
-            _check_same(f"{path}: {key}", kept.get(key), value)
+        _check_same(str(path), kept, origin)
         yield storage
 
 

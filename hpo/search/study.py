@@ -77,7 +77,7 @@ class Study:
         search.check_points()
         with ExitStack() as resources:
             resources.enter_context(owned(SweepPaths(storage.parent).lock))
-            database = resources.enter_context(opened(storage, search.direction, search.origin))
+            database = resources.enter_context(opened(storage, search.directions, search.origin))
             study = cls(search, database, resources.pop_all())
         study._restore_all()
         return study
@@ -156,16 +156,17 @@ class Study:
         """End a trial; only its first end counts. Returned is the trial as it stands.
 
         Raises:
-            StudyError: if it is complete without a finite value.
+            StudyError: if it is complete without a finite value of every metric.
         """
         record = self.trial(trial_id)
         if record.end is not None:
             return record
-        if end.kind is EndKind.COMPLETE and (end.value is None or not math.isfinite(end.value)):
-            raise StudyError(
-                f"trial {trial_id}: a complete trial must have a finite {self._search.metric}, but has {end.value}. "
-                "Tell it as diverged."
-            )
+        for metric, value in self._search.reached(end).items():
+            if end.kind is EndKind.COMPLETE and (value is None or not math.isfinite(value)):
+                raise StudyError(
+                    f"trial {trial_id}: a complete trial must have a finite {metric}, but has {value}. "
+                    "Tell it as diverged."
+                )
         if end.value is not None:
             record = self._with_value(record, end.epoch, end.value)
         self._storage.set_trial_user_attr(self._rows[trial_id], END, asdict(end))
@@ -234,9 +235,10 @@ class Study:
     def _finish(self, record: TrialRecord, end: End) -> None:
         """Written after the end itself: a death in between is mended when the study is opened again."""
         state = _STATES[end.kind]
-        counts = state is not TrialState.FAIL and end.value is not None and math.isfinite(end.value)
-        values = [end.value] if end.value is not None and counts else None
-        self._storage.set_trial_state_values(self._rows[record.trial_id], state, values)
+        reached = list(self._search.reached(end).values())
+        values = [value for value in reached if value is not None and math.isfinite(value)]
+        counts = state is not TrialState.FAIL and len(values) == len(reached)
+        self._storage.set_trial_state_values(self._rows[record.trial_id], state, values if counts else None)
         self._show_end(record, end)
 
     def _show_end(self, record: TrialRecord, end: End) -> None:

@@ -7,7 +7,7 @@ from optuna.study import StudyDirection
 
 from hpo.config import JsonTree
 from hpo.errors import SpaceError
-from hpo.records import Goal, Params
+from hpo.records import End, Goal, Params
 from hpo.search.beliefs import beliefs_of
 from hpo.search.proposer import Problem
 from hpo.search.samplers import Sampler
@@ -26,6 +26,8 @@ class Search:
     """The name under which reports hold the objective."""
     goal: Goal
     """Which way it is better."""
+    others: Mapping[str, Goal] = field(default_factory=dict)
+    """Further metrics that are searched for at once, by name, and which way they are better."""
     max_epochs: int
     """At which a trial is complete."""
     sampler: Sampler
@@ -42,16 +44,23 @@ class Search:
     """What else follows from the proposed values: kept with a trial's params, but nothing to learn from."""
 
     @property
-    def direction(self) -> StudyDirection:
-        """The goal, as Optuna says it."""
-        return StudyDirection.MAXIMIZE if self.goal is Goal.MAXIMIZE else StudyDirection.MINIMIZE
+    def directions(self) -> list[StudyDirection]:
+        """The goals, as Optuna says them."""
+        return [_direction(goal) for goal in (self.goal, *self.others.values())]
+
+    def reached(self, end: End) -> dict[str, float | None]:
+        """What a trial ended with, by metric; none where that was not measured."""
+        return {self.metric: end.value} | {name: end.metrics.get(name) for name in self.others}
 
     @property
     def origin(self) -> JsonTree:
         """What must not change while a study lives."""
         space = {path: domain.as_tree() for path, domain in self.space.items()}
-        return {"space": space, "metric": self.metric, "goal": self.goal.value} | (
-            {"constraints": list(self.constraints)} if self.constraints else {}
+        others = {name: goal.value for name, goal in self.others.items()}
+        return (
+            {"space": space, "metric": self.metric, "goal": self.goal.value}
+            | ({"others": others} if others else {})
+            | ({"constraints": list(self.constraints)} if self.constraints else {})
         )
 
     @property
@@ -65,7 +74,8 @@ class Search:
         return Problem(
             shape=self.shape,
             beliefs=beliefs_of(self.space),
-            direction=self.direction,
+            direction=_direction(self.goal),
+            others={name: _direction(goal) for name, goal in self.others.items()},
             max_epochs=self.max_epochs,
             seed=self.seed,
         )
@@ -84,3 +94,7 @@ class Search:
                         f"points[{number}].{path}: must lie in the space, but {value} does not lie in "
                         f"{domain if domain is not None else 'it'}. Change the point, or widen the space."
                     )
+
+
+def _direction(goal: Goal) -> StudyDirection:
+    return StudyDirection.MAXIMIZE if goal is Goal.MAXIMIZE else StudyDirection.MINIMIZE

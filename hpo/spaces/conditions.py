@@ -1,6 +1,6 @@
 """Which params a trial has, and which combinations of values it may have."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from types import MappingProxyType
 from typing import final
@@ -58,6 +58,25 @@ class Conditions:
         """Whether a trial with `values` of the params before `path` in `order` has this one."""
         return path not in self._whens or holds(self._whens[path], values, self._known) is True
 
+    def may_have(self, path: str, values: Values, unknown: Collection[str]) -> bool | None:
+        """The same, where of the params before it some are `unknown`; none if it hangs on those."""
+        truth = holds(self._whens[path], values, self._known) if path in self._whens else True
+        if truth is None and any(name in unknown for name in names_in(self._whens[path])):
+            return None
+        return truth is True
+
+    def linked(self, paths: Iterable[str]) -> frozenset[str]:
+        """These params, those on which it hangs whether a trial has them, and what constraints bind to any of them."""
+        found: set[str] = set()
+        new = set(paths)
+        while new - found:
+            found |= new
+            expressions = [when for path, when in self._whens.items() if path in found]
+            bound = (set(names_in(constraint)) for constraint in self._constraints)
+            new = {name for expression in expressions for name in names_in(expression)}
+            new = (new | {name for names in bound if names & found for name in names}) & set(self.order)
+        return frozenset(found)
+
     def present(self, values: Values) -> dict[str, ParamValue]:
         """Of values of all params, those of the params that a trial has."""
         found: dict[str, ParamValue] = {}
@@ -87,13 +106,3 @@ def _ordered(space: Mapping[str, Domain], whens: Mapping[str, Expression]) -> tu
         order += ready
         sorter.done(*ready)
     return tuple(order)
-
-
-def may_have(space: Mapping[str, Domain], path: str, values: Mapping[str, ParamValue]) -> bool:
-    """Whether a trial of which only `values` are known may have `path`; of conditions that go in no circle."""
-    when = space[path].when if path in space else None
-    if when is None:
-        return True
-    truth = holds(parse(when), values, frozenset(space))
-    open_ = [name for name in names_in(parse(when)) if name in space and name not in values]
-    return truth is True or (truth is None and any(may_have(space, name, values) for name in open_))

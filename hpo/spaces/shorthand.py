@@ -29,10 +29,19 @@ SHORT_FORM = rf"^\s*({'|'.join(_ARGUMENTS)})\s*\((.*)\)\s*$"
 """What the short form of a domain matches."""
 
 
-def _lengthen(written: object) -> object:
-    """The long form of a short one; anything else as it is."""
+def lengthen(written: object) -> object:
+    """The long form of a short one; anything else as it is.
+
+    Raises:
+        SpaceError: if it is neither.
+    """
     if isinstance(written, Mapping | Config):
         return written
+    if isinstance(written, list):
+        raise SpaceError(
+            "a path has one domain, but got a list. Search the widest of them, and bind it by "
+            "constraints where it should be narrower, such as optimizer.kind == sgd or optimizer.lr <= 1e-2."
+        )
     match = re.fullmatch(r"\s*(\w+)\s*\((.*)\)\s*", str(written), re.DOTALL)
     if match is None:
         is_cut = re.fullmatch(r"\s*\w+\s*\([^)]*", str(written)) is not None
@@ -53,5 +62,5 @@ def _lengthen(written: object) -> object:
     return {"distribution": name} | dict(zip(fields, arguments.value, strict=True))
 
 
-WrittenDomain = Annotated[Domain, Field(discriminator="distribution"), BeforeValidator(_lengthen)]
+WrittenDomain = Annotated[Domain, Field(discriminator="distribution"), BeforeValidator(lengthen)]
 """A domain, in either form."""

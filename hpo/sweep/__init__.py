@@ -3,7 +3,8 @@
 from hpo.sweep.fit import check_data
 from hpo.sweep.loading import load_sweep
 from hpo.sweep.lr_bounds import find_lr_curve, with_lr_bounds
-from hpo.sweep.model import Export, Metric, Resources, Retries, Storage, Sweep, Tracking
+from hpo.sweep.metrics import Metric, Objective
+from hpo.sweep.model import Export, Resources, Retries, Storage, Sweep, Tracking
 from hpo.sweep.settling import settled, with_first_rung
 from hpo.sweep.terms import Terms
 from hpo.sweep.writing import dump_resolved, sweep_schema
@@ -11,6 +12,7 @@ from hpo.sweep.writing import dump_resolved, sweep_schema
 __all__ = [
     "Export",
     "Metric",
+    "Objective",
     "Resources",
     "Retries",
     "Storage",

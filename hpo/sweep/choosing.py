@@ -8,7 +8,7 @@ from pydantic import Field
 
 from hpo.config import Config
 from hpo.scheduling import Asha, Budget, FreezeThaw, NoScheduler, Pbt, Scheduler
-from hpo.search.samplers import Curves, Qmc, Sampler, Tpe
+from hpo.search.samplers import Curves, Nsga2, Qmc, Sampler, Tpe
 from hpo.spaces import Choice, Constant, Domain
 
 MOST_AXES = 40
@@ -19,6 +19,8 @@ LEAST_TRIAL_S = 10.0
 """Of training: to decide on a trial with a Gaussian process takes about half a second."""
 FEWEST_TRIALS = 8
 """To learn from: with fewer, a model has hardly begun when the sweep ends."""
+FEWEST_GENERATIONS = 5
+"""Of which a genetic search has something."""
 CYCLES = ("warm_restarts", "cyclic")
 """Schedules under which losses rise again and again."""
 
@@ -76,6 +78,18 @@ def choose(
     return Chosen(sampler=sampler, scheduler=scheduler, why=tuple(why))
 
 
+def choose_for_front(sampler: Sampler | Auto, scheduler: Scheduler | Auto, budget: Budget) -> Chosen:
+    """The same where several metrics are searched at once."""
+    why = []
+    if isinstance(sampler, Auto):
+        sampler, reason = _front_sampler(budget)
+        why.append(f"sampler: {sampler.kind}, because {reason}.")
+    if isinstance(scheduler, Auto):
+        scheduler = NoScheduler()
+        why.append("scheduler: none, because a trial that is stopped has no place on the front of several metrics.")
+    return Chosen(sampler=sampler, scheduler=scheduler, why=tuple(why))
+
+
 def _sampler(
     scheduler: Scheduler | Auto,
     space: Mapping[str, Domain],
@@ -113,6 +127,13 @@ def _scheduler(sampler: Sampler, epochs: int, follows_losses: str | None) -> tup
     if isinstance(sampler, Curves):
         return FreezeThaw(), "the sampler's model of curves knows whom to train on"
     return Asha(), f"{sampler.kind} has no model of curves, and poor trials need not train to the end"
+
+
+def _front_sampler(budget: Budget) -> tuple[Sampler, str]:
+    nsga2 = Nsga2()
+    if budget.trials < FEWEST_GENERATIONS * nsga2.population:
+        return Tpe(), f"of {budget.trials} trials there are too few to breed generations of {nsga2.population}"
+    return nsga2, "there are several metrics, and trials enough for generations"
 
 
 def _num_axes(domain: Domain) -> int:

@@ -1,6 +1,8 @@
 """Rules for conditions and constraints: they must speak of params, of values these can take, and make a difference."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from types import MappingProxyType
 
 import numpy as np
 
@@ -9,6 +11,7 @@ from hpo.records import Params, ParamValue
 from hpo.search.cube import Cube, Points
 from hpo.search.distributions import encode
 from hpo.search.shape import Shape
+from hpo.search.starting import MOST_TRIED
 from hpo.spaces import Constant, Domain, Space
 from hpo.spaces.conditions import Conditions
 from hpo.spaces.expressions import (
@@ -29,6 +32,9 @@ from hpo.spaces.values import is_number, shown
 
 NUM_DRAWS = 2000
 """Trials drawn at random to see what conditions and constraints make of them."""
+LEAST_FOUND = 10
+"""Of the most that a proposal draws, trials that must keep to the constraints: with these, one in 20 000 finds none."""
+NO_PARAMS: Params = MappingProxyType({})
 
 
 def dependence_problems(space: Space, constraints: Sequence[str], fixed: Params) -> list[Problem]:
@@ -69,6 +75,22 @@ def unmet_problems(space: Space, constraints: Sequence[str], fixed: Params, poin
     ]
 
 
+def num_found(space: Space, constraints: Sequence[str], fixed: Params, point: Params = NO_PARAMS) -> int:
+    """Of trials drawn at random, those that keep to all constraints, counted up to `LEAST_FOUND`.
+
+    Args:
+        space: the sweep's.
+        constraints: the sweep's.
+        fixed: what constraints may speak of beside what is searched.
+        point: what is given of every trial.
+    """
+    shape = Shape(space, Conditions(space, constraints, fixed))
+    cube = Cube(shape.distributions, shape)
+    known = {path: encode(space[path], value) for path, value in point.items() if path in shape.distributions}
+    found = (draw for draw in _draws(cube, MOST_TRIED) if shape.allows(cube.params(draw, known)))
+    return sum(1 for _ in islice(found, LEAST_FOUND))
+
+
 def most_at_once(space: Space, conditions: Conditions) -> int:
     """Params that a single trial has at most, constants apart; seen in random trials, where there are conditions."""
     shape = Shape(space, conditions)
@@ -87,12 +109,12 @@ def _unmet(space: Space, constraints: Sequence[str], fixed: Params, point: Param
                 f".{path}",
                 f"is had only by trials for which {when}, which the point does not say. Set that, or drop it.",
             )
-    shape = Shape(space, Conditions(space, constraints, fixed))
-    cube = Cube(shape.distributions, shape)
-    known = {path: encode(space[path], value) for path, value in point.items() if path in shape.distributions}
-    if constraints and not any(shape.allows(cube.params(draw, known)) for draw in _draws(cube)):
+    if constraints and num_found(space, constraints, fixed, point) == 0:
         said = " and ".join(constraints)
-        yield "", f"must leave a trial that keeps to {said}, but none of {NUM_DRAWS} drawn does. Change one of the two."
+        yield (
+            "",
+            f"must leave a trial that keeps to {said}, but none of {MOST_TRIED} drawn does. Change one of the two.",
+        )
 
 
 def _nonsense(
@@ -115,8 +137,14 @@ def _nonsense_in(
         known = ", ".join(sorted(space))
         yield f"must compare what is searched with something, but compares {_words(operands)}. Searched are: {known}."
         return
+    numeric = [operand for operand in operands if isinstance(operand, Arithmetic)]
     if isinstance(comparison, Compare) and comparison.symbol not in ("==", "!="):
         counted += [name for operand in operands for name in _names(operand)]
+        numeric = operands
+    words = [shown(value) for operand in numeric for value in _literals(operand) if not is_number(value)]
+    if words:
+        yield f"computes with numbers and asks which is greater, but {words[0]} is none. Use == or in."
+        return
     for name in dict.fromkeys(counted):
         if name not in speaks_of or not all(map(is_number, speaks_of[name])):
             yield f"computes with numbers and asks which is greater, but {name} is none. Use == or in."
@@ -143,23 +171,34 @@ def _pointless(space: Space, constraints: Sequence[str], fixed: Params) -> Itera
     known = frozenset(space) | frozenset(fixed)
     truths = [[holds(parse(text), {**fixed, **trial}, known) is not False for text in constraints] for trial in trials]
     for number, text in enumerate(constraints):
-        num_kept = sum(truth[number] for truth in truths)
-        if num_kept == NUM_DRAWS:
+        if all(truth[number] for truth in truths):
             yield Problem(
                 key=f"constraints.{number}",
                 message=f"binds none of {NUM_DRAWS} trials drawn at random: {text}. Delete it.",
             )
-    if constraints and not any(all(truth) for truth in truths):
-        message = f"must leave something to try, but none of {NUM_DRAWS} trials drawn from the space keeps to them all."
-        yield Problem(key="constraints", message=f"{message} Loosen them, or narrow the space to where they hold.")
+    if constraints and (num_kept := num_found(space, constraints, fixed)) < LEAST_FOUND:
+        message = (
+            f"must be kept by at least {LEAST_FOUND} of {MOST_TRIED} trials drawn at random, so that every proposal "
+            f"finds one, but are kept by {num_kept}. Loosen them, or narrow the space to where they hold."
+        )
+        yield Problem(key="constraints", message=message)
 
 
-def _draws(cube: Cube) -> Points:
-    return np.random.default_rng(0).random((NUM_DRAWS, cube.num_axes))
+def _draws(cube: Cube, num: int = NUM_DRAWS) -> Points:
+    return np.random.default_rng(0).random((num, cube.num_axes))
 
 
 def _names(operand: Operand) -> list[str]:
     return list(names_in(operand))
+
+
+def _literals(operand: Operand) -> Iterator[ParamValue]:
+    match operand:
+        case Literal(value):
+            yield value
+        case Arithmetic(_, left, right):
+            yield from _literals(left)
+            yield from _literals(right)
 
 
 def _words(operands: Sequence[Operand]) -> str:

@@ -1,17 +1,17 @@
 """Rules for the effective coordinates of a space."""
 
-import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from operator import itemgetter
 
 from pydantic import ValidationError
 
 from hpo.errors import Problem, SpaceError
-from hpo.records import ParamValue
 from hpo.spaces import Domain
 from hpo.spaces.coordinates import COORDINATES, PREFIX, Coordinate, to_raw
 from hpo.spaces.space import Space
 from hpo.spaces.spelling import did_you_mean
 from hpo.spaces.values import shown
+from hpo.sweep.cases import Case, Cases
 from hpo.sweep.rules import kind_variants
 from hpo.sweep.wording import listed
 from hpo.training.recipe import Recipe, flatten, kinds_of
@@ -23,20 +23,20 @@ ON_RATE = ("optimizer.momentum", f"{PREFIX}one_minus_momentum", "batch_size", f"
 
 
 def coordinate_problems(recipe: Recipe, space: Space) -> list[Problem]:
-    """Every coordinate must exist for every optimizer that is searched, alone set its raw value, and hold numbers."""
+    """Every coordinate must exist for every optimizer that is searched, and hold numbers."""
     found = ((path, _problem(recipe, space, path)) for path in space if path.startswith(PREFIX))
     return [Problem(key=f"space.{path}", message=message) for path, message in found if message]
 
 
-def rate_problems(recipe: Recipe, space: Space) -> Iterator[Problem]:
+def rate_problems(cases: Cases) -> Iterator[Problem]:
     """The raw rate must be a sensible one at every corner of a space that is without other mistakes."""
     path = f"{PREFIX}lr"
-    if path not in space:
+    if path not in cases.space:
         return
-    rates = [rate for variant in kind_variants(recipe, space, path) for rate in _rates(variant, space)]
-    for rate, corner in (min(rates, key=lambda pair: pair[0]), max(rates, key=lambda pair: pair[0])):
+    rates = [(_rate(case), case) for case in cases.of(*ON_RATE, "optimizer.kind", having=(path,))]
+    for rate, case in (min(rates, key=itemgetter(0)), max(rates, key=itemgetter(0))) if rates else ():
         if not LEAST_LR <= rate <= GREATEST_LR:
-            where = ", ".join(f"{name} {value:g}" for name, value in corner.items())
+            where = ", ".join(f"{name} {case[name]:g}" for name in ON_RATE if name in case and name in cases.space)
             message = (
                 f"must come to optimizer.lr from {LEAST_LR:g} to {GREATEST_LR:g} everywhere in the space, but comes to "
                 f"{rate:.3g} at {where}. Narrow one of these."
@@ -48,10 +48,7 @@ def _problem(recipe: Recipe, space: Space, path: str) -> str | None:
     if path not in COORDINATES:
         guess = did_you_mean(path, COORDINATES) or did_you_mean(path.removeprefix(PREFIX), COORDINATES)
         return f"must be one of {', '.join(COORDINATES)}, but there is no such coordinate.{guess}"
-    coordinate = COORDINATES[path]
-    if coordinate.raw in space:
-        return f"must not be searched beside {coordinate.raw}, which it sets. Drop one of the two."
-    return _kind_problem(recipe, space, path) or _value_problem(space[path], coordinate)
+    return _kind_problem(recipe, space, path) or _value_problem(space[path], COORDINATES[path])
 
 
 def _kind_problem(recipe: Recipe, space: Space, path: str) -> str | None:
@@ -78,10 +75,6 @@ def _value_problem(domain: Domain, coordinate: Coordinate) -> str | None:
     return None
 
 
-def _rates(recipe: Recipe, space: Space) -> Iterator[tuple[float, Mapping[str, ParamValue]]]:
-    """The raw rate at every corner of what it depends on, and the corner."""
-    values = flatten(recipe.as_tree())
-    paths = [path for path in ON_RATE if path in space]
-    for ends in itertools.product(*(space[path].ends() for path in paths)):
-        corner = dict(zip(paths, ends, strict=True))
-        yield to_raw(corner, values | corner, num_train=1)["optimizer.lr"], corner
+def _rate(case: Case) -> float:
+    effective = {path: value for path, value in case.items() if path in COORDINATES}
+    return to_raw(effective, case, num_train=1)["optimizer.lr"]

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator
 
 from hpo.errors import BundleError, DataError, Problem, SweepError
-from hpo.records import Params
+from hpo.records import Params, ParamValue
 from hpo.spaces.coordinates import PREFIX
 from hpo.spaces.space import Space
+from hpo.sweep.cases import Cases
 from hpo.sweep.model import Sweep
 from hpo.sweep.scheduling import ladder_problems
 from hpo.sweep.settling import with_first_rung
@@ -56,7 +57,7 @@ def check_data(sweep: Sweep, splits: Splits) -> None:
 
 def _problems(sweep: Sweep, num_train: int, paths: tuple[str, ...], refuse: Refuse) -> Iterator[Problem]:
     """What is refused at two opposite corners of the space, and where one searched path of these is changed."""
-    corners = [{path: domain.ends()[side] for path, domain in sweep.space.items()} for side in (0, -1)]
+    corners = [_corner(sweep.space, sweep.cases, step) for step in (1, -1)]
     found = [problem for corner in corners for problem in _problems_around(corner, sweep, num_train, paths, refuse)]
     yield from {problem.key: problem for problem in reversed(found)}.values()
 
@@ -66,9 +67,12 @@ def _problems_around(
 ) -> Iterator[Problem]:
     """A path is to blame if some of its values are refused and others are not; where none is, the recipe itself is."""
     is_blamed = False
+    cases = sweep.cases
     for path, domain in sweep.space.items():
-        for variant in _variants(corner, sweep.space, path) if path.startswith(paths) else ():
-            trials = [_trial(sweep, {**variant, path: value}, num_train) for value in domain.ends()]
+        for kind in _kinds(sweep.space, path) if path.startswith(paths) else ():
+            changes: list[Params] = [{**kind, path: value} for value in domain.ends()]
+            met = [{**corner, **change} for change in changes if cases.may_be(change)]
+            trials = [_trial(sweep, values, num_train) for values in met]
             found = [refuse(with_params(sweep.recipe, trial)) for trial in trials if path in trial]
             refused = [problem for problem in found if problem]
             if refused and len(refused) < len(found):
@@ -79,17 +83,27 @@ def _problems_around(
         yield Problem(key=f"space.{base.key}" if base.key in sweep.space else base.key, message=base.message)
 
 
+def _corner(space: Space, cases: Cases, step: int) -> Params:
+    """Of every domain the first value, or with a step of -1 the last one, that constraints allow beside the others."""
+    corner: dict[str, ParamValue] = {}
+    for path, domain in space.items():
+        always = {other: value for other, value in corner.items() if space[other].when is None}
+        ends = domain.ends()[::step]
+        corner[path] = next((end for end in ends if cases.may_be({**always, path: end})), ends[0])
+    return corner
+
+
 def _trial(sweep: Sweep, params: Params, num_train: int) -> Params:
     """Of values for all params, those that a trial has, and what these come to."""
     present = sweep.conditions.present(params)
     return {**present, **raw_params(sweep.recipe, present, num_train)}
 
 
-def _variants(corner: Params, space: Space, path: str) -> list[Params]:
-    """The corner under every kind that `path` will meet: as it is, where the kind of its section is not searched."""
+def _kinds(space: Space, path: str) -> list[Params]:
+    """Every kind that `path` will meet; as it is at the corner, where the kind of its section is not searched."""
     kind_path = f"{path.partition('.')[0]}.kind"
     is_free = kind_path in space and path != kind_path
-    return [{**corner, kind_path: kind} for kind in space[kind_path].ends()] if is_free else [corner]
+    return [{kind_path: kind} for kind in space[kind_path].ends()] if is_free else [{}]
 
 
 def _most_frozen(sweep: Sweep) -> int:
@@ -171,9 +185,9 @@ def _decay_problems(sweep: Sweep, num_train: int) -> Iterator[Problem]:
     path = f"{PREFIX}decay_epochs"
     if path not in sweep.space:
         return
-    sizes = sweep.space["batch_size"].ends() if "batch_size" in sweep.space else (sweep.batch_size,)
-    largest = max(size for size in sizes if isinstance(size, int))
-    least = min(value for value in sweep.space[path].ends() if isinstance(value, int | float))
+    met = [(case[path], case["batch_size"]) for case in sweep.cases.of(path, "batch_size", having=(path,))]
+    pairs = [(least, size) for least, size in met if isinstance(least, int | float) and isinstance(size, int)]
+    least, largest = min(pairs, key=lambda pair: pair[0] / pair[1])
     if least * num_train < largest:
         message = (
             f"must last at least one step of {largest:g} examples, which is {largest / num_train:.3g} epochs, "

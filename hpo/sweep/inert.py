@@ -3,18 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
-from hpo.config import Config, JsonTree
-from hpo.errors import Problem, SpaceError
-from hpo.records import ParamValue
-from hpo.spaces.coordinates import COORDINATES
-from hpo.spaces.space import Space
+from hpo.errors import Problem
 from hpo.spaces.values import shown
-from hpo.sweep.rules import kind_variants
-from hpo.training.recipe import Recipe, flatten
-
-Setting = ParamValue | None
+from hpo.sweep.cases import Cases, Setting
 
 
 @dataclass(frozen=True)
@@ -92,70 +83,41 @@ HARMLESS: Mapping[str, Setting] = {
 """Values that ask for nothing, and so may always be written down."""
 
 
-def inert_problems(
-    recipe: Recipe, beside: Mapping[str, Config], space: Space, explicit: Iterable[str]
-) -> list[Problem]:
+def inert_problems(cases: Cases, explicit: Iterable[str]) -> list[Problem]:
     """No setting that was written down or is searched may be without effect.
 
     Args:
-        recipe: the sweep's.
-        beside: the sweep's sections beside the recipe, by name.
-        space: the sweep's.
+        cases: the sweep's.
         explicit: paths that the sweep file itself sets.
     """
-    values = _values(recipe, beside)
-    keys = {path: f"space.{path}" if path in space else path for path in inert_paths(recipe, beside, space)}
+    inert = ((path, _idle(path, cases)) for path in NEEDS if path in cases.space or path in explicit)
     return [
-        Problem(key=key, message=_message(path, values, space))
-        for path, key in keys.items()
-        if path in space or path in explicit
+        Problem(key=f"space.{path}" if path in cases.space else path, message=_message(found))
+        for path, found in inert
+        if found
     ]
 
 
-def inert_paths(recipe: Recipe, beside: Mapping[str, Config], space: Space) -> list[str]:
+def inert_paths(cases: Cases) -> list[str]:
     """Paths that ask for something and yet make no difference to any trial."""
-    return [path for path in NEEDS if _is_inert(path, recipe, beside, space)]
+    return [path for path in NEEDS if _idle(path, cases)]
 
 
-def _is_inert(path: str, recipe: Recipe, beside: Mapping[str, Config], space: Space) -> bool:
-    """Whether some kinds that `path` and what it needs will meet have it, and none of these lets it have an effect."""
-    try:
-        variants = [
-            variant
-            for own in kind_variants(recipe, space, path)
-            for need in NEEDS[path]
-            for variant in kind_variants(own, space, need.path)
-        ]
-    except (SpaceError, ValidationError):
-        return False  # the searched kind itself is wrong, and is reported at its own path
-    trees = [_values(variant, beside) for variant in variants]
-    trees = [values for values in trees if path in values and _asks(path, values, space)]
-    return bool(trees) and not any(_has_effect(path, values, space) for values in trees)
+def _idle(path: str, cases: Cases) -> list[tuple[str, Setting]]:
+    """What trials that have `path`, and ask for something by it, have of what it needs; nothing if it has an effect."""
+    having = (path,) if path in cases.space else ()
+    found = [
+        (need, case.get(need.path))
+        for need in NEEDS[path]
+        for case in cases.of(path, need.path, having=having)
+        if path in case and (path not in HARMLESS or case[path] != HARMLESS[path])
+    ]
+    return [] if any(need.allows(value) for need, value in found) else [(need.path, value) for need, value in found]
 
 
-def _values(recipe: Recipe, beside: Mapping[str, Config]) -> JsonTree:
-    return flatten(recipe.as_tree() | {name: config.as_tree() for name, config in beside.items()})
-
-
-def _asks(path: str, values: JsonTree, space: Space) -> bool:
-    return path not in HARMLESS or any(value != HARMLESS[path] for value in _possible(path, values, space))
-
-
-def _has_effect(path: str, values: JsonTree, space: Space) -> bool:
-    return any(need.allows(value) for need in NEEDS[path] for value in _possible(need.path, values, space))
-
-
-def _possible(path: str, values: JsonTree, space: Space) -> tuple[Setting, ...]:
-    """What trials may have at `path`: the ends of its domain, where it is searched.
-
-    Where an effective coordinate sets it, the coordinate's own ends: of neither are all 0.
-    """
-    setters = [name for name, coordinate in COORDINATES.items() if coordinate.raw == path]
-    searched = next((name for name in (path, *setters) if name in space), None)
-    return space[searched].ends() if searched else (values.get(path),)
-
-
-def _message(path: str, values: JsonTree, space: Space) -> str:
-    found = {need.path: _possible(need.path, values, space) for need in NEEDS[path]}
-    reasons = " and ".join(f"{other} is {' or '.join(map(shown, possible))}" for other, possible in found.items())
-    return f"has no effect, because {reasons}. Delete it, or change {'one of these' if len(found) > 1 else 'that'}."
+def _message(found: Iterable[tuple[str, Setting]]) -> str:
+    met: dict[str, dict[str, None]] = {}
+    for other, value in found:
+        met.setdefault(other, {})[shown(value)] = None
+    reasons = " and ".join(f"{other} is {' or '.join(values)}" for other, values in met.items())
+    return f"has no effect, because {reasons}. Delete it, or change {'one of these' if len(met) > 1 else 'that'}."

@@ -8,7 +8,7 @@ from hpo.config import JsonTree
 from hpo.errors import Problem, SweepError
 from hpo.sweep.files import include_space, read_mapping
 from hpo.sweep.model import Sweep
-from hpo.sweep.overrides import override
+from hpo.sweep.overrides import override, override_domains
 from hpo.sweep.validation import validate
 from hpo.sweep.wording import NAME
 
@@ -32,6 +32,7 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     tree = _named_after(path) | source.value
     problems = override(tree, overrides)
     space_file = include_space(tree, path.parent)
+    problems += override_domains(tree, overrides)
     _resolve_files(tree, path.parent)
     _expand_model(tree)
     sweep = validate(tree)

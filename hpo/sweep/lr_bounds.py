@@ -1,6 +1,8 @@
 """The learning-rate range test of a sweep, and the bounds of the rate that come out of it."""
 
+from hpo.errors import Problem, SweepError
 from hpo.spaces import LogUniform
+from hpo.sweep.dependence import dependence_problems, unmet_problems
 from hpo.sweep.model import Sweep
 from hpo.training.data import Splits
 from hpo.training.lr_range import LrCurve, LrRange, LrSuggestion, run_range_test
@@ -16,6 +18,9 @@ def with_lr_bounds(sweep: Sweep, suggestion: LrSuggestion) -> Sweep:
     """The sweep with the proposed bounds of `optimizer.lr`, or as much wider ones as its points need.
 
     It asks for no test any more: run again, it searches the same.
+
+    Raises:
+        SweepError: if within these bounds constraints leave nothing, or a condition or constraint makes no difference.
     """
     tried = [rate for point in sweep.points if isinstance(rate := point.get("optimizer.lr"), int | float)]
     low, high = suggestion.bounds()
@@ -25,4 +30,11 @@ def with_lr_bounds(sweep: Sweep, suggestion: LrSuggestion) -> Sweep:
     prior = searched.prior if isinstance(searched.prior, int | float) and low <= searched.prior <= high else None
     confidence = searched.prior_confidence if prior is not None else None
     domain = LogUniform(min=low, max=high, when=searched.when, prior=prior, prior_confidence=confidence)
-    return sweep.model_copy(update={"space": {**sweep.space, "optimizer.lr": domain}, "lr_range": None})
+    bounded = sweep.model_copy(update={"space": {**sweep.space, "optimizer.lr": domain}, "lr_range": None})
+    rules = (bounded.space, bounded.constraints, bounded.settings)
+    problems = dependence_problems(*rules) or unmet_problems(*rules, bounded.points)
+    if problems:
+        proposed = f"So it is with optimizer.lr from {low:g} to {high:g}, as lr_range proposes."
+        found = [Problem(key=problem.key, message=f"{problem.message} {proposed}") for problem in problems]
+        raise SweepError(f"sweep {sweep.name}", found)
+    return bounded

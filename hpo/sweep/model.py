@@ -1,13 +1,13 @@
 """The validated model of a sweep file."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from hpo.config import Config
-from hpo.errors import SweepError
+from hpo.errors import Problem, SweepError
 from hpo.export.inference import Inference
 from hpo.export.weights import Weights
 from hpo.records import Goal, Params, TrialRecord, TrialSpec
@@ -16,14 +16,14 @@ from hpo.spaces.conditions import Conditions
 from hpo.spaces.coordinates import COORDINATES
 from hpo.spaces.space import Space
 from hpo.spaces.values import Value
-from hpo.sweep.choosing import AnySampler, AnyScheduler, Auto, Chosen, choose
+from hpo.sweep.cases import Cases
+from hpo.sweep.choosing import AnySampler, AnyScheduler, Auto, Chosen, choose, choose_for_front
 from hpo.sweep.dependence import dependence_problems, unmet_problems
 from hpo.sweep.effective import coordinate_problems, rate_problems
 from hpo.sweep.inert import inert_problems
+from hpo.sweep.metrics import Metric, Objective, front_problems, main_metric, metric_problems
 from hpo.sweep.population import change_problems, population_problems
 from hpo.sweep.rules import (
-    average_problems,
-    batch_norm_problems,
     control_problems,
     course_problems,
     follows_losses,
@@ -34,31 +34,12 @@ from hpo.sweep.rules import (
 )
 from hpo.sweep.sampling import sampler_problems
 from hpo.sweep.scheduling import comparison_problems, ladder_problems, rung_problems
+from hpo.sweep.together import average_problems, batch_norm_problems, rival_problems, spelling_problems
 from hpo.sweep.wording import NAME
 from hpo.training.data import Data
 from hpo.training.lr_range import LrRange
 from hpo.training.recipe import Recipe, flatten, signature, state_signature, with_params
 from hpo.uris import holds_password, masked
-
-GOALS = {"val_accuracy": Goal.MAXIMIZE, "val_loss": Goal.MINIMIZE}
-"""Which way is better, by metric."""
-
-
-class Metric(Config):
-    """What trials are compared by."""
-
-    name: Literal["val_accuracy", "val_loss"]
-    """Measured on the validation split after every epoch; the loss is in nats, never smoothed."""
-    goal: Goal
-    """Which way is better."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.goal is not GOALS[self.name]:
-            raise ValueError(
-                f"{self.name} must be {GOALS[self.name]}d, but the goal is {self.goal}. Change one of them."
-            )
-        return self
 
 
 class Resources(Config):
@@ -141,8 +122,13 @@ class Sweep(Recipe):
     """Lower-case letters, digits, `-` and `_`; the name of the file, when it is not given there."""
     data: Data
     """What is learned."""
-    metric: Metric
-    """What trials are compared by."""
+    metrics: tuple[Objective, ...] = ()
+    """In place of `metric`, two or three to search at once, for their Pareto front.
+
+    By the first, the main one, trials are ranked, `budget.target` is met, and the best is exported.
+    """
+    metric: Metric = Field(default_factory=lambda given: main_metric(given["metrics"]))
+    """What trials are compared by; of several `metrics` the first."""
     space: Space
     """What is searched: dotted recipe path, or effective coordinate, -> domain."""
     constraints: tuple[str, ...] = ()
@@ -206,9 +192,19 @@ class Sweep(Recipe):
         }
 
     @property
+    def goals(self) -> dict[str, Goal]:
+        """Which way each metric is better, the main one first."""
+        return {objective.name: objective.goal for objective in (self.metric, *self.metrics[1:])}
+
+    @property
     def conditions(self) -> Conditions:
         """Which params a trial has."""
         return Conditions(self.space, self.constraints, self.settings)
+
+    @property
+    def cases(self) -> Cases:
+        """What trials may have together."""
+        return Cases(recipe=self.recipe, space=self.space, conditions=self.conditions, beside=self.beside)
 
     @property
     def chosen(self) -> Chosen:
@@ -217,6 +213,8 @@ class Sweep(Recipe):
 
     def choose(self, trial_s: float | None = None) -> Chosen:
         """The same, where it is known how long a trial trains to its end, alone on one core."""
+        if len(self.goals) > 1:
+            return choose_for_front(self.sampler, self.scheduler, self.budget)
         at_once = self.resources.max_concurrent
         return choose(
             self.sampler,
@@ -248,8 +246,9 @@ class Sweep(Recipe):
             if isinstance(config, Config)
             for name in config.model_fields_set
         } | self.model_fields_set
+        unclear = dependence_problems(self.space, self.constraints, self.settings)
         in_space = [
-            *dependence_problems(self.space, self.constraints, self.settings),
+            *unclear,
             *space_problems(self.recipe, self.space),
             *coordinate_problems(self.recipe, self.space),
         ]
@@ -257,7 +256,9 @@ class Sweep(Recipe):
         sampler, scheduler = self.chosen.sampler, self.chosen.scheduler
         num_trials = full_budget(self.budget, scheduler, self.epochs).trials
         problems = [
-            *(in_space or rate_problems(self.recipe, self.space)),
+            *metric_problems(self.metrics, self.space, is_one_given="metric" in self.model_fields_set),
+            *front_problems(sampler, scheduler, num_trials, len(self.goals)),
+            *(in_space or rate_problems(self.cases)),
             *(() if in_space else change_problems(self.recipe, self.space, scheduler)),
             *point_problems(self.space, self.points),
             *(() if in_space else unmet_problems(self.space, self.constraints, self.settings, self.points)),
@@ -270,10 +271,18 @@ class Sweep(Recipe):
             *(() if in_space else sampler_problems(sampler, self.conditions, self.space, num_trials)),
             *course_problems(self.recipe, self.space, scheduler),
             *control_problems(self.recipe, self.space, shuffles_labels=self.data.shuffle_labels),
-            *batch_norm_problems(self.recipe, self.space),
-            *average_problems(self.space, self.export.weights),
-            *inert_problems(self.recipe, self.beside, self.space, explicit),
+            *(() if unclear else self._case_problems(explicit)),
         ]
         if problems:
             raise SweepError(f"sweep {self.name}", problems)
         return self
+
+    def _case_problems(self, explicit: Collection[str]) -> list[Problem]:
+        cases = self.cases
+        return [
+            *rival_problems(cases),
+            *spelling_problems(cases),
+            *batch_norm_problems(cases),
+            *average_problems(cases, self.export.weights),
+            *inert_problems(cases, explicit),
+        ]

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pydantic import ValidationError
 
 from hpo.errors import Problem, SpaceError
-from hpo.export.weights import Weights
 from hpo.records import Params, ParamValue
 from hpo.scheduling import Asha, FreezeThaw, NoScheduler, Scheduler
 from hpo.search.samplers import Curves, Grid, Qmc, Random, Sampler
 from hpo.spaces import Constant, Domain, LogUniform
-from hpo.spaces.conditions import may_have
+from hpo.spaces.conditions import Conditions
 from hpo.spaces.coordinates import COORDINATES, PREFIX
+from hpo.spaces.possible import Presence, may_be
 from hpo.spaces.space import Space
 from hpo.spaces.values import shown
 from hpo.sweep.choosing import CYCLES
@@ -27,9 +27,7 @@ RIVALS = (
     ("augmentation.strength", "augmentation.cutout"),
     AVERAGES,
 )
-"""Of which a recipe may have only one, the other being 0 or none."""
-LEAST_NORMED = 8
-"""Examples of a batch that batch norm can take statistics of."""
+"""Of which a trial may have only one, the other being 0 or none."""
 
 FILES = ("initializer.bundle", "loss.teacher")
 """Paths of the recipe that are read from disk."""
@@ -128,38 +126,21 @@ def control_problems(recipe: Recipe, space: Space, *, shuffles_labels: bool) -> 
     return [Problem(key="data.shuffle_labels", message=message)]
 
 
-def batch_norm_problems(recipe: Recipe, space: Space) -> list[Problem]:
-    """Batch norm must have a batch to take statistics of."""
-    sizes = [size for size in _possible(recipe, space, "batch_size") if isinstance(size, int)]
-    smallest = min(sizes, default=LEAST_NORMED)
-    if smallest >= LEAST_NORMED or "batch" not in _possible(recipe, space, "model.norm"):
-        return []
-    message = (
-        f"must be at least {LEAST_NORMED} with model.norm: batch, which takes statistics of every batch, but got "
-        f"{smallest}. Raise it, or use another norm, such as layer."
-    )
-    return [Problem(key="space.batch_size" if "batch_size" in space else "batch_size", message=message)]
-
-
-def average_problems(space: Space, weights: Weights) -> list[Problem]:
-    """Where averaged weights are exported, every trial must keep an average: any of them may be the best."""
-    searched = next((path for path in AVERAGES if path in space and any(space[path].ends())), None)
-    if weights == "raw" or searched is None or (all(space[searched].ends()) and space[searched].when is None):
-        return []
-    message = (
-        f"must be raw where some trials keep no average of weights, but got {weights}, and {searched} may be 0. "
-        "Set it to raw, or take the 0 out of the space."
-    )
-    return [Problem(key="export.weights", message=message)]
-
-
 def kind_variants(recipe: Recipe, space: Space, path: str) -> list[Recipe]:
-    """The recipe under every kind that `path` will meet: as it is, where the kind of its section is not searched."""
+    """The recipe under every kind that `path` will meet: as it is, where the kind of its section is not searched.
+
+    Raises:
+        SpaceError: if a kind does not exist, or conditions go round in a circle.
+        pydantic.ValidationError: if a kind needs more settings.
+    """
     section = (COORDINATES[path].raw if path in COORDINATES else path).partition(".")[0]
     kind_path = f"{section}.kind"
     if kind_path not in space or path == kind_path:
         return [recipe]
-    kinds = [kind for kind in space[kind_path].ends() if may_have(space, path, {kind_path: kind})]
+    conditions = Conditions(space)
+    kinds = [
+        kind for kind in space[kind_path].ends() if may_be(space, conditions, {kind_path: kind, path: Presence.PRESENT})
+    ]
     base = [recipe] if space[kind_path].when is not None else []  # where the kind's own condition does not hold
     return [*base, *(with_params(recipe, {kind_path: kind}) for kind in kinds)]
 
@@ -228,20 +209,16 @@ def _unknown_under(path: str, missing: Sequence[Recipe], variants: Sequence[Reci
 
 
 def _rivalry(recipe: Recipe, space: Space, path: str) -> str | None:
-    """Why `path` may not be searched beside another, if it may not; of two that are searched, the second is refused."""
+    """Why `path` may not be searched with what the recipe has of another, if it may not."""
     values = flatten(recipe.as_tree())
-    for pair in RIVALS:
-        if path not in pair:
-            continue
-        rival = pair[0] if path == pair[1] else pair[1]
-        if rival in space and path == pair[1]:
-            return f"must not be searched beside {rival}, for a trial may have only one of them. Drop one of the two."
-        if rival not in space and values[rival] not in (0, "none"):
-            return (
-                f"must not be searched while {rival} is {shown(values[rival])}, for a trial may have only one of them. "
-                "Drop one of the two."
-            )
-    return None
+    rivals = [other for pair in RIVALS if path in pair for other in pair if other != path and other not in space]
+    rival = next((other for other in rivals if values[other] not in (0, "none")), None)
+    if rival is None:
+        return None
+    return (
+        f"must not be searched while {rival} is {shown(values[rival])}, for a trial may have only one of them. "
+        "Drop one of the two."
+    )
 
 
 def _have(kinds: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from hpo.spaces import (
     QRandInt,
     QUniform,
     RandInt,
+    Uniform,
 )
 from hpo.spaces.conditions import Conditions
 from hpo.spaces.space import Space
@@ -58,11 +59,7 @@ def _grid_problems(space: Space, conditions: Conditions, num_trials: int) -> lis
     nums = {path: _num_values(domain) for path, domain in space.items()}
     endless = [path for path, num in nums.items() if num is None]
     if endless:
-        message = (
-            "must have values that can be listed with sampler.kind grid, but any number between two bounds is one. "
-            "Use choice(...), ordinal(...), randint(...) or quniform(...), or another sampler."
-        )
-        return [Problem(key=f"space.{path}", message=message) for path in endless]
+        return [Problem(key=f"space.{path}", message=_endless(space[path])) for path in endless]
     size = math.prod(num for num in nums.values() if num is not None)
     if size > MOST_LISTED:
         message = f"grid lists at most {MOST_LISTED} combinations, but the space has {size}. Use qmc, or fewer values."
@@ -77,6 +74,16 @@ def _grid_problems(space: Space, conditions: Conditions, num_trials: int) -> lis
         )
         return [Problem(key="budget.trials", message=message)]
     return []
+
+
+def _endless(domain: Domain) -> str:
+    """Why a grid cannot list a domain."""
+    rule = "must have values that can be listed with sampler.kind grid, but"
+    if isinstance(domain, Uniform | LogUniform):
+        advice = "Use choice(...), ordinal(...), randint(...) or quniform(...), or another sampler."
+        return f"{rule} any number between two bounds is one. {advice}"
+    advice = "Use ordinal(...) of some of them, or another sampler."
+    return f"{rule} those of {domain.distribution} are not steps of equal size, which a grid needs. {advice}"
 
 
 def _prior_problems(space: Space) -> list[Problem]:

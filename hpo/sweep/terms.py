@@ -7,7 +7,8 @@ from hpo.scheduling import Budget
 from hpo.spaces.conditions import Conditions
 from hpo.spaces.space import Space
 from hpo.sweep.choosing import Chosen
-from hpo.sweep.model import Metric, Retries
+from hpo.sweep.metrics import Metric
+from hpo.sweep.model import Retries
 
 
 class Terms(Protocol):

@@ -60,8 +60,9 @@ def _without(tree: JsonTree, keys: Iterable[str]) -> JsonTree:
 
 def _follows(problem: Problem, keys: Sequence[str]) -> bool:
     """Whether a problem may be there only because the mistakes at `keys` were taken out."""
-    if problem.key == "space":
-        return any(key.startswith("space.") for key in keys)
+    if problem.key in ("space", "metric"):
+        beginnings = ("space.",) if problem.key == "space" else ("metric",)
+        return any(key.startswith(beginnings) for key in keys)
     entries = [_ENTRY.sub("", key).removesuffix(".kind") for key in keys if _ENTRY.match(key) or key.endswith(".kind")]
     path = _ENTRY.sub("", problem.key)
     return any(f"{path}.".startswith(f"{entry}.") or entry.startswith(f"{path}.") for entry in entries)

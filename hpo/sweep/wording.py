@@ -84,6 +84,8 @@ def explain(error: ValidationError, tree: JsonTree, config: type[Config]) -> lis
     """
     by_key: dict[Location, list[ErrorDetails]] = {}
     for details in error.errors(include_url=False):
+        if details["type"] == "default_factory_not_called":
+            continue  # its default follows from a field that is wrong, and is reported
         by_key.setdefault(_key(details["loc"], tree), []).append(details)
     return [_problem(key, found, config) for key, found in by_key.items()]
 

@@ -23,7 +23,8 @@ def dump_resolved(sweep: Sweep) -> str:
     A default that has no effect is left out, because the same setting written down would be refused.
     """
     tree = sweep.as_tree()
-    for path in inert_paths(sweep.recipe, sweep.beside, sweep.space):
+    del tree["metric" if sweep.metrics else "metrics"]
+    for path in inert_paths(sweep.cases):
         section, _, name = path.partition(".")
         tree[section].pop(name, None)  # a searched kind may have what the base has not
     if full_budget(sweep.budget, sweep.chosen.scheduler, sweep.epochs).trials != sweep.budget.trials:

@@ -68,6 +68,10 @@ class MlflowTracker:
         self._open_trials.discard(trial_id)
         self._put(ended(trial_id, end, self._metric, self._now_ms()))
 
+    def tag(self, trial_id: int, tags: Mapping[str, str]) -> None:
+        """See `Tracker`."""
+        self._put(Entry(trial_id=trial_id, tags=tags))
+
     def log_artifact(self, path: Path) -> None:
         """See `Tracker`."""
         self._put(Entry(trial_id=None, artifact=path.absolute()))

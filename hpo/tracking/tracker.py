@@ -34,6 +34,9 @@ class Tracker(Protocol):
     def end(self, trial_id: int, end: End) -> None:
         """A trial is over."""
 
+    def tag(self, trial_id: int, tags: Mapping[str, str]) -> None:
+        """Say more of a trial, which may be over."""
+
     def log_artifact(self, path: Path) -> None:
         """Keep a file, or a folder with all that is in it, with the sweep. It must stay until it is written."""
 
@@ -63,6 +66,9 @@ class NullTracker:
         """Do nothing."""
 
     def end(self, trial_id: int, end: End) -> None:
+        """Do nothing."""
+
+    def tag(self, trial_id: int, tags: Mapping[str, str]) -> None:
         """Do nothing."""
 
     def log_artifact(self, path: Path) -> None:

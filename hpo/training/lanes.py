@@ -55,6 +55,11 @@ class Lanes:
         self._first_steps = first_steps(recipes[0], len(data.train_y))
         self._begin(recipes, states)
 
+    @property
+    def num_parameters(self) -> int:
+        """See `Program`."""
+        return sum(parameter.numel() for parameter in self._template.parameters())
+
     def train_epoch(self, epoch: int, factors: Sequence[float] = ()) -> list[Epoch]:
         """See `Program`; a lane whose loss was not finite goes on, void, to the end of the epoch."""
         data, recipe = self._data, self._recipes[0]

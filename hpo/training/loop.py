@@ -120,7 +120,7 @@ def _train_epoch(program: Program, trials: Sequence[_Standing], epoch: int, data
         if first_bad_step is None and not all(map(math.isfinite, metrics.values())):
             first_bad_step = first_steps(trial.recipe, num_examples)[epoch] - 1
         if first_bad_step is None:
-            found |= {"train_loss": end.train_loss, **metrics}
+            found |= {"train_loss": end.train_loss, **metrics, "num_parameters": program.num_parameters}
         reports.append(Report(trial_id=trial.spec.trial_id, epoch=epoch, metrics=found, first_bad_step=first_bad_step))
     return reports
 

@@ -39,6 +39,11 @@ class Epoch:
 class Program(Protocol):
     """Trials that train together; results are in the order of the trials, one each."""
 
+    @property
+    def num_parameters(self) -> int:
+        """Of the network of each trial, frozen ones too."""
+        ...
+
     def train_epoch(self, epoch: int, factors: Sequence[float] = ()) -> list[Epoch]:
         """Train through epoch number `epoch`, from 1, with these factors on the schedules of the trials, if any."""
         ...

@@ -67,6 +67,11 @@ class Solo:
         self._first_steps = first_steps(recipe, len(data.train_y))
         self._epoch = state.epoch
 
+    @property
+    def num_parameters(self) -> int:
+        """See `Program`."""
+        return sum(parameter.numel() for parameter in self._module.parameters())
+
     def train_epoch(self, epoch: int, factors: Sequence[float] = ()) -> list[Epoch]:
         """See `Program`; on a processor, which need not be waited for, ends at the first loss that is not finite."""
         data, recipe = self._data, self._recipe

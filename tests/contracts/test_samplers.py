@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from hpo.records import End, EndKind, Params, Report, TrialRecord
-from hpo.search.samplers import Cmaes, Coordinate, Curves, Gp, Grid, Qmc, Random, Refine, Sampler, Tpe
+from hpo.records import End, EndKind, Goal, Params, Report, TrialRecord
+from hpo.search.samplers import Cmaes, Coordinate, Curves, Gp, Grid, Nsga2, Nsga3, Qmc, Random, Refine, Sampler, Tpe
 from hpo.search.study import Study
 from hpo.spaces import (
     Choice,
@@ -59,6 +59,10 @@ PRIORS: Mapping[str, Domain] = {
 }
 
 
+SMALL = {"num_parameters": Goal.MINIMIZE}
+QUICK = {"seconds": Goal.MINIMIZE}
+
+
 @dataclass(frozen=True)
 class Case:
     """A sampler and what it searches."""
@@ -67,10 +71,12 @@ class Case:
     space: Mapping[str, Domain] = field(default_factory=lambda: SPACE)
     num: int = 500
     """Proposals."""
+    others: Mapping[str, Goal] = field(default_factory=dict)
+    """Metrics beside the main one."""
 
     @property
     def terms(self) -> dict[str, Any]:
-        return {"sampler": self.sampler, "space": self.space, "constraints": CONSTRAINTS}
+        return {"sampler": self.sampler, "space": self.space, "constraints": CONSTRAINTS, "others": self.others}
 
 
 every_sampler = pytest.mark.parametrize(
@@ -89,6 +95,12 @@ every_sampler = pytest.mark.parametrize(
         pytest.param(Case(Curves(), PRIORS, 100), id="curves with priors"),
         pytest.param(Case(Coordinate()), id="coordinate"),
         pytest.param(Case(Refine()), id="refine"),
+        pytest.param(Case(Random(), num=100, others=SMALL), id="random with two metrics"),
+        pytest.param(Case(Grid(), LISTED, num=100, others=SMALL), id="grid with two metrics"),
+        pytest.param(Case(Tpe(), num=100, others=SMALL), id="tpe with two metrics"),
+        pytest.param(Case(Nsga2(population=8), others=SMALL), id="nsga2"),
+        pytest.param(Case(Nsga2(population=8, startup="qmc"), PRIORS, 100, SMALL), id="nsga2 with priors after qmc"),
+        pytest.param(Case(Nsga3(population=8), others=SMALL | QUICK), id="nsga3 with three metrics"),
     ],
 )
 
@@ -100,7 +112,8 @@ def end_of(trial_id: int, params: Params) -> End:
     assert isinstance(depth, int)
     kinds = (EndKind.COMPLETE, EndKind.STOPPED, EndKind.STOPPED, EndKind.FAILED, EndKind.TIMED_OUT)
     kind = EndKind.DIVERGED if lr > 0.5 else kinds[trial_id % len(kinds)]
-    return End(kind=kind, epoch=1, value=-abs(math.log10(lr) + 1) - depth / 10)
+    metrics = {"num_parameters": depth, "seconds": 1 / lr}
+    return End(kind=kind, epoch=1, value=-abs(math.log10(lr) + 1) - depth / 10, metrics=metrics)
 
 
 def finish(study: Study, trial: TrialRecord) -> None:

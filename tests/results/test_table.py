@@ -10,6 +10,8 @@ from hpo.errors import HpoError
 from hpo.records import End, EndKind, Goal, Params, TrialRecord
 from hpo.results import best, leaderboard, rank, to_json
 
+UP = {"val_accuracy": Goal.MAXIMIZE}
+
 
 def ended(
     trial_id: int, kind: EndKind, *, epoch: int = 9, value: float | None = None, params: Params | None = None
@@ -85,7 +87,7 @@ def test_leaderboard_has_one_typed_column_per_name() -> None:
     ]
     trials = [ended(number, EndKind.COMPLETE, value=0.5, params=params[number]) for number in (0, 1)]
 
-    table = leaderboard(trials, Goal.MAXIMIZE)
+    table = leaderboard(trials, UP)
 
     assert {str(name): str(dtype) for name, dtype in table.dtypes.items()} == {
         "rank": "Int64",
@@ -104,7 +106,7 @@ def test_leaderboard_has_one_typed_column_per_name() -> None:
 
 
 def test_leaderboard_marks_what_is_missing_and_never_holds_a_nan() -> None:
-    table = leaderboard(MIXED, Goal.MAXIMIZE).set_index("trial")
+    table = leaderboard(MIXED, UP).set_index("trial")
 
     assert table.loc[3, "value"] is pd.NA
     assert table.loc[3, "val_accuracy"] is pd.NA
@@ -115,17 +117,17 @@ def test_leaderboard_marks_what_is_missing_and_never_holds_a_nan() -> None:
 def test_leaderboard_keeps_a_metric_that_bears_the_name_of_a_column() -> None:
     end = End(kind=EndKind.COMPLETE, epoch=1, value=0.5, metrics={"value": 3.0})
 
-    table = leaderboard([TrialRecord(trial_id=0, params={}, end=end)], Goal.MAXIMIZE)
+    table = leaderboard([TrialRecord(trial_id=0, params={}, end=end)], UP)
 
     assert (table["value"][0], table["metrics.value"][0]) == (0.5, 3.0)
 
 
 def test_leaderboard_of_no_trials_has_its_columns() -> None:
-    assert list(leaderboard([], Goal.MAXIMIZE).columns) == ["rank", "trial", "end", "epoch", "value"]
+    assert list(leaderboard([], UP).columns) == ["rank", "trial", "end", "epoch", "value"]
 
 
 def test_leaderboard_lines_up_whatever_order_the_trials_come_in() -> None:
-    forward, backward = (leaderboard(trials, Goal.MAXIMIZE) for trials in (MIXED, MIXED[::-1]))
+    forward, backward = (leaderboard(trials, UP) for trials in (MIXED, MIXED[::-1]))
 
     pd.testing.assert_frame_equal(forward, backward)
 
@@ -135,7 +137,7 @@ def test_to_json_is_strict_json() -> None:
     end = End(kind=EndKind.STOPPED, epoch=3, value=0.5, metrics={"val_loss": math.nan}, reason=reason)
     trial = TrialRecord(trial_id=4, params={"model.hidden": (8,)}, end=end)
 
-    rows = to_json([trial], Goal.MAXIMIZE)
+    rows = to_json([trial], UP)
 
     assert json.loads(json.dumps(rows, allow_nan=False)) == [
         {

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hpo.records import End, EndKind, Goal, Params, Report, TrialRecord
 from hpo.scheduling.halving import Asha, NoScheduler
-from hpo.search.samplers import Cmaes, Coordinate, Curves, Gp, Refine, Sampler, Tpe
+from hpo.search.samplers import Cmaes, Coordinate, Curves, Gp, Nsga2, Nsga3, Refine, Sampler, Tpe
 from hpo.search.study import Study
 from hpo.spaces import Choice, Domain, LogUniform, QUniform, Uniform
 from tests.search.opening import open_study
@@ -40,6 +41,24 @@ def test_at_most_5_of_the_last_25_proposals_diverge_where_half_of_the_space_does
         trials = study.trials()
 
     diverged = [trial.end is not None and trial.end.kind is EndKind.DIVERGED for trial in trials]
+    assert any(diverged[:25])
+    assert sum(diverged[-25:]) <= 5
+
+
+@pytest.mark.parametrize("sampler", [Tpe(), Nsga2(), Nsga3()], ids=["tpe", "nsga2", "nsga3"])
+def test_so_it_is_with_several_metrics(tmp_path: Path, sampler: Sampler) -> None:
+    goals: dict[str, Any] = {"metric": "val_loss", "goal": Goal.MINIMIZE, "others": {"seconds": Goal.MINIMIZE}}
+    with open_study(tmp_path, space=SPACE, sampler=sampler, **goals) as study:
+        for _ in range(100):
+            [trial] = study.ask(1)
+            log_lr = _log_lr(trial.params)
+            cost, kind = (log_lr + 2.2) ** 2, EndKind.DIVERGED if log_lr > -2.0 else EndKind.COMPLETE
+            dropout = trial.params["model.dropout"]
+            assert isinstance(dropout, float)
+            end = End(kind=kind, epoch=9, value=cost, metrics={"val_loss": cost, "seconds": 1 + dropout})
+            study.tell(trial.trial_id, end)
+        diverged = [trial.end is not None and trial.end.kind is EndKind.DIVERGED for trial in study.trials()]
+
     assert any(diverged[:25])
     assert sum(diverged[-25:]) <= 5
 

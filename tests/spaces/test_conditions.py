@@ -5,7 +5,7 @@ import pytest
 from hpo.errors import SpaceError
 from hpo.records import ParamValue
 from hpo.spaces import Choice, Constant, Domain, RandInt, Uniform
-from hpo.spaces.conditions import Conditions, may_have
+from hpo.spaces.conditions import Conditions
 
 SPACE: dict[str, Domain] = {
     "a.share": Uniform(min=0, max=1, when="depth > 2 and kind == deep"),
@@ -49,9 +49,3 @@ def test_conditions_in_a_circle_are_refused() -> None:
 
     with pytest.raises(SpaceError, match="must not go round in a circle, but [xy] needs [xy] needs [xy]"):
         Conditions(space)
-
-
-def test_a_trial_may_have_what_its_known_values_do_not_rule_out() -> None:
-    assert may_have(SPACE, "a.share", {"kind": "deep"})
-    assert not may_have(SPACE, "a.share", {"kind": "flat"})
-    assert may_have(SPACE, "width", {"kind": "flat"})

@@ -52,6 +52,27 @@ def test_what_is_left_open_is_chosen_and_says_why(
     assert reason in " ".join(chosen.why)
 
 
+@pytest.mark.parametrize(
+    ("num_trials", "kind", "reason"),
+    [
+        (99, "tpe", "of 99 trials there are too few to breed generations of 20"),
+        (100, "nsga2", "there are several metrics, and trials enough for generations"),
+    ],
+)
+def test_several_metrics_ask_for_a_sampler_that_knows_fronts_and_for_whole_trials(
+    tmp_path: Path, num_trials: int, kind: str, reason: str
+) -> None:
+    path = tmp_path / "sweep.yaml"
+    both = "metrics: [{name: val_accuracy, goal: maximize}, {name: val_loss, goal: minimize}]"
+    path.write_text(SWEEP.replace("metric: {name: val_accuracy, goal: maximize}", both))
+
+    chosen = load_sweep(path, [f"budget.trials={num_trials}"]).chosen
+
+    assert (chosen.sampler.kind, chosen.scheduler.kind) == (kind, "none")
+    assert reason in chosen.why[0]
+    assert "a trial that is stopped has no place on the front of several metrics" in chosen.why[1]
+
+
 def test_a_space_with_very_many_axes_is_not_for_a_gaussian_process(tmp_path: Path) -> None:
     values = ", ".join(f"[{width}]" for width in range(8, 50))
 

@@ -1,11 +1,14 @@
 """Conditions, constraints and priors of a sweep file: what is accepted, and what is explained."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hpo.errors import SweepError
+from hpo.search.study import Study
 from hpo.sweep import Sweep, load_sweep
+from tests.search.opening import SEARCH
 
 SWEEP = """\
 data: {kind: digits}
@@ -101,15 +104,33 @@ def test_effective_coordinates_may_have_conditions_too(tmp_path: Path) -> None:
             ),
         ),
         (
+            'constraints: [optimizer.lr < "a"]\n',
+            "constraints.0: computes with numbers and asks which is greater, but a is none. Use == or in.",
+        ),
+        (
+            'constraints: ["optimizer.lr + true < 3"]\n',
+            "constraints.0: computes with numbers and asks which is greater, but true is none. Use == or in.",
+        ),
+        (
+            "constraints: ['batch_size * \"b\" in [1, 2]']\n",
+            "constraints.0: computes with numbers and asks which is greater, but b is none. Use == or in.",
+        ),
+        (
+            "  model.dropout: {distribution: uniform, min: 0, max: 0.5, when: optimizer.lr > true}\n",
+            (
+                "space.model.dropout.when: computes with numbers and asks which is greater, but true is none. "
+                "Use == or in."
+            ),
+        ),
+        (
             'constraints: ["batch_size <= 128"]\n',
             "constraints.0: binds none of 2000 trials drawn at random: batch_size <= 128. Delete it.",
         ),
         (
             'constraints: ["batch_size + epochs < 8"]\n',
             (
-                "constraints: must leave something to try, "
-                "but none of 2000 trials drawn from the space keeps to them all. "
-                "Loosen them, or narrow the space to where they hold."
+                "constraints: must be kept by at least 10 of 20000 trials drawn at random, so that every proposal "
+                "finds one, but are kept by 0. Loosen them, or narrow the space to where they hold."
             ),
         ),
         (
@@ -148,8 +169,24 @@ def test_effective_coordinates_may_have_conditions_too(tmp_path: Path) -> None:
         (
             'constraints: ["batch_size * optimizer.lr < 32"]\npoints: [{optimizer.lr: 0.9, batch_size: 128}]\n',
             (
-                "points.0: must leave a trial that keeps to batch_size * optimizer.lr < 32, but none of 2000 drawn "
+                "points.0: must leave a trial that keeps to batch_size * optimizer.lr < 32, but none of 20000 drawn "
                 "does. Change one of the two."
+            ),
+        ),
+        (
+            "sampler: {kind: grid}\n",
+            (
+                "space.optimizer.lr: must have values that can be listed with sampler.kind grid, but any number "
+                "between two bounds is one. Use choice(...), ordinal(...), randint(...) or quniform(...), or another "
+                "sampler."
+            ),
+        ),
+        (
+            "  frozen_layers: lograndint(1, 3)\nsampler: {kind: grid}\n",
+            (
+                "space.frozen_layers: must have values that can be listed with sampler.kind grid, but those of "
+                "lograndint are not steps of equal size, which a grid needs. Use ordinal(...) of some of them, or "
+                "another sampler."
             ),
         ),
         (
@@ -179,3 +216,20 @@ def test_a_grid_counts_each_trial_once_whatever_the_params_that_it_does_not_have
         load(tmp_path, text % 12)
 
     assert sweep.budget.trials == 11
+
+
+def test_constraints_that_one_trial_in_a_thousand_keeps_are_accepted_and_met(tmp_path: Path) -> None:
+    sweep = load(tmp_path, SWEEP + 'constraints: ["optimizer.lr < 1.0092e-4"]\n')  # ln 1.0092 / ln 1e4 = 1e-3
+    study = Study.open(tmp_path / "study.db", replace(SEARCH, space=sweep.space, constraints=sweep.constraints))
+
+    with study:
+        trials = study.ask(4)
+
+    assert all(sweep.conditions.allow(trial.params) for trial in trials)
+
+
+def test_constraints_that_too_few_trials_keep_to_be_found_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        SweepError, match=r"constraints: must be kept by at least 10 of 20000 trials .* by [1-9]\. Loosen"
+    ):
+        load(tmp_path, SWEEP + 'constraints: ["optimizer.lr < 1.0014e-4"]\n')  # ln 1.0014 / ln 1e4 = 1.5e-4

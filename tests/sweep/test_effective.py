@@ -41,7 +41,10 @@ def find_mistakes(folder: Path, space: str) -> str:
         ),
         (
             RATE + "  optimizer.lr: loguniform(1e-3, 1)\n",
-            "space.effective.lr: must not be searched beside optimizer.lr, which it sets. Drop one of the two.",
+            (
+                "space.effective.lr: must not be searched beside optimizer.lr, which it sets. Drop one of the two, or "
+                "give each a condition."
+            ),
         ),
         (
             RATE + "optimizer: {kind: rmsprop}\n",

@@ -204,9 +204,57 @@ def test_an_override_may_add_a_domain_to_a_space_in_a_file(tmp_path: Path) -> No
     assert list(sweep.space) == ["optimizer.lr", "batch_size"]
 
 
+@pytest.mark.parametrize("space", ["  batch_size: choice(32, 64)\n", "  file: core.yaml\n"])
+def test_an_override_may_change_a_setting_of_a_domain(tmp_path: Path, space: str) -> None:
+    write(tmp_path, "batch_size: choice(32, 64)\n", "core.yaml")
+    overrides = ["space.batch_size.prior=64", "space.batch_size.when=optimizer.lr > 0.1", "space.optimizer.lr.min=1e-3"]
+
+    sweep = load_sweep(write(tmp_path, SWEEP + space), overrides)
+
+    assert sweep.space["batch_size"] == Choice(values=(32, 64), prior=64, when="optimizer.lr > 0.1")
+    assert sweep.space["optimizer.lr"] == LogUniform(min=1e-3, max=1)
+
+
+def test_an_override_may_change_or_add_an_entry_of_a_list(tmp_path: Path) -> None:
+    text = SWEEP + "  batch_size: choice(32, 64)\nconstraints: [optimizer.lr < 0.9]\npoints: [{optimizer.lr: 0.1}]\n"
+    constraints = ["constraints.0=optimizer.lr < 0.5", "constraints.1=batch_size * optimizer.lr < 16"]
+
+    sweep = load_sweep(write(tmp_path, text), [*constraints, "points.0.optimizer.lr=0.2", "points.1={batch_size: 64}"])
+    begun = load_sweep(write(tmp_path, SWEEP), ["constraints.0=optimizer.lr < 0.5"])
+
+    assert sweep.constraints == ("optimizer.lr < 0.5", "batch_size * optimizer.lr < 16")
+    assert sweep.points == ({"optimizer.lr": 0.2}, {"batch_size": 64})
+    assert begun.constraints == ("optimizer.lr < 0.5",)
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
+        (
+            "space.optimizer.lrs.when=batch_size > 32",
+            (
+                "space.optimizer.lrs.when: must be a setting of a domain, but optimizer.lrs is not searched. "
+                "Did you mean `optimizer.lr`?"
+            ),
+        ),
+        (
+            "space.optimizer.lr.step=0.1",
+            (
+                "space.optimizer.lr.step: unknown key. "
+                "Known keys: when, prior, prior_confidence, distribution, min, max."
+            ),
+        ),
+        (
+            "constraints.1=optimizer.lr < 0.5",
+            (
+                "constraints.1: must name an entry of a list by its number, from 0 to 0, where the last one adds an "
+                "entry, but got 1."
+            ),
+        ),
+        (
+            "constraints.0=optimizer.lr < 2",
+            "constraints.0: binds none of 2000 trials drawn at random: optimizer.lr < 2. Delete it.",
+        ),
         (
             "optimzer.lr=0.3",
             (

@@ -60,6 +60,42 @@ def test_a_resolved_sweep_holds_the_bounds_and_asks_for_no_other_test(tmp_path: 
     ("override", "message"),
     [
         (
+            "constraints=['optimizer.lr * batch_size < 0.05']",
+            (
+                "constraints: must be kept by at least 10 of 20000 trials drawn at random, so that every proposal "
+                "finds one, but are kept by 0. Loosen them, or narrow the space to where they hold."
+            ),
+        ),
+        (
+            "constraints=['optimizer.lr < 0.6']",
+            "constraints.0: binds none of 2000 trials drawn at random: optimizer.lr < 0.6. Delete it.",
+        ),
+        (
+            "space.batch_size.when=optimizer.lr < 1e-3",
+            (
+                "space.batch_size.when: never holds, by 2000 trials drawn at random: optimizer.lr < 1e-3. "
+                "Change it, or drop it."
+            ),
+        ),
+    ],
+)
+def test_bounds_that_make_nonsense_of_constraints_or_conditions_are_refused(
+    tmp_path: Path, override: str, message: str
+) -> None:
+    sweep = load(tmp_path, override)
+
+    with pytest.raises(SweepError) as caught:
+        with_lr_bounds(sweep, SUGGESTION)
+
+    assert str(caught.value) == (
+        f"sweep sweep: {message} So it is with optimizer.lr from 0.002 to 0.5, as lr_range proposes."
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
             "space={batch_size: 'choice(32, 64)'}",
             (
                 "lr_range: needs optimizer.lr: loguniform(...) in the space, to set its bounds, but it is not "

@@ -230,6 +230,14 @@ def test_a_wrong_line_is_explained(tmp_path: Path, line: str, message: str) -> N
             "space.batch_size: every value must be a whole number, but the domain holds 16.0. Use randint or choice.",
         ),
         (
+            "optimizer.momentum: [uniform(0, 0.5), uniform(0.5, 0.9)]",
+            (
+                "space.optimizer.momentum: a path has one domain, but got a list. Search the widest of them, and "
+                "bind it by constraints where it should be narrower, such as optimizer.kind == sgd or "
+                "optimizer.lr <= 1e-2."
+            ),
+        ),
+        (
             "epochs: randint(3, 27)",
             (
                 "space.epochs: must not be searched, for epochs are what the scheduler spends. "
@@ -502,9 +510,9 @@ def test_a_setting_that_has_an_effect_on_some_trial_is_accepted(tmp_path: Path, 
 def test_of_two_rivals_only_one_may_be_searched(tmp_path: Path, settings: str, path: str, reason: str) -> None:
     mistakes = find_mistakes(tmp_path, SWEEP + settings + "\n")
 
+    advice = "Drop one of the two, or give each a condition." if "beside" in reason else "Drop one of the two."
     assert mistakes == (
-        f"sweep.yaml:6: space.{path}: must not be searched {reason}, for a trial may have only one of them. "
-        "Drop one of the two."
+        f"sweep.yaml:6: space.{path}: must not be searched {reason}, for a trial may have only one of them. {advice}"
     )
 
 

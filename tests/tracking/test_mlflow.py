@@ -112,6 +112,18 @@ def test_a_child_says_whose_state_it_goes_on_from_and_who_gave_way_to_it(uri: st
     assert "hpo.parent" not in runs[0].data.tags
 
 
+def test_a_trial_can_be_tagged_when_it_is_over(uri: str, outbox: Path) -> None:
+    tracker = make_tracker(uri, outbox)
+    tracker.start(0, {})
+    tracker.end(0, End(kind=EndKind.COMPLETE, epoch=2, value=0.75))
+
+    tracker.tag(0, {"hpo.pareto": "true"})
+    tracker.finish({}, SweepStatus.FINISHED)
+
+    run = runs_of(uri)[0]
+    assert (run.info.status, run.data.tags["hpo.pareto"]) == ("FINISHED", "true")
+
+
 def test_runs_last_from_the_first_call_to_the_last(uri: str, outbox: Path) -> None:
     ticks = iter([100.0, 101.0, 105.0, 110.0])
     tracker = make_tracker(uri, outbox, clock=lambda: next(ticks))

@@ -74,6 +74,23 @@ def test_a_segment_reports_every_epoch_of_every_trial(train: Trainer) -> None:
         assert all(map(math.isfinite, report.metrics.values()))
 
 
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_reports_hold_the_size_of_the_network_frozen_layers_included(
+    splits: Splits, tmp_path: Path, lanes: int
+) -> None:
+    workload = TorchWorkload(
+        train=splits.train, validation=splits.validation, num_classes=10, paths=SweepPaths(tmp_path), lanes=lanes
+    )
+    frozen = GOOD.model_copy(update={"frozen_layers": 1})
+
+    reports = reports_of(workload.open(num_threads=1, use_gpu=False), segment(frozen, frozen, to_epoch=1))
+
+    sizes = [
+        (report.metrics["num_parameters"], report.metrics["lanes"]) for all_ in reports.values() for report in all_
+    ]
+    assert sizes == [(64 * 16 + 16 + 16 * 10 + 10, lanes)] * 2
+
+
 def test_the_last_report_alone_names_a_checkpoint_that_is_on_disk(train: Trainer) -> None:
     [reports] = reports_of(train, segment(GOOD)).values()
 

@@ -1,0 +1,107 @@
+"""One trial on a terminal, or for other programs."""
+
+from collections.abc import Mapping, Sequence
+from math import ceil
+
+from rich.bar import Bar
+from rich.table import Table
+
+from hpo.cli.lineage import lineage_table
+from hpo.cli.rungs import decisions_json, decisions_table
+from hpo.cli.text import end_text, grid, make_console, objective, print_json, why
+from hpo.cli.trials_table import trials_table
+from hpo.config import JsonTree
+from hpo.paths import SweepPaths
+from hpo.records import TrialRecord
+from hpo.results.lineage import lineage, lineage_json
+from hpo.results.table import to_json
+from hpo.spaces.values import shown
+from hpo.sweep import Sweep
+from hpo.sweep.wording import listed
+
+NUM_POINTS = 27
+"""Of a curve, on a terminal."""
+
+
+def show_trial(
+    record: TrialRecord,
+    records: Sequence[TrialRecord],
+    sweep: Sweep,
+    paths: SweepPaths,
+    *,
+    with_front: bool,
+    as_json: bool,
+) -> None:
+    """Its params, its ancestors, its curve, what was decided at its rungs, and why it ended.
+
+    `with_front` also the Pareto front, where there are several metrics.
+    """
+    leaders = to_json(records, sweep.goals)
+    row = next(row for row in leaders if row["trial"] == record.trial_id)
+    has_front = with_front and len(sweep.goals) > 1
+    front = [row for row in leaders if row["on_front"]] if has_front else []
+    if as_json:
+        told = {**trial_json(row, record), "lineage": lineage_json(lineage(record, records))}
+        print_json(told | ({"front": front} if has_front else {}))
+        return
+    console = make_console()
+    console.print(f"{paths.sweep_id}/{record.trial_id}", style="bold")
+    console.print(_facts(row, record, records, sweep.metric.name))
+    if front:
+        console.print(f"\nNo other trial beats these in {listed(list(sweep.goals))} at once:", style="bold")
+        console.print(trials_table(front, console.width, list(sweep.goals)[1:])[0])
+    if "traceback" in row["reason"]:
+        console.print(f"\n{row['reason']['traceback']}")
+
+
+def trial_json(row: JsonTree, record: TrialRecord) -> JsonTree:
+    """A row of the leaderboard, and what has no room there."""
+    values = {str(epoch): value for epoch, value in record.values.items()}
+    decisions = decisions_json(record.decisions)
+    return {**row, "values": values, "decisions": decisions, "checkpoint": record.checkpoint}
+
+
+def params_table(params: Mapping[str, object]) -> Table:
+    """Every digit: this is what one copies into a sweep file."""
+    return _lines({path: shown(value) for path, value in params.items()})
+
+
+def _facts(row: JsonTree, record: TrialRecord, records: Sequence[TrialRecord], metric: str) -> Table:
+    legs = lineage(record, records)
+    rows = grid()
+    rows.add_row("end", end_text(row))
+    rows.add_row("why", why(row))
+    rows.add_row("rank", f"{row['rank']} of {len(records)}")
+    rows.add_row("params", params_table(record.params))
+    if len(legs) > 1:
+        rows.add_row("lineage", lineage_table(legs))
+    if row["metrics"]:
+        rows.add_row("metrics", _lines({name: _digits(value) for name, value in row["metrics"].items()}))
+    if record.values:
+        rows.add_row(metric, _curve(record.values))
+    if record.decisions:
+        rows.add_row("rungs", decisions_table(record.decisions))
+    return rows
+
+
+def _digits(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.6g}"
+
+
+def _lines(entries: Mapping[str, str]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for name, text in entries.items():
+        table.add_row(name, text)
+    return table
+
+
+def _curve(values: Mapping[int, float]) -> Table:
+    """Values by epoch, as bars from zero; of long curves every so many epochs, and the last."""
+    epochs = sorted(values)
+    every = ceil(len(epochs) / NUM_POINTS)
+    greatest = max(values.values())
+    table = Table.grid(padding=(0, 2))
+    for epoch in reversed(epochs[::-every]):
+        bar = Bar(size=greatest, begin=0, end=values[epoch], width=30, color="cyan") if greatest > 0 else ""
+        table.add_row(f"epoch {epoch}", objective(values[epoch]), bar)
+    return table

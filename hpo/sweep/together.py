@@ -1,0 +1,63 @@
+"""Rules for values that no trial may have together, however conditions and constraints are written."""
+
+from collections.abc import Iterator
+
+from hpo.errors import Problem
+from hpo.export.weights import Weights
+from hpo.spaces.coordinates import COORDINATES
+from hpo.spaces.possible import Presence
+from hpo.sweep.cases import Cases
+from hpo.sweep.rules import AVERAGES, RIVALS
+
+LEAST_NORMED = 8
+"""Examples of a batch that batch norm can take statistics of."""
+
+
+def rival_problems(cases: Cases) -> Iterator[Problem]:
+    """No trial may have both of two rivals; of two that are searched, the second is refused."""
+    for first, second in RIVALS:
+        if {first, second} <= cases.space.keys() and any(
+            not {0, "none"} & set(case.values()) for case in cases.of(first, second)
+        ):
+            message = (
+                f"must not be searched beside {first}, for a trial may have only one of them. Drop one of the two, or "
+                "give each a condition."
+            )
+            yield Problem(key=f"space.{second}", message=message)
+
+
+def spelling_problems(cases: Cases) -> Iterator[Problem]:
+    """No trial may have an effective coordinate beside the raw value that it sets."""
+    for path, coordinate in COORDINATES.items():
+        both = {path: Presence.PRESENT, coordinate.raw: Presence.PRESENT}
+        if both.keys() <= cases.space.keys() and cases.may_be(both):
+            message = (
+                f"must not be searched beside {coordinate.raw}, which it sets. Drop one of the two, or give each a "
+                "condition."
+            )
+            yield Problem(key=f"space.{path}", message=message)
+
+
+def batch_norm_problems(cases: Cases) -> list[Problem]:
+    """Batch norm must have a batch to take statistics of."""
+    normed = (case["batch_size"] for case in cases.of("batch_size", "model.norm") if case.get("model.norm") == "batch")
+    smallest = min((size for size in normed if isinstance(size, int)), default=LEAST_NORMED)
+    if smallest >= LEAST_NORMED:
+        return []
+    message = (
+        f"must be at least {LEAST_NORMED} with model.norm: batch, which takes statistics of every batch, but got "
+        f"{smallest}. Raise it, or use another norm, such as layer."
+    )
+    return [Problem(key="space.batch_size" if "batch_size" in cases.space else "batch_size", message=message)]
+
+
+def average_problems(cases: Cases, weights: Weights) -> list[Problem]:
+    """Where averaged weights are exported, every trial must keep an average: any of them may be the best."""
+    searched = next((path for path in AVERAGES if path in cases.space and any(cases.space[path].ends())), None)
+    if weights == "raw" or searched is None or all(any(case.values()) for case in cases.of(*AVERAGES)):
+        return []
+    message = (
+        f"must be raw where some trials keep no average of weights, but got {weights}, and {searched} may be 0. "
+        "Set it to raw, or take the 0 out of the space."
+    )
+    return [Problem(key="export.weights", message=message)]
