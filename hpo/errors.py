@@ -5,6 +5,8 @@ HpoError                 catch this to catch them all
 ├── SpaceError           a domain or a path of the search space is wrong (also a ValueError)
 ├── DataError            data that cannot be trained on (also a ValueError)
 ├── StudyError           the search memory cannot be opened, or is owned by another driver
+├── TrackingError        MLflow cannot be reached as asked
+│   └── OutboxOwnedError what waits for MLflow is being written by another process
 ├── SweepNotFoundError   no sweep, or several, answer to an id
 ├── ResourceError        what was asked for is not to be had on these machines
 ├── LrRangeError         a learning-rate range test that says nothing
@@ -53,6 +55,14 @@ class DataError(HpoError, ValueError):
 
 class StudyError(HpoError):
     """The search memory cannot be opened, or another driver owns it."""
+
+
+class TrackingError(HpoError):
+    """MLflow cannot be reached as it is asked for."""
+
+
+class OutboxOwnedError(TrackingError):
+    """What waits for MLflow is being written by another process."""
 
 
 class SweepNotFoundError(HpoError):

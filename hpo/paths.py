@@ -42,6 +42,11 @@ class SweepPaths:
         return self.root / "driver.lock"
 
     @property
+    def outbox(self) -> Path:
+        """What MLflow has yet to be told; gone when it knows all."""
+        return self.root / "outbox.jsonl"
+
+    @property
     def checkpoints(self) -> Path:
         """Training states, one folder per trial."""
         return self.root / "checkpoints"

@@ -27,6 +27,7 @@ from hpo.search.study import Study
 from hpo.search.terms import Search
 from hpo.spaces import Space
 from hpo.sweep import Export, Sweep, check_data, dump_resolved, find_lr_curve, settled, with_lr_bounds
+from hpo.tracking.location import absolute
 from hpo.tracking.mlflow import MlflowTracker
 from hpo.tracking.tracker import NullTracker, SweepStatus, Tracker
 from hpo.training.data import Splits
@@ -155,9 +156,17 @@ def make_folder(sweep: Sweep) -> SweepPaths:
         except FileExistsError:
             continue
         with written_beside(paths.resolved) as beside:
-            beside.write_text(dump_resolved(sweep), encoding="utf-8")
+            beside.write_text(dump_resolved(_anchored(sweep)), encoding="utf-8")
         write_parents(paths.parents, sweep.recipe)
         return paths
+
+
+def _anchored(sweep: Sweep) -> Sweep:
+    """With a tracking database that is found from any folder."""
+    if sweep.tracking is None:
+        return sweep
+    tracking = sweep.tracking.model_copy(update={"uri": absolute(sweep.tracking.uri)})
+    return sweep.model_copy(update={"tracking": tracking})
 
 
 def _export_best(sweep: Sweep, paths: SweepPaths, splits: Splits, best: TrialRecord, tracker: Tracker) -> None:
@@ -250,6 +259,7 @@ def _make_tracker(sweep: Sweep, paths: SweepPaths) -> Tracker:
         sweep.tracking.uri,
         sweep.experiment,
         paths.sweep_id,
+        outbox=paths.outbox,
         metric=sweep.metric.name,
         goal=sweep.metric.goal,
         tags={"hpo.version": metadata.version("hpo"), "hpo.folder": str(paths.root)},

@@ -20,7 +20,7 @@ from mlflow.entities import Run
 from hpo.errors import DataError, SweepError
 from hpo.execution import Executor, NextSegment, OnReport, OnSegmentEnd
 from hpo.records import EndKind, Report, TrialRecord
-from hpo.run import StartExecutor, SweepResult, run_sweep, start_local, start_ray
+from hpo.run import StartExecutor, SweepResult, make_folder, run_sweep, start_local, start_ray
 from hpo.search.reading import read_trials
 from hpo.sweep import Sweep, load_sweep
 from hpo.tracking.tracker import SweepStatus
@@ -222,6 +222,19 @@ def test_the_leaderboard_lists_every_trial_best_first(finished: Finished) -> Non
 
     assert len(rows) == 8
     assert rows["trial"][0] == finished.best.trial_id
+
+
+def test_the_resolved_file_names_a_tracking_database_that_is_found_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.yaml").write_text(SMALL)
+
+    paths = make_folder(load_sweep(tmp_path / "small.yaml"))
+
+    tracking = load_sweep(paths.resolved).tracking
+    assert tracking is not None
+    assert tracking.uri == f"sqlite:///{tmp_path}/mlflow.db"
 
 
 def test_the_resolved_file_asks_for_the_same_sweep(finished: Finished) -> None:

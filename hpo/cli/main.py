@@ -7,10 +7,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from hpo.cli.options import RUNS, Json, PruneMode, Runs, Set, SweepFile, SweepId, Tta, Weights, numbers
 from hpo.errors import HpoError
 
 app = typer.Typer(
@@ -21,20 +22,10 @@ app = typer.Typer(
     add_completion=False,
 )
 
-SweepFile = Annotated[Path, typer.Argument(metavar="FILE", help="A sweep file.", show_default=False)]
-SweepId = Annotated[str, typer.Argument(metavar="ID", help="A sweep's id, or how it begins.", show_default=False)]
-Set = Annotated[list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Set a key of the file.")]
-Runs = Annotated[Path, typer.Option("--runs", help="The folder that holds the sweeps.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Tta = Literal["none", "flip", "flip_translate"]
-Weights = Literal["raw", "averaged"]
-PruneMode = Literal["global_l1", "structured"]
-
 NO_RESULT = 3
 """Exit code of a sweep that ended without a result."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
-RUNS = Path("runs")
 
 
 @app.callback()
@@ -221,7 +212,7 @@ def prune(
     from hpo.cli import show
     from hpo.cli.sweeps import prune_sweep
 
-    shares = _numbers(amounts)
+    shares = numbers(amounts)
     with _errors_told():
         _make_importable(Path())
         show.curve(
@@ -245,6 +236,25 @@ def predict(
 
 
 @app.command()
+def doctor(
+    sweep_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="Only this sweep.")] = None,
+    as_json: Json = False,
+    runs: Runs = RUNS,
+) -> None:
+    """Say what is wrong with sweeps, and write to MLflow what it missed while it was away."""
+    from hpo.cli.doctor import show_checkups
+    from hpo.doctor import check_up, versions
+    from hpo.paths import find_sweep, list_sweeps
+
+    with _errors_told():
+        _make_importable(Path())
+        found = check_up(list_sweeps(runs) if sweep_id is None else [find_sweep(runs, sweep_id)])
+        show_checkups(found, versions(), as_json=as_json)
+    if any(checkup.problems for checkup in found):
+        raise typer.Exit(1)
+
+
+@app.command()
 def ui(
     sweep_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="Open at this sweep.")] = None,
     uri: Annotated[str | None, typer.Option("--uri", help="MLflow's store; else the sweep's.")] = None,
@@ -265,14 +275,6 @@ def _show_trial(which: str, runs: Path, *, as_json: bool) -> None:
     with _errors_told():
         record, records, sweep, paths = open_trial(runs, which)
         show_trial(record, records, sweep, paths, with_front="/" not in which, as_json=as_json)
-
-
-def _numbers(text: str) -> list[float]:
-    """Of `0.5,0.9`."""
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise typer.BadParameter(f"must be numbers with commas between, such as 0.5,0.9, but got {text}") from error
 
 
 def _make_importable(folder: Path) -> None:

@@ -80,6 +80,22 @@ def read_only(path: Path) -> Iterator[RDBStorage]:
         yield storage
 
 
+def check_whole(path: Path) -> None:
+    """Let SQLite look through the database at `path`; its driver may be writing meanwhile.
+
+    Raises:
+        StudyError: if the file is no study of ours, or damaged.
+    """
+    _check_holds_study(path)
+    try:
+        with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
+            [found] = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        found = str(error)
+    if found != "ok":
+        raise StudyError(f"{path}: must be whole, but SQLite finds it damaged ({found}). Restore it from a copy.")
+
+
 @contextmanager
 def _connected(path: Path) -> Iterator[RDBStorage]:
     # The URL only names the dialect: Optuna and SQLAlchemy would read a `{` or a `?` of the path as their own.

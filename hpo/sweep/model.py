@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from hpo.config import Config
 from hpo.errors import Problem, SweepError
@@ -39,6 +39,7 @@ from hpo.sweep.wording import NAME
 from hpo.training.data import Data
 from hpo.training.lr_range import LrRange
 from hpo.training.recipe import Recipe, flatten, signature, state_signature, with_params
+from hpo.uris import holds_password, masked
 
 
 class Resources(Config):
@@ -79,14 +80,26 @@ class Tracking(Config):
     """Where MLflow shows the sweep."""
 
     uri: Annotated[str, Field(min_length=1)] = "sqlite:///mlflow.db"
-    """Of MLflow's server or database; a relative file is relative to the current folder."""
+    """Of MLflow's server or database; a relative file is relative to the current folder. It holds no password:
+    `${NAME}` in it stands for a variable of the environment.
+    """
     experiment: Annotated[str, Field(min_length=1)] | None = None
     """MLflow's experiment; none: the sweep's name."""
+
+    @field_validator("uri")
+    @classmethod
+    def _check(cls, uri: str) -> str:
+        if holds_password(uri):
+            raise ValueError(
+                f"must hold no password, for others may read the file, but got {masked(uri)}. Export it, and name the "
+                "variable instead, as in postgresql://me:${MLFLOW_PASSWORD}@host/mlflow."
+            )
+        return uri
 
 
 def _none_by_name(value: object) -> object:
     if isinstance(value, str) and value != "none":
-        raise ValueError(f"must be none or a mapping such as {{uri: http://localhost:5000}}, but got {value}.")
+        raise ValueError(f"must be none or a mapping such as {{uri: http://localhost:5000}}, but got {masked(value)}.")
     return None if value == "none" else value
 
 

@@ -1,5 +1,6 @@
-"""What is to be written to MLflow, as plain records, and how the life of a trial becomes them. Pure."""
+"""What is to be written to MLflow, as plain records and lines, and how the life of a trial becomes them. Pure."""
 
+import json
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -9,6 +10,7 @@ from typing import Literal
 
 from hpo.records import End, EndKind, Params, ParamValue, Parent, Report
 from hpo.tracking.tracker import SweepStatus
+from hpo.uris import masked
 
 RunStatus = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
 """MLflow's words."""
@@ -106,7 +108,11 @@ def finished(summary: Mapping[str, float | int | str], status: SweepStatus, time
 
 
 def merged(entries: Iterable[Entry]) -> list[Entry]:
-    """As few entries as MLflow's limits allow, in order for each run, the sweep's own run last."""
+    """As few entries as MLflow's limits allow, in order for each run.
+
+    The sweep's own run comes last, so that it is not shown as finished before its trials are there; only to make it
+    comes first, for they nest in it.
+    """
     by_run: dict[int | None, list[Entry]] = {}
     for entry in entries:
         parts = by_run.setdefault(entry.trial_id, [])
@@ -115,9 +121,36 @@ def merged(entries: Iterable[Entry]) -> list[Entry]:
         else:
             parts.append(entry)
     of_sweep = by_run.pop(None, [])
-    return [entry for parts in by_run.values() for entry in parts] + of_sweep
+    making = [Entry(trial_id=None, start_ms=entry.start_ms) for entry in of_sweep[:1] if entry.start_ms is not None]
+    return making + [entry for parts in by_run.values() for entry in parts] + of_sweep
 
 
+def to_line(entry: Entry) -> bytes:
+    """As a line of JSON, without what it does not say."""
+    tree = {name: value for name, value in vars(entry).items() if value is not None and value not in ({}, ())}
+    if entry.points:
+        tree["points"] = [(point.name, point.value, point.step, point.time_ms) for point in entry.points]
+    if entry.artifact is not None:
+        tree["artifact"] = str(entry.artifact)
+    return _ENCODE(tree).encode() + b"\n"
+
+
+def from_line(line: bytes) -> Entry:
+    """What `to_line` was given.
+
+    Raises:
+        ValueError: if the line is damaged.
+    """
+    try:
+        tree = json.loads(line)
+        points = tuple(Point(name=n, value=v, step=s, time_ms=t) for n, v, s, t in tree.pop("points", ()))
+        artifact = Path(tree.pop("artifact")) if "artifact" in tree else None
+        return Entry(trial_id=tree.pop("trial_id", None), points=points, artifact=artifact, **tree)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"must be a line that hpo wrote, but got {line[:80]!r}") from error
+
+
+_ENCODE = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _SWEEP_STATUS: dict[SweepStatus, RunStatus] = {
     SweepStatus.FINISHED: "FINISHED",
     SweepStatus.PAUSED: "SCHEDULED",
@@ -144,19 +177,19 @@ def _reason_tags(end: End) -> dict[str, str]:
     tags = {f"hpo.{name}": _text(value) for name, value in end.reason.items() if name != "traceback"}
     traceback = end.reason.get("traceback")
     if traceback is not None:
-        tags["mlflow.note.content"] = f"```\n{str(traceback)[-MAX_TRACEBACK:]}\n```"
+        tags["mlflow.note.content"] = f"```\n{masked(str(traceback))[-MAX_TRACEBACK:]}\n```"
     return tags
 
 
 def _text(value: ParamValue) -> str:
-    """As one writes it in a sweep file."""
+    """As one writes it in a sweep file; no password of an address."""
     match value:
         case bool():
             return str(value).lower()
         case tuple():
             return str(list(value))
         case _:
-            return str(value)
+            return masked(str(value))
 
 
 def _fits(first: Entry, second: Entry) -> bool:

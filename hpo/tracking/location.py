@@ -6,10 +6,10 @@ _SQLITE = "sqlite:///"
 
 
 def absolute(uri: str) -> str:
-    """`uri`, a relative SQLite path resolved against the current folder."""
+    """`uri`, a relative SQLite path resolved against the current folder; one with `${NAME}` in it as it is."""
     path = database(uri)
     _, mark, options = uri.partition("?")
-    return uri if path is None else f"{_SQLITE}{path}{mark}{options}"
+    return uri if path is None or "${" in uri else f"{_SQLITE}{path}{mark}{options}"
 
 
 def database(uri: str) -> Path | None:

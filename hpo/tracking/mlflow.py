@@ -6,17 +6,18 @@ from functools import partial
 from pathlib import Path
 
 from hpo.records import End, Goal, Params, Parent, Report
-from hpo.tracking import entries
+from hpo.tracking.entries import Entry, begun, ended, finished, left_open, reported, started
 from hpo.tracking.environment import quieten
 from hpo.tracking.location import absolute
 from hpo.tracking.outbox import Outbox, Runs
 from hpo.tracking.tracker import SweepStatus
+from hpo.uris import filled_in
 
 
 class MlflowTracker:
     """Writes to MLflow from a background thread, which also imports it and makes the store.
 
-    Made again for the same `sweep_id`, it finds its runs by their tags and goes on with them.
+    Made again for the same `sweep_id` and `outbox`, it finds its runs by their tags, writes what waits, and goes on.
     """
 
     def __init__(
@@ -25,6 +26,7 @@ class MlflowTracker:
         experiment: str,
         sweep_id: str,
         *,
+        outbox: Path,
         metric: str,
         goal: Goal,
         tags: Mapping[str, str],
@@ -33,44 +35,50 @@ class MlflowTracker:
         """Nothing is opened before the first call.
 
         Args:
-            uri: of an MLflow server, or of a database; a relative `sqlite:///` path counts from the current folder.
+            uri: of an MLflow server, or of a database; a relative `sqlite:///` path counts from the current folder, and
+                `${NAME}` stands for a variable of the environment.
             experiment: made if there is none of this name. Artifacts of a local database lie beside it, in `mlruns`.
             sweep_id: the name of the sweep's run; its trials are `sweep_id/trial_id`.
+            outbox: the file in which waits what MLflow has yet to be told.
             metric: the objective; trials that complete get it once more as `final_<metric>`.
             goal: which way the objective is better.
             tags: more of the sweep's run, such as hpo.version and hpo.generation.
             clock: seconds since the epoch.
+
+        Raises:
+            TrackingError: if the environment lacks a variable that `uri` names.
         """
         self._metric = metric
         self._clock = clock
         self._open_trials: set[int] = set()
-        begin = entries.begun({**tags, "hpo.metric": metric, "hpo.goal": goal.value}, self._now_ms())
-        self._outbox = Outbox(partial(_open_runs, absolute(uri), experiment, sweep_id, begin))
+        self._begin: Entry | None = begun({**tags, "hpo.metric": metric, "hpo.goal": goal.value}, self._now_ms())
+        self._outbox = open_outbox(outbox, uri, experiment, sweep_id, remedy=f"`hpo doctor {sweep_id}` writes them.")
 
     def start(self, trial_id: int, params: Params, parent: Parent | None = None) -> None:
         """See `Tracker`."""
         self._open_trials.add(trial_id)
-        self._outbox.put(entries.started(trial_id, params, parent, self._now_ms()))
+        self._put(started(trial_id, params, parent, self._now_ms()))
 
     def log(self, report: Report) -> None:
         """See `Tracker`."""
-        self._outbox.put(entries.reported(report, self._now_ms()))
+        self._put(reported(report, self._now_ms()))
 
     def end(self, trial_id: int, end: End) -> None:
         """See `Tracker`."""
         self._open_trials.discard(trial_id)
-        self._outbox.put(entries.ended(trial_id, end, self._metric, self._now_ms()))
+        self._put(ended(trial_id, end, self._metric, self._now_ms()))
 
     def tag(self, trial_id: int, tags: Mapping[str, str]) -> None:
         """See `Tracker`."""
-        self._outbox.put(entries.Entry(trial_id=trial_id, tags=tags))
+        self._put(Entry(trial_id=trial_id, tags=tags))
 
     def log_artifact(self, path: Path) -> None:
         """See `Tracker`."""
-        self._outbox.put(entries.Entry(trial_id=None, artifact=path.absolute()))
+        self._put(Entry(trial_id=None, artifact=path.absolute()))
 
     def run_id(self, trial_id: int, timeout_s: float = 60.0) -> str | None:
         """See `Tracker`."""
+        self._put()
         return self._outbox.run_id(trial_id, timeout_s)
 
     def finish(
@@ -79,17 +87,34 @@ class MlflowTracker:
         """See `Tracker`."""
         now_ms = self._now_ms()
         for trial_id in sorted(self._open_trials):
-            self._outbox.put(entries.left_open(trial_id, status, now_ms))
-        self._outbox.put(entries.finished(summary, status, now_ms))
+            self._put(left_open(trial_id, status, now_ms))
+        self._put(finished(summary, status, now_ms))
         return self._outbox.close(timeout_s)
+
+    def _put(self, *told: Entry) -> None:
+        """The first thing that MLflow is told is that the sweep began."""
+        if self._begin is not None:
+            self._outbox.put(self._begin)
+            self._begin = None
+        for entry in told:
+            self._outbox.put(entry)
 
     def _now_ms(self) -> int:
         return round(self._clock() * 1000)
 
 
-def _open_runs(uri: str, experiment: str, sweep_id: str, begin: entries.Entry) -> Runs:
+def open_outbox(path: Path, uri: str, experiment: str, sweep_id: str, *, remedy: str) -> Outbox:
+    """What writes the file at `path` to a sweep's runs; nothing is opened before its first call.
+
+    Raises:
+        TrackingError: if the environment lacks a variable that `uri` names.
+    """
+    return Outbox(path, partial(_open_runs, absolute(filled_in(uri)), experiment, sweep_id), remedy=remedy)
+
+
+def _open_runs(uri: str, experiment: str, sweep_id: str) -> Runs:
     """Called in the background thread: the import takes a second, a fresh database three."""
     quieten()
     from hpo.tracking.runs import open_runs  # noqa: PLC0415 - see above
 
-    return open_runs(uri, experiment, sweep_id, begin)
+    return open_runs(uri, experiment, sweep_id)

@@ -38,7 +38,7 @@ class Tracker(Protocol):
         """Say more of a trial, which may be over."""
 
     def log_artifact(self, path: Path) -> None:
-        """Keep a file, or a folder with all that is in it, with the sweep. It must stay until `finish`."""
+        """Keep a file, or a folder with all that is in it, with the sweep. It must stay until it is written."""
 
     def run_id(self, trial_id: int, timeout_s: float = 60.0) -> str | None:
         """The tracker's own id of a trial, as soon as there is one; none without one in time."""
@@ -47,6 +47,9 @@ class Tracker(Protocol):
         self, summary: Mapping[str, float | int | str], status: SweepStatus, timeout_s: float = 60.0
     ) -> str | None:
         """Wait until all is written, and close the sweep and every trial that has no end.
+
+        Nobody waits for a server that is known to be away: what it misses is kept, and written by the next tracker of
+        the sweep, or by `hpo doctor`.
 
         Returns:
             What could not be written, and why, in words; none when nothing is missing.

@@ -11,19 +11,27 @@ from http import HTTPStatus
 from hpo.errors import ResourceError
 from hpo.tracking.environment import QUIET, quieten
 from hpo.tracking.location import absolute
+from hpo.uris import filled_in, masked
 
 HOST = "127.0.0.1"
 
 
-def command(uri: str, port: int) -> list[str]:
-    """What serves the store at `uri` to this machine only; run it with `environment`."""
-    server = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", absolute(uri)]
+def command(port: int) -> list[str]:
+    """What serves MLflow to this machine only; run it with `environment`."""
+    server = [sys.executable, "-m", "mlflow", "server"]
     return [*server, "--host", HOST, "--port", str(port), "--workers", "1"]
 
 
-def environment() -> dict[str, str]:
-    """This process's, without telemetry, and without eight job processes (1.3 GB) that a sweep has no use for."""
-    return {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **QUIET, **os.environ}
+def environment(uri: str) -> dict[str, str]:
+    """This process's, without telemetry, and without eight job processes (1.3 GB) that a sweep has no use for.
+
+    The store is named here, for all users of a machine see the command lines of each other.
+
+    Raises:
+        TrackingError: if the environment lacks a variable that `uri` names.
+    """
+    defaults = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **QUIET}
+    return {**defaults, **os.environ, "MLFLOW_BACKEND_STORE_URI": absolute(filled_in(uri))}
 
 
 def start(uri: str, port: int, timeout_s: float = 120.0) -> subprocess.Popen[bytes]:
@@ -34,7 +42,7 @@ def start(uri: str, port: int, timeout_s: float = 120.0) -> subprocess.Popen[byt
     """
     if is_up(url(port)):
         raise ResourceError(f"{url(port)} must be free, but a server answers there. Open it, or choose another port.")
-    process = subprocess.Popen(command(uri, port), env=environment(), stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command(port), env=environment(uri), stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + timeout_s
     while not is_up(url(port)):
         if process.poll() is not None or time.monotonic() > deadline:
@@ -42,7 +50,7 @@ def start(uri: str, port: int, timeout_s: float = 120.0) -> subprocess.Popen[byt
             process.wait()
             raise ResourceError(
                 f"MLflow must answer at {url(port)} within {timeout_s:g} s, but it did not (exit code "
-                f"{process.returncode}). Its own words are above; is port {port} free, and {uri} readable?"
+                f"{process.returncode}). Its own words are above; is port {port} free, and {masked(uri)} readable?"
             )
         time.sleep(0.2)
     return process

@@ -47,6 +47,13 @@ def find_mistakes(folder: Path, text: str) -> str:
             "optimizer: {kind: sgd, momentums: 0.9}",
             (f"optimizer.momentums: unknown key. Did you mean `momentum`? Known keys: {', '.join(Sgd.model_fields)}."),
         ),
+        (
+            "tracking: {uri: 'https://me:s3cret@host'}",
+            (
+                "tracking.uri: must hold no password, for others may read the file, but got https://me:***@host. "
+                "Export it, and name the variable instead, as in postgresql://me:${MLFLOW_PASSWORD}@host/mlflow."
+            ),
+        ),
         ("tracking: {url: x}", "tracking.url: unknown key. Did you mean `uri`? Known keys: uri, experiment."),
         ("epochs: many", 'epochs: must be a whole number, but got "many".'),
         ("epochs: '27'", 'epochs: must be a whole number, but got "27". Remove the quotes.'),

@@ -122,3 +122,27 @@ def test_an_artifact_is_an_entry_of_its_own() -> None:
     artifact = Entry(trial_id=None, artifact=Path("report.html"))
 
     assert entries.merged([tags, artifact, tags]) == [tags, artifact, tags]
+
+
+def test_no_password_of_an_address_reaches_a_tag() -> None:
+    said = "no answer from postgresql://me:s3cret@db/data"
+
+    entry = entries.ended(0, End(kind=EndKind.FAILED, epoch=0, reason={"error": said, "traceback": said}), "m", 5)
+
+    assert entry.tags["hpo.error"] == "no answer from postgresql://me:***@db/data"
+    assert "s3cret" not in entry.tags["mlflow.note.content"]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        Entry(trial_id=None, artifact=Path("best"), start_ms=0),
+        Entry(trial_id=0, params={"a": "1"}, tags={"note": "one\ntwo \u00e9 \ud800"}, status="FAILED", end_ms=3),
+        Entry(trial_id=7, points=(Point(name="loss", value=0.1 + 0.2, step=1, time_ms=5),)),
+    ],
+)
+def test_an_entry_is_one_line_and_comes_back_as_it_was(entry: Entry) -> None:
+    line = entries.to_line(entry)
+
+    assert line.count(b"\n") == 1
+    assert entries.from_line(line) == entry

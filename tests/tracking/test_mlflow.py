@@ -15,6 +15,7 @@ import pytest
 
 from hpo.records import End, EndKind, Goal, Parent, Report
 from hpo.tracking import MlflowTracker, NullTracker, SweepStatus, Tracker
+from hpo.tracking.mlflow import open_outbox
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,12 +24,15 @@ if TYPE_CHECKING:
 SWEEP = "digits-3f2a"
 
 
-def make_tracker(uri: str, *, generation: int = 0, clock: Callable[[], float] | None = None) -> MlflowTracker:
+def make_tracker(
+    uri: str, outbox: Path, *, generation: int = 0, clock: Callable[[], float] | None = None
+) -> MlflowTracker:
     ticks = count(1_000_000 * (generation + 1))
     return MlflowTracker(
         uri,
         "digits",
         SWEEP,
+        outbox=outbox,
         metric="val_accuracy",
         goal=Goal.MAXIMIZE,
         tags={"hpo.generation": str(generation)},
@@ -58,8 +62,8 @@ def history(uri: str, run: "Run", metric: str) -> list[tuple[int, float]]:
     return [(point.step, point.value) for point in client_of(uri).get_metric_history(run.info.run_id, metric)]
 
 
-def test_trackers_are_trackers(uri: str) -> None:
-    trackers: list[Tracker] = [make_tracker(uri), NullTracker()]
+def test_trackers_are_trackers(uri: str, outbox: Path) -> None:
+    trackers: list[Tracker] = [make_tracker(uri, outbox), NullTracker()]
 
     assert all(tracker.finish({}, SweepStatus.FINISHED) is None for tracker in trackers)
 
@@ -72,8 +76,8 @@ def test_importing_the_room_does_not_import_mlflow() -> None:
     assert result.stdout.strip() == "False"
 
 
-def test_trials_are_nested_in_the_sweep_with_params_tags_and_curves(uri: str) -> None:
-    tracker = make_tracker(uri)
+def test_trials_are_nested_in_the_sweep_with_params_tags_and_curves(uri: str, outbox: Path) -> None:
+    tracker = make_tracker(uri, outbox)
     tracker.start(0, {"optimizer.lr": 0.1, "model.hidden": (8, 8)})
     tracker.log(report(0, 1, 0.5))
     tracker.log(report(0, 2, 0.75))
@@ -93,8 +97,8 @@ def test_trials_are_nested_in_the_sweep_with_params_tags_and_curves(uri: str) ->
     assert sweep.data.metrics == {"num_trials": 1.0}
 
 
-def test_a_child_says_whose_state_it_goes_on_from_and_who_gave_way_to_it(uri: str) -> None:
-    tracker = make_tracker(uri)
+def test_a_child_says_whose_state_it_goes_on_from_and_who_gave_way_to_it(uri: str, outbox: Path) -> None:
+    tracker = make_tracker(uri, outbox)
     tracker.start(0, {})
     tracker.start(1, {})
     tracker.start(2, {}, Parent(trial_id=0, epoch=3))
@@ -108,8 +112,8 @@ def test_a_child_says_whose_state_it_goes_on_from_and_who_gave_way_to_it(uri: st
     assert "hpo.parent" not in runs[0].data.tags
 
 
-def test_a_trial_can_be_tagged_when_it_is_over(uri: str) -> None:
-    tracker = make_tracker(uri)
+def test_a_trial_can_be_tagged_when_it_is_over(uri: str, outbox: Path) -> None:
+    tracker = make_tracker(uri, outbox)
     tracker.start(0, {})
     tracker.end(0, End(kind=EndKind.COMPLETE, epoch=2, value=0.75))
 
@@ -120,9 +124,9 @@ def test_a_trial_can_be_tagged_when_it_is_over(uri: str) -> None:
     assert (run.info.status, run.data.tags["hpo.pareto"]) == ("FINISHED", "true")
 
 
-def test_runs_last_from_the_first_call_to_the_last(uri: str) -> None:
+def test_runs_last_from_the_first_call_to_the_last(uri: str, outbox: Path) -> None:
     ticks = iter([100.0, 101.0, 105.0, 110.0])
-    tracker = make_tracker(uri, clock=lambda: next(ticks))
+    tracker = make_tracker(uri, outbox, clock=lambda: next(ticks))
     tracker.start(0, {})
     tracker.end(0, End(kind=EndKind.STOPPED, epoch=1))
 
@@ -137,8 +141,8 @@ def test_runs_last_from_the_first_call_to_the_last(uri: str) -> None:
     ("kind", "status"),
     [(EndKind.COMPLETE, "FINISHED"), (EndKind.DIVERGED, "FINISHED"), (EndKind.FAILED, "FAILED")],
 )
-def test_an_end_becomes_a_status_and_a_tag(uri: str, kind: EndKind, status: str) -> None:
-    tracker = make_tracker(uri)
+def test_an_end_becomes_a_status_and_a_tag(uri: str, outbox: Path, kind: EndKind, status: str) -> None:
+    tracker = make_tracker(uri, outbox)
     tracker.start(0, {})
     tracker.end(0, End(kind=kind, epoch=1))
 
@@ -149,8 +153,8 @@ def test_an_end_becomes_a_status_and_a_tag(uri: str, kind: EndKind, status: str)
 
 
 @pytest.mark.parametrize(("status", "word"), [(SweepStatus.PAUSED, "SCHEDULED"), (SweepStatus.CANCELLED, "KILLED")])
-def test_no_run_is_left_running(uri: str, status: SweepStatus, word: str) -> None:
-    tracker = make_tracker(uri)
+def test_no_run_is_left_running(uri: str, outbox: Path, status: SweepStatus, word: str) -> None:
+    tracker = make_tracker(uri, outbox)
     tracker.start(0, {})
 
     tracker.finish({}, status)
@@ -158,8 +162,8 @@ def test_no_run_is_left_running(uri: str, status: SweepStatus, word: str) -> Non
     assert {run.info.status for run in runs_of(uri).values()} == {word}
 
 
-def test_a_metric_that_is_not_finite_never_reaches_a_chart(uri: str) -> None:
-    tracker = make_tracker(uri)
+def test_a_metric_that_is_not_finite_never_reaches_a_chart(uri: str, outbox: Path) -> None:
+    tracker = make_tracker(uri, outbox)
     tracker.start(0, {})
     tracker.log(report(0, 1, math.nan))
 
@@ -170,14 +174,14 @@ def test_a_metric_that_is_not_finite_never_reaches_a_chart(uri: str) -> None:
     assert run.data.tags["hpo.not_finite"] == "val_accuracy at epoch 1"
 
 
-def test_a_tracker_made_again_goes_on_without_doubles(uri: str) -> None:
-    first = make_tracker(uri)
+def test_a_tracker_made_again_goes_on_without_doubles(uri: str, outbox: Path) -> None:
+    first = make_tracker(uri, outbox)
     first.start(0, {"optimizer.lr": 0.1})
     first.log(report(0, 1))
     first.log(report(0, 2))
     first.finish({"num_trials": 1}, SweepStatus.PAUSED)
 
-    second = make_tracker(uri, generation=1)
+    second = make_tracker(uri, outbox, generation=1)
     second.start(0, {"optimizer.lr": 0.1})
     second.log(report(0, 2))
     second.log(report(0, 3))
@@ -195,25 +199,79 @@ def test_a_tracker_made_again_goes_on_without_doubles(uri: str) -> None:
     assert runs[None].data.metrics["num_trials"] == 2.0
 
 
-def test_run_id_is_that_of_the_trials_run_and_survives_a_restart(uri: str) -> None:
-    first = make_tracker(uri)
+def test_a_trial_that_goes_on_is_shown_as_running_again(uri: str, outbox: Path) -> None:
+    first = make_tracker(uri, outbox)
+    first.start(0, {})
+    first.finish({}, SweepStatus.PAUSED)
+
+    second = make_tracker(uri, outbox, generation=1)
+    second.start(0, {})
+    second.run_id(0)
+
+    assert {run.info.status for run in runs_of(uri).values()} == {"RUNNING"}
+    assert second.finish({}, SweepStatus.CANCELLED) is None
+
+
+def test_what_a_killed_driver_left_is_written_by_the_next_and_may_be_told_again(uri: str, outbox: Path) -> None:
+    killed = make_tracker("sqlite:////dev/null/mlflow.db", outbox)
+    killed.start(0, {"optimizer.lr": 0.1})
+    killed.log(report(0, 1))
+    killed.log(report(0, 2))
+    killed.end(0, End(kind=EndKind.STOPPED, epoch=2))
+    left = outbox.with_name("left.jsonl")
+    left.write_bytes(outbox.read_bytes() + b'{"trial_id":0,"points":[["val_accuracy",0.')
+
+    second = make_tracker(uri, left, generation=1)
+    second.start(0, {"optimizer.lr": 0.1})
+    second.log(report(0, 2))
+    second.log(report(0, 3))
+    second.end(0, End(kind=EndKind.COMPLETE, epoch=3, value=0.5))
+    shortfall = second.finish({}, SweepStatus.FINISHED)
+
+    runs = runs_of(uri)
+    assert shortfall is None
+    assert not left.exists()
+    assert [step for step, _ in history(uri, runs[0], "val_accuracy")] == [1, 2, 3]
+    assert (runs[0].data.metrics["epochs"], runs[0].data.tags["hpo.end"]) == (3.0, "complete")
+    assert runs[0].info.start_time == 1_000_001_000
+
+
+def test_what_was_written_before_the_file_said_so_is_not_written_twice(uri: str, outbox: Path) -> None:
+    killed = make_tracker(uri, outbox)
+    killed.start(0, {"optimizer.lr": 0.1})
+    killed.log(report(0, 1))
+    killed.end(0, End(kind=EndKind.COMPLETE, epoch=1, value=0.5))
+    left = outbox.with_name("left.jsonl")
+    left.write_bytes(outbox.read_bytes())
+    killed.finish({}, SweepStatus.FINISHED)
+
+    shortfall = open_outbox(left, uri, "digits", SWEEP, remedy="").close(timeout_s=60)
+
+    runs = runs_of(uri)
+    assert shortfall is None
+    assert [history(uri, runs[0], name) for name in ("val_accuracy", "epochs")] == [[(1, 0.5)], [(0, 1.0)]]
+    assert runs[0].info.status == "FINISHED"
+
+
+def test_run_id_is_that_of_the_trials_run_and_survives_a_restart(uri: str, outbox: Path) -> None:
+    first = make_tracker(uri, outbox)
     first.start(4, {})
     run_id = first.run_id(4)
     first.finish({}, SweepStatus.PAUSED)
 
-    second = make_tracker(uri, generation=1)
+    second = make_tracker(uri, outbox, generation=1)
 
     assert run_id == runs_of(uri)[4].info.run_id
     assert second.run_id(4) == run_id
     assert second.finish({}, SweepStatus.FINISHED) is None
 
 
-def test_files_and_folders_lie_beside_the_database(uri: str, tmp_path: Path) -> None:
+def test_files_and_folders_lie_beside_the_database(uri: str, outbox: Path, tmp_path: Path) -> None:
     bundle = tmp_path / "best"
     bundle.mkdir()
     (bundle / "model.json").write_text("{}")
     (tmp_path / "leaderboard.csv").write_text("rank\n")
-    tracker = make_tracker(uri)
+    tracker = make_tracker(uri, outbox)
     tracker.log_artifact(bundle)
     tracker.log_artifact(tmp_path / "leaderboard.csv")
 
@@ -223,8 +281,8 @@ def test_files_and_folders_lie_beside_the_database(uri: str, tmp_path: Path) -> 
     assert {str(path.relative_to(folder)) for path in folder.rglob("*.*")} == {"best/model.json", "leaderboard.csv"}
 
 
-def test_an_artifact_that_is_gone_is_told_and_the_rest_is_written(uri: str, tmp_path: Path) -> None:
-    tracker = make_tracker(uri)
+def test_an_artifact_that_is_gone_is_told_and_the_rest_is_written(uri: str, outbox: Path, tmp_path: Path) -> None:
+    tracker = make_tracker(uri, outbox)
     tracker.log_artifact(tmp_path / "gone.html")
 
     shortfall = tracker.finish({}, SweepStatus.FINISHED)
@@ -234,8 +292,8 @@ def test_an_artifact_that_is_gone_is_told_and_the_rest_is_written(uri: str, tmp_
     assert runs_of(uri)[None].info.status == "FINISHED"
 
 
-def test_a_locked_database_delays_and_loses_nothing(uri: str, tmp_path: Path) -> None:
-    tracker = make_tracker(uri)
+def test_a_locked_database_delays_and_loses_nothing(uri: str, outbox: Path, tmp_path: Path) -> None:
+    tracker = make_tracker(uri, outbox)
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as other:
         other.execute("BEGIN EXCLUSIVE")
         tracker.start(0, {"batch_size": 64})
@@ -247,11 +305,11 @@ def test_a_locked_database_delays_and_loses_nothing(uri: str, tmp_path: Path) ->
     assert history(uri, runs_of(uri)[0], "val_accuracy") == [(1, 0.5)]
 
 
-def test_a_server_that_is_away_is_reported_by_finish(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_server_that_is_away_is_reported_by_finish(outbox: Path, caplog: pytest.LogCaptureFixture) -> None:
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    tracker = make_tracker(f"http://127.0.0.1:{port}")
+    tracker = make_tracker(f"http://127.0.0.1:{port}", outbox)
     tracker.start(0, {})
 
     shortfall = tracker.finish({}, SweepStatus.FINISHED, timeout_s=3.0)
@@ -265,8 +323,9 @@ def test_a_server_that_is_away_is_reported_by_finish(caplog: pytest.LogCaptureFi
 @pytest.mark.slow
 def test_a_fresh_database_is_made_in_silence(tmp_path: Path) -> None:
     code = (
-        "from hpo.records import Goal; from hpo.tracking import MlflowTracker, SweepStatus\n"
-        "t = MlflowTracker('sqlite:///new/mlflow.db', 'e', 's', metric='m', goal=Goal.MINIMIZE, tags={})\n"
+        "from pathlib import Path; from hpo.records import Goal; from hpo.tracking import MlflowTracker, SweepStatus\n"
+        "told = dict(outbox=Path('outbox.jsonl'), metric='m', goal=Goal.MINIMIZE, tags={})\n"
+        "t = MlflowTracker('sqlite:///new/mlflow.db', 'e', 's', **told)\n"
         "t.start(0, {}); assert t.finish({}, SweepStatus.FINISHED, timeout_s=120) is None"
     )
     root = str(Path(__file__).parents[2])

@@ -16,8 +16,8 @@ from hpo.tracking import MlflowTracker, SweepStatus, ui
 from hpo.tracking.location import absolute, artifact_folder
 
 
-def track_a_sweep(uri: str) -> None:
-    tracker = MlflowTracker(uri, "digits", "digits-3f2a", metric="val_loss", goal=Goal.MINIMIZE, tags={})
+def track_a_sweep(uri: str, outbox: Path) -> None:
+    tracker = MlflowTracker(uri, "digits", "digits-3f2a", outbox=outbox, metric="val_loss", goal=Goal.MINIMIZE, tags={})
     tracker.start(0, {"optimizer.lr": 0.1})
     tracker.end(0, End(kind=EndKind.COMPLETE, epoch=1, value=0.5))
     assert tracker.finish({}, SweepStatus.FINISHED) is None
@@ -34,6 +34,7 @@ def test_a_relative_database_counts_from_the_current_folder(monkeypatch: pytest.
 
     assert absolute("sqlite:///mlflow.db") == f"sqlite:///{tmp_path}/mlflow.db"
     assert absolute("http://tracking:5000") == "http://tracking:5000"
+    assert absolute("sqlite:///${FOLDER}/mlflow.db") == "sqlite:///${FOLDER}/mlflow.db"
 
 
 def test_artifacts_lie_beside_a_local_database_only() -> None:
@@ -41,27 +42,28 @@ def test_artifacts_lie_beside_a_local_database_only() -> None:
     assert artifact_folder("http://tracking:5000", "digits") is None
 
 
-def test_the_command_serves_the_store_to_this_machine_only() -> None:
-    command = ui.command("sqlite:////data/mlflow.db", 5001)
+def test_the_command_serves_to_this_machine_only_and_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DB_PASSWORD", "s3cret")
 
-    assert command == [
-        *(sys.executable, "-m", "mlflow", "server", "--backend-store-uri", "sqlite:////data/mlflow.db"),
-        *("--host", "127.0.0.1", "--port", "5001", "--workers", "1"),
-    ]
+    command, environment = ui.command(5001), ui.environment("postgresql://me:${DB_PASSWORD}@db/mlflow")
+
+    serving = ("--host", "127.0.0.1", "--port", "5001", "--workers", "1")
+    assert command == [sys.executable, "-m", "mlflow", "server", *serving]
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == "postgresql://me:s3cret@db/mlflow"
 
 
 def test_the_server_starts_without_job_processes_unless_the_user_wants_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    default = ui.environment()["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"]
+    default = ui.environment("sqlite:///mlflow.db")["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"]
     monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "true")
 
     assert default == "false"
-    assert ui.environment()["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "true"
+    assert ui.environment("sqlite:///mlflow.db")["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "true"
 
 
-def test_the_page_of_a_sweep_lists_its_trials_best_first_with_their_params(uri: str) -> None:
+def test_the_page_of_a_sweep_lists_its_trials_best_first_with_their_params(uri: str, outbox: Path) -> None:
     from mlflow import MlflowClient
 
-    track_a_sweep(uri)
+    track_a_sweep(uri, outbox)
 
     address = ui.url_of_sweep(uri, "digits", "digits-3f2a")
 
@@ -73,19 +75,19 @@ def test_the_page_of_a_sweep_lists_its_trials_best_first_with_their_params(uri: 
 
 
 @pytest.mark.parametrize("experiment", ["digits", "other"])
-def test_the_page_of_an_unknown_sweep_is_refused(uri: str, experiment: str) -> None:
-    track_a_sweep(uri)
+def test_the_page_of_an_unknown_sweep_is_refused(uri: str, outbox: Path, experiment: str) -> None:
+    track_a_sweep(uri, outbox)
 
     with pytest.raises(SweepNotFoundError, match="no sweep 'nope' in experiment"):
         ui.url_of_sweep(uri, experiment, "nope")
 
 
 @pytest.mark.slow
-def test_a_started_server_takes_a_sweep_and_shows_it(uri: str) -> None:
+def test_a_started_server_takes_a_sweep_and_shows_it(uri: str, outbox: Path) -> None:
     port = free_port()
     process = ui.start(uri, port)
     try:
-        track_a_sweep(ui.url(port))
+        track_a_sweep(ui.url(port), outbox)
         address = ui.url_of_sweep(ui.url(port), "digits", "digits-3f2a")
         query = f"{ui.url(port)}/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote('digits')}"
         with urllib.request.urlopen(query) as answer:

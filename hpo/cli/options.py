@@ -1,0 +1,25 @@
+"""Arguments and options that commands share."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+SweepFile = Annotated[Path, typer.Argument(metavar="FILE", help="A sweep file.", show_default=False)]
+SweepId = Annotated[str, typer.Argument(metavar="ID", help="A sweep's id, or how it begins.", show_default=False)]
+Set = Annotated[list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Set a key of the file.")]
+Runs = Annotated[Path, typer.Option("--runs", help="The folder that holds the sweeps.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Tta = Literal["none", "flip", "flip_translate"]
+Weights = Literal["raw", "averaged"]
+PruneMode = Literal["global_l1", "structured"]
+
+RUNS = Path("runs")
+
+
+def numbers(text: str) -> list[float]:
+    """Of `0.5,0.9`."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter(f"must be numbers with commas between, such as 0.5,0.9, but got {text}") from error

@@ -1,0 +1,119 @@
+"""What is wrong with sweeps on disk; what can be mended without their driver is mended."""
+
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from typing import Literal
+
+from hpo.errors import HpoError, OutboxOwnedError
+from hpo.paths import SweepPaths
+from hpo.search.storage import check_whole
+from hpo.sweep import Sweep, load_sweep
+from hpo.tracking.mlflow import open_outbox
+from hpo.tracking.probe import check_answers
+from hpo.tracking.spool import num_waiting, open_spool
+
+LIBRARIES = ("hpo", "torch", "ray", "optuna", "mlflow")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkup:
+    """What was found of one sweep, and mended."""
+
+    sweep_id: str
+    study: Literal["whole", "broken", "none"]
+    """none: it was never begun."""
+    mlflow: Literal["answers", "away", "off", "unknown"]
+    """off: the sweep is not tracked; unknown: its file cannot be read."""
+    num_waiting: int
+    """Entries that MLflow had not got."""
+    num_left: int
+    """Those that it still has not got."""
+    has_driver: bool
+    """Whether a running driver, or another doctor, writes them."""
+    problems: Sequence[str]
+    """What is still wrong."""
+
+
+def versions() -> Mapping[str, str]:
+    """Of Python, hpo and what it stands on."""
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}}
+
+
+def check_up(sweeps: Sequence[SweepPaths]) -> list[Checkup]:
+    """Look at each sweep, and write what waits for MLflow where it answers and no driver does so."""
+    why_silent = cache(_why_silent)  # each store is asked once
+    checkups = []
+    for paths in sweeps:
+        num_found, has_driver = num_waiting(paths.outbox), _has_driver(paths)
+        study_problem = _problem_of_study(paths)
+        sweep, file_problem = _load(paths)
+        silent = None if sweep is None or sweep.tracking is None else why_silent(sweep.tracking.uri)
+        missing = None
+        if sweep is not None and num_found > 0 and not has_driver and silent is None:
+            missing = _drain(sweep, paths)
+        checkups.append(
+            Checkup(
+                sweep_id=paths.sweep_id,
+                study="none" if not paths.study.exists() else "broken" if study_problem else "whole",
+                mlflow=_state(sweep, silent),
+                num_waiting=num_found,
+                num_left=num_waiting(paths.outbox),
+                has_driver=has_driver,
+                problems=[why for why in (file_problem, study_problem, silent, missing) if why is not None],
+            )
+        )
+    return checkups
+
+
+def _has_driver(paths: SweepPaths) -> bool:
+    if not paths.outbox.exists():
+        return False
+    try:
+        open_spool(paths.outbox).close()
+    except OutboxOwnedError:
+        return True
+    return False
+
+
+def _problem_of_study(paths: SweepPaths) -> str | None:
+    try:
+        if paths.study.exists():
+            check_whole(paths.study)
+    except HpoError as error:
+        return str(error)
+    return None
+
+
+def _load(paths: SweepPaths) -> tuple[Sweep | None, str | None]:
+    try:
+        return load_sweep(paths.resolved), None
+    except HpoError as error:
+        return None, str(error)
+
+
+def _why_silent(uri: str) -> str | None:
+    try:
+        check_answers(uri)
+    except HpoError as error:
+        return str(error)
+    return None
+
+
+def _state(sweep: Sweep | None, silent: str | None) -> Literal["answers", "away", "off", "unknown"]:
+    if sweep is None:
+        return "unknown"
+    if sweep.tracking is None:
+        return "off"
+    return "answers" if silent is None else "away"
+
+
+def _drain(sweep: Sweep, paths: SweepPaths) -> str | None:
+    """What MLflow still has not got, and why."""
+    assert sweep.tracking is not None, "only a tracked sweep has an outbox"
+    remedy = "They still wait: mend that, and call the doctor again."
+    outbox = open_outbox(paths.outbox, sweep.tracking.uri, sweep.experiment, paths.sweep_id, remedy=remedy)
+    return outbox.close(timeout_s=math.inf)
