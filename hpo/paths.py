@@ -27,6 +27,11 @@ class SweepPaths:
         return self.root / "resolved.yaml"
 
     @property
+    def code(self) -> Path:
+        """The folders from which the sweep's own modules were imported."""
+        return self.root / "code.json"
+
+    @property
     def parents(self) -> Path:
         """Which bundles the trials read, as they were when the sweep began; where there are any."""
         return self.root / "parents.json"

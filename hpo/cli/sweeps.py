@@ -6,6 +6,7 @@ from pathlib import Path
 from hpo.errors import HpoError
 from hpo.export.inference import Tta
 from hpo.export.weights import Weights
+from hpo.folder import open_folder
 from hpo.paths import SweepPaths, find_sweep
 from hpo.prune import Point, prune_trial
 from hpo.records import TrialRecord
@@ -20,7 +21,7 @@ from hpo.training.pruning import Mode
 def open_sweep(runs: Path, sweep_id: str) -> tuple[Sweep, SweepPaths, list[TrialRecord]]:
     """A sweep as it was asked for, where it lies, and its trials so far."""
     paths = find_sweep(runs, sweep_id)
-    sweep = load_sweep(paths.resolved)
+    sweep = open_folder(paths)
     return sweep, paths, read_trials(paths.study, sweep.space)
 
 

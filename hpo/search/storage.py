@@ -6,6 +6,7 @@ import socket
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,34 @@ from hpo.paths import written_beside
 
 STUDY_NAME = "hpo"
 """Of the one study in the database, for those who read it with plain Optuna."""
+LOGBOOK = "logbook"
+"""What changes of a study, beside its trials: the rest says what it is for."""
 BUSY_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The driver that has a study."""
+
+    process_id: int
+    host: str
+
+    def __str__(self) -> str:
+        """As the lock names it."""
+        return f"process {self.process_id} on {self.host}"
+
+
+def owner_of(lock: Path) -> Owner | None:
+    """Who holds `lock`; none if nobody does."""
+    if not lock.exists():
+        return None
+    with lock.open("r+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _, process_id, _, host = file.read().split()
+            return Owner(int(process_id), host)
+    return None
 
 
 @contextmanager
@@ -39,7 +67,7 @@ def owned(lock: Path) -> Iterator[None]:
                 "Wait until it ends, or stop it."
             ) from None
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.write(str(Owner(os.getpid(), socket.gethostname())))
         file.flush()
         yield
 
@@ -64,7 +92,7 @@ def opened(path: Path, directions: Sequence[StudyDirection], origin: JsonTree) -
     _check_holds_study(path)
     with _connected(path) as storage:
         kept = storage.get_study_user_attrs(storage.get_study_id_from_name(STUDY_NAME))
-        _check_same(str(path), kept, origin)
+        _check_same(str(path), {key: value for key, value in kept.items() if key != LOGBOOK}, origin)
         yield storage
 
 
