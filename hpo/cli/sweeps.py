@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from hpo.cleaning import Freed, clean_up
 from hpo.errors import HpoError
 from hpo.export.inference import Tta
 from hpo.export.weights import Weights
@@ -52,6 +53,12 @@ def prune_sweep(
     trial, _, sweep, paths = open_trial(runs, which)
     splits = sweep.data.load(sweep.seed)
     return prune_trial(folder, sweep, paths, splits, trial, mode=mode, amounts=amounts, num_epochs=num_epochs)
+
+
+def clean_up_sweep(runs: Path, sweep_id: str, keep: int | None) -> Freed:
+    """Let go what nobody needs of a sweep; see `clean_up`."""
+    paths = find_sweep(runs, sweep_id)
+    return clean_up(paths, open_folder(paths), keep)
 
 
 def serve(runs: Path, sweep_id: str | None, uri: str | None, port: int) -> None:

@@ -16,6 +16,7 @@ from hpo.records import TrialRecord
 from hpo.results.lineage import lineage, lineage_json
 from hpo.results.table import to_json
 from hpo.spaces.values import shown
+from hpo.states import size_of
 from hpo.sweep import Sweep
 from hpo.sweep.wording import listed
 
@@ -58,7 +59,9 @@ def trial_json(row: JsonTree, record: TrialRecord) -> JsonTree:
     """A row of the leaderboard, and what has no room there."""
     values = {str(epoch): value for epoch, value in record.values.items()}
     decisions = decisions_json(record.decisions)
-    return {**row, "values": values, "decisions": decisions, "checkpoint": record.checkpoint}
+    is_there = record.checkpoint is not None and size_of(record.checkpoint) is not None
+    checkpoint = record.checkpoint if is_there else None
+    return {**row, "values": values, "decisions": decisions, "checkpoint": checkpoint}
 
 
 def params_table(params: Mapping[str, object]) -> Table:

@@ -12,6 +12,7 @@ from hpo.export.inference import Inference
 from hpo.export.weights import Weights
 from hpo.records import Goal, Params, TrialRecord, TrialSpec
 from hpo.scheduling import Budget, full_budget, is_auto
+from hpo.sizes import Size
 from hpo.spaces.conditions import Conditions
 from hpo.spaces.coordinates import COORDINATES
 from hpo.spaces.space import Space
@@ -108,6 +109,11 @@ class Storage(Config):
 
     checkpoints: Annotated[Path, Field(strict=False)] = Path("runs")
     """Holds one folder per sweep; relative to the current folder."""
+    keep: Size | None = None
+    """The most that the training states of a sweep may take, as 500MB or 2GB; none: all are kept.
+
+    States that trials go on from stay, and the winner's. Of trials that have ended the worst go first.
+    """
 
 
 class Sweep(Recipe):
