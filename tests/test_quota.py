@@ -3,14 +3,17 @@
 import errno
 import hashlib
 import itertools
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from hpo.cleaning import clean_up
 from hpo.errors import BundleError, DiskFullError
 from hpo.export.trial import last_state
 from hpo.outcome import SweepResult
+from hpo.paths import SweepPaths
 from hpo.progress import Progress
 from hpo.records import EndKind, TrialRecord
 from hpo.run import resume_sweep, run_sweep, start_local
@@ -20,9 +23,9 @@ from hpo.sweep import Sweep, load_sweep
 from hpo.tracking.tracker import SweepStatus
 from hpo.training.checkpoint import write_checkpoint
 from tests.mounting import small_disk
-from tests.test_run import Interrupted, outcomes
+from tests.test_run import Interrupted, a_ray_of_our_own, outcomes
 
-__all__ = ["small_disk"]
+__all__ = ["a_ray_of_our_own", "small_disk"]
 
 SMALL = """
 name: small
@@ -153,3 +156,39 @@ def test_whichever_state_finds_no_room_no_trial_is_blamed(
 
     assert next(number) > num_written + 2
     assert outcomes(trials_of(done)) == outcomes(trials_of(plain))
+
+
+LARGE = (
+    "model.hidden=[800]",  # 64 * 800 + 800 + 800 * 10 + 10 weights and as many of momentum: 480 kB a state
+    "epochs=3",
+    "budget.trials=80",
+    "scheduler={kind: none}",
+    "sampler={kind: random}",
+    "resources.max_concurrent=1",
+)
+
+
+@pytest.mark.slow
+def test_on_a_small_disk_a_quota_leads_to_the_same_winner_and_its_lack_to_a_pause(
+    small_disk: Path, tmp_path: Path, a_ray_of_our_own: None
+) -> None:
+    roomy = run_sweep(load(tmp_path / "roomy", *LARGE))
+
+    within = run_sweep(load(small_disk, *LARGE, "storage.keep=20MB"))
+    found = (outcomes(trials_of(within)), digests(within), bytes_of(within))
+    shutil.rmtree(small_disk / "runs")
+    with pytest.raises(DiskFullError, match="go on with: hpo resume"):
+        run_sweep(load(small_disk, *LARGE))
+    [root] = (small_disk / "runs").iterdir()
+    paths = SweepPaths(root)
+    left = [trial.end.kind for trial in read_trials(paths.study, roomy.space) if trial.end]
+    clean_up(paths, load(small_disk, *LARGE), keep=5_000_000)
+    after = resume_sweep(paths)
+
+    assert bytes_of(roomy) > 35_000_000
+    assert found[:2] == (outcomes(trials_of(roomy)), digests(roomy))
+    assert found[2] <= 20_000_000
+    assert set(left) == {EndKind.COMPLETE}
+    assert 20 < len(left) < 80
+    assert outcomes(trials_of(after)) == outcomes(trials_of(roomy))
+    assert digests(after) == digests(roomy)

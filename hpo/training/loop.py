@@ -64,7 +64,10 @@ def train(segment: Segment, data: TrainingData, paths: SweepPaths, choice: LaneC
 def _train_chunk(
     chunk: Sequence[_Standing], segment: Segment, data: TrainingData, paths: SweepPaths
 ) -> Iterator[Report | Failure]:
-    """Side by side; if that raises, in halves where memory ran out, else each alone: the same reports again."""
+    """Side by side; if that raises, in halves where memory ran out, else each alone: the same reports again.
+
+    On a full disk it is the first that fails, for all.
+    """
     try:
         with torch.random.fork_rng(devices=[]):
             yield from _train_together(chunk, segment, data, paths)
