@@ -2,7 +2,9 @@
 
 import re
 import shutil
+import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -48,9 +50,9 @@ def clean_up(paths: SweepPaths, sweep: Sweep, keep: int | None = None) -> Freed:
     """
     with owned(paths.lock):
         half_written = _half_written(paths)
-        num_bytes = sum(map(_remove, [paths.ray, *half_written]))  # first, for on a full disk no study can be read
+        num_bytes = sum(map(_remove, [paths.ray, *half_written]))
         sizes = list_states(paths.checkpoints) if paths.study.exists() else {}
-        trials = read_trials(paths.study, sweep.space) if paths.study.exists() else []
+        trials = _trials(paths, sweep) if paths.study.exists() else []
         strays, ended = _unneeded(trials, list(sizes), sweep)
         left = {state: size for state, size in sizes.items() if state not in strays}
         most = keep or sweep.storage.keep
@@ -64,6 +66,15 @@ def clean_up(paths: SweepPaths, sweep: Sweep, keep: int | None = None) -> Freed:
         num_bytes=num_bytes + sum(sizes[state] for state in (*strays, *dropped)),
         left_bytes=sum(left.values()) - sum(sizes[state] for state in dropped),
     )
+
+
+def _trials(paths: SweepPaths, sweep: Sweep) -> list[TrialRecord]:
+    """From a copy elsewhere: SQLite writes beside what it only reads, and on a full disk it cannot."""
+    with tempfile.TemporaryDirectory(prefix="hpo-") as folder:
+        for suffix in ("", "-wal"):
+            with suppress(FileNotFoundError):
+                shutil.copy(f"{paths.study}{suffix}", folder)
+        return read_trials(Path(folder) / paths.study.name, sweep.space)
 
 
 def _half_written(paths: SweepPaths) -> list[Path]:

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import itertools
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -192,3 +193,21 @@ def test_on_a_small_disk_a_quota_leads_to_the_same_winner_and_its_lack_to_a_paus
     assert 20 < len(left) < 80
     assert outcomes(trials_of(after)) == outcomes(trials_of(roomy))
     assert digests(after) == digests(roomy)
+
+
+def test_on_a_disk_without_a_byte_left_a_sweep_stays_paused_and_can_be_cleaned(
+    plain: SweepResult, small_disk: Path
+) -> None:
+    sweep = load(small_disk, "export.formats=[]")
+    paused = run_sweep(sweep, start_executor=lambda *begun: Interrupted(start_local(*begun), 50))
+    with (small_disk / "ballast").open("wb", buffering=0) as ballast, suppress(OSError):
+        while ballast.write(bytes(4096)):
+            pass
+
+    with pytest.raises(DiskFullError):
+        resume_sweep(paused.paths, start_executor=start_local)
+    freed = clean_up(paused.paths, sweep, keep=1)
+    done = resume_sweep(paused.paths, start_executor=start_local)
+
+    assert freed.num_states > 0
+    assert outcomes(trials_of(done)) == outcomes(trials_of(plain))
