@@ -56,7 +56,7 @@ def clean_up(paths: SweepPaths, sweep: Sweep, keep: int | None = None) -> Freed:
         strays, ended = _unneeded(trials, list(sizes), sweep)
         left = {state: size for state, size in sizes.items() if state not in strays}
         most = keep or sweep.storage.keep
-        dropped = [] if most is None else surplus(ended, left, most)
+        dropped = [] if most is None else surplus(ended[1:], left, most)  # without the winner's
         for state in (*strays, *dropped):
             discard(state)
         _remove_empty(paths.checkpoints)

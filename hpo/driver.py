@@ -89,7 +89,8 @@ class Driver:
         if trial is None or (report.epoch <= trial.epoch and not report.is_last):
             return  # told before: the segment was lost and has run again
         self._tracker.log(report)  # first, for what the study holds is not measured again
-        self._standings.see(self._study.record(report))
+        record = self._study.record(report)
+        self._standings.see(record)
         self._accounts.pay(report)
         if report.first_bad_step is not None:
             reason = {"first_bad_step": report.first_bad_step}
@@ -100,7 +101,8 @@ class Driver:
         trial.last = report
         trial.course.append(self._sweep.metric.goal.as_cost(trial.value(self._compared)))
         if report.checkpoint is not None:
-            self._shelf.replace(trial.checkpoint, report.checkpoint)
+            through = trial.through(record, self._sweep.epochs, self._sweep.metric.name)
+            self._shelf.replace(trial.checkpoint, report.checkpoint, through)
             trial.kept = report
         if report.best_epoch is not None:
             self._on_rung(self._sweep.epochs, [trial])

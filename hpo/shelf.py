@@ -21,7 +21,7 @@ def best_first(trials: Sequence[TrialRecord], goals: Mapping[str, Goal]) -> list
 
 
 def surplus(states: Sequence[str], sizes: Mapping[str, int], most_bytes: int) -> list[str]:
-    """What must go, the last first, so that no more than `most_bytes` are left; the first never goes.
+    """What must go, the last first, so that no more than `most_bytes` are left; all of it where that is not enough.
 
     Args:
         states: that may go, those first that are worth most.
@@ -30,7 +30,7 @@ def surplus(states: Sequence[str], sizes: Mapping[str, int], most_bytes: int) ->
     """
     num_bytes = sum(sizes.values())
     gone = []
-    for state in reversed(states[1:]):
+    for state in reversed(states):
         if num_bytes <= most_bytes:
             break
         gone.append(state)
@@ -69,6 +69,7 @@ class Shelf:
         self._sizes: dict[str, int] = {}
         self._num_bytes = 0
         self._ended: dict[str, TrialRecord] = {}
+        self._through: dict[str, TrialRecord] = {}  # who train no more, and have not been told their end
         self._has_warned = False
 
     def hold(self, state: str) -> None:
@@ -86,17 +87,21 @@ class Shelf:
             self._num_bytes -= self._sizes.pop(state, 0)
             self._discard(state)
 
-    def replace(self, before: str | None, now: str) -> None:
-        """A trial has come to another state."""
+    def replace(self, before: str | None, now: str, through: TrialRecord | None = None) -> None:
+        """A trial has come to another state; `through`: as it will have ended, if it trains no more."""
         self.hold(now)
         if before is not None:
             self.release(before)
+        if self._most_bytes is not None and through is not None:
+            self._through[now] = through
         self._make_room()
 
     def retire(self, trial: TrialRecord) -> None:
         """A trial has ended, whose last state it holds."""
-        if self._most_bytes is not None and trial.checkpoint is not None:
-            self._ended[trial.checkpoint] = trial
+        state = trial.checkpoint
+        if self._most_bytes is not None and state is not None and state in self._num_holders:  # else it has gone before
+            self._through.pop(state, None)
+            self._ended[state] = trial
             self._make_room()
 
     def recall(self, trials: Iterable[TrialRecord]) -> None:
@@ -109,9 +114,10 @@ class Shelf:
     def _make_room(self) -> None:
         if self._most_bytes is None or self._num_bytes <= self._most_bytes:
             return
-        free = [trial for state, trial in self._ended.items() if self._num_holders[state] == 1]
-        states = [trial.checkpoint for trial in best_first(free, self._goals) if trial.checkpoint is not None]
-        self._drop(surplus(states, self._sizes, self._most_bytes))
+        everybody = self._ranked(self._ended | self._through)
+        winners = {*everybody[:1], *self._ranked(self._ended)[:1]}  # the first may yet be cancelled
+        free = [state for state in everybody if state not in winners and self._num_holders[state] == 1]
+        self._drop(surplus(free, self._sizes, self._most_bytes))
         if self._num_bytes > self._most_bytes and not self._has_warned:
             self._has_warned = True
             _log.warning(
@@ -120,7 +126,13 @@ class Shelf:
                 *(size_text(self._most_bytes), len(self._sizes) - 1, size_text(self._num_bytes)),
             )
 
+    def _ranked(self, trials: Mapping[str, TrialRecord]) -> list[str]:
+        """States, the best trial's first."""
+        ranked = best_first(list(trials.values()), self._goals)
+        return [trial.checkpoint for trial in ranked if trial.checkpoint is not None]
+
     def _drop(self, states: Collection[str]) -> None:
         for state in states:
-            del self._ended[state]
+            self._ended.pop(state, None)
+            self._through.pop(state, None)
             self.release(state)

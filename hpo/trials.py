@@ -1,9 +1,9 @@
 """Trials that have not ended, as the driver knows them, and how they come to an end."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from hpo.records import Decision, End, EndKind, Report, TrialSpec
+from hpo.records import Decision, End, EndKind, Report, TrialRecord, TrialSpec
 
 Reason = Mapping[str, float | int | str]
 
@@ -48,6 +48,12 @@ class ActiveTrial:
             return End(kind=kind, epoch=self.epoch, reason=reason)
         value = self.value(metric)
         return End(kind=kind, epoch=self.epoch, value=value, metrics=self.last.metrics, reason=reason)
+
+    def through(self, record: TrialRecord, max_epochs: int, metric: str) -> TrialRecord | None:
+        """`record` as it will be if the trial trains no more, for it is complete; else none."""
+        if self.last is None or (self.last.best_epoch is None and self.epoch < max_epochs):
+            return None
+        return replace(record, end=self.ended(EndKind.COMPLETE, metric, {}))
 
     def finish(self, max_epochs: int) -> Reason:
         """How it came to be complete: where early stopping took it back to, or by what it would have been stopped."""

@@ -27,17 +27,9 @@ def ids(trials: Sequence[TrialRecord]) -> list[int]:
 
 @pytest.mark.parametrize(
     ("most_bytes", "gone"),
-    [
-        (27, []),
-        (26, ["d"]),
-        (22, ["d"]),
-        (21, ["d", "c"]),
-        (12, ["d", "c", "b"]),
-        (11, ["d", "c", "b"]),
-        (0, ["d", "c", "b"]),
-    ],
+    [(27, []), (26, ["d"]), (22, ["d"]), (21, ["d", "c"]), (12, ["d", "c", "b"]), (7, [*"dcba"]), (0, [*"dcba"])],
 )
-def test_the_last_go_first_until_the_rest_fits_and_the_first_never_goes(most_bytes: int, gone: list[str]) -> None:
+def test_the_last_go_first_until_the_rest_fits(most_bytes: int, gone: list[str]) -> None:
     assert surplus(["a", "b", "c", "d"], SIZES, most_bytes) == gone
 
 
@@ -105,13 +97,36 @@ def test_the_state_of_an_ended_trial_stays_while_another_needs_it() -> None:
     shelf.hold("state 0")  # for a child
     end(shelf, ended(1, 0.9))
     end(shelf, ended(2, 0.7))
+    shelf.release("state 0")
     before = list(gone)
 
-    shelf.release("state 0")
     shelf.replace(None, "running")
 
     assert before == ["state 2"]
     assert gone == ["state 2", "state 0"]
+
+
+def test_the_best_stay_in_whatever_order_they_come_and_though_their_ends_are_told_later() -> None:
+    shelf, gone = shelf_of(20)
+    trials = [ended(trial_id, value) for trial_id, value in enumerate((0.5, 0.9, 0.3, 0.8, 0.6, 0.4))]
+
+    for trial in trials:
+        shelf.replace(None, str(trial.checkpoint), trial)
+    for trial in trials:
+        shelf.retire(trial)
+
+    assert sorted(gone) == ["state 0", "state 2", "state 4", "state 5"]
+
+
+def test_the_best_of_those_who_have_ended_stays_beside_one_that_may_yet_be_cancelled() -> None:
+    shelf, gone = shelf_of(10)
+    end(shelf, ended(0, 0.5))
+
+    shelf.replace(None, "state 1", ended(1, 0.9))
+    before = list(gone)
+    shelf.retire(ended(1, 0.9))
+
+    assert (before, gone) == ([], ["state 0"])
 
 
 def test_what_is_needed_is_kept_beyond_the_quota_and_said_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -112,7 +112,8 @@ class Storage(Config):
     keep: Size | None = None
     """The most that the training states of a sweep may take, as 500MB or 2GB; none: all are kept.
 
-    States that trials go on from stay, and the winner's. Of trials that have ended the worst go first.
+    States that trials go on from stay, and the winner's. Of trials that have ended the worst go first. For a moment
+    there may be some more: what workers have written in the last half second, of which the driver is yet to hear.
     """
 
 
