@@ -12,7 +12,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 
 from hpo.driver import Driver
-from hpo.errors import NoAverageError
+from hpo.errors import NoAverageError, ResourceError
 from hpo.execution.executor import Executor
 from hpo.execution.local import LocalExecutor
 from hpo.export.trial import export_trial
@@ -148,13 +148,21 @@ def export(
 
 
 def make_folder(sweep: Sweep) -> SweepPaths:
-    """A folder of the sweep's own, with an id that is free; in it the resolved file, and which bundles trials read."""
+    """A folder of the sweep's own, with an id that is free; in it the resolved file, and which bundles trials read.
+
+    Raises:
+        ResourceError: if it cannot be made.
+    """
     while True:
         paths = SweepPaths(sweep.storage.checkpoints.absolute() / f"{sweep.name}-{secrets.token_hex(2)}")
         try:
             paths.root.mkdir(parents=True)
         except FileExistsError:
             continue
+        except OSError as error:
+            raise ResourceError(
+                f"storage.checkpoints: must be a folder that can be written to, but {error}. Name another."
+            ) from error
         with written_beside(paths.resolved) as beside:
             beside.write_text(dump_resolved(_anchored(sweep)), encoding="utf-8")
         write_parents(paths.parents, sweep.recipe)

@@ -278,8 +278,8 @@ def _show_trial(which: str, runs: Path, *, as_json: bool) -> None:
 
 
 def _make_importable(folder: Path) -> None:
-    """Let Python find a user's own modules there and in the current folder, as `python FILE` would."""
-    sys.path[:0] = [str(folder.resolve()), str(Path.cwd())]
+    """Let Python find a user's own modules there and in the current folder; they take the place of no installed one."""
+    sys.path += [str(folder.resolve()), str(Path.cwd())]
 
 
 @contextmanager

@@ -24,7 +24,7 @@ def read_mapping(path: Path) -> YamlTree:
         tree = read_yaml(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         return _refused("no such file. Check the path.")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         return _refused(f"must be a readable text file in UTF-8, but: {error}.")
     if isinstance(tree.value, dict) or tree.problems:
         return tree

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from hpo.config import Config
 from hpo.errors import Problem, SweepError
@@ -36,6 +36,7 @@ from hpo.sweep.sampling import sampler_problems
 from hpo.sweep.scheduling import comparison_problems, ladder_problems, rung_problems
 from hpo.sweep.together import average_problems, batch_norm_problems, rival_problems, spelling_problems
 from hpo.sweep.wording import NAME
+from hpo.tracking.location import as_folder_name
 from hpo.training.data import Data
 from hpo.training.lr_range import LrRange
 from hpo.training.recipe import Recipe, flatten, signature, state_signature, with_params
@@ -83,7 +84,7 @@ class Tracking(Config):
     """Of MLflow's server or database; a relative file is relative to the current folder. It holds no password:
     `${NAME}` in it stands for a variable of the environment.
     """
-    experiment: Annotated[str, Field(min_length=1)] | None = None
+    experiment: Annotated[str, Field(min_length=1), AfterValidator(as_folder_name)] | None = None
     """MLflow's experiment; none: the sweep's name."""
 
     @field_validator("uri")
