@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hpo.errors import HpoError
     from hpo.export import load_bundle
-    from hpo.run import SweepResult, run_sweep
+    from hpo.outcome import SweepResult
+    from hpo.run import run_sweep
     from hpo.sweep import Sweep, load_sweep
 
 __all__ = ["HpoError", "Sweep", "SweepResult", "load_bundle", "load_sweep", "run_sweep"]
@@ -17,7 +18,7 @@ __all__ = ["HpoError", "Sweep", "SweepResult", "load_bundle", "load_sweep", "run
 _HOMES = {
     "HpoError": "hpo.errors",
     "Sweep": "hpo.sweep",
-    "SweepResult": "hpo.run",
+    "SweepResult": "hpo.outcome",
     "load_bundle": "hpo.export",
     "load_sweep": "hpo.sweep",
     "run_sweep": "hpo.run",

@@ -2,11 +2,11 @@
 
 import statistics
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import final
 
 from hpo.progress import Progress
-from hpo.records import End, EndKind, Goal, Report
+from hpo.records import End, EndKind, Goal, Report, TrialRecord
 from hpo.scheduling import Budget
 from hpo.scheduling.budget import Spent, exhausted
 from hpo.standings import Standings
@@ -19,8 +19,10 @@ NUM_REMEMBERED = 32
 class Accounts:
     """Kept by the driver; time starts when they are opened."""
 
-    def __init__(self, budget: Budget, goal: Goal, clock: Callable[[], float]) -> None:
-        self._budget = budget
+    def __init__(self, budget: Budget, goal: Goal, max_epochs: int, clock: Callable[[], float]) -> None:
+        self.budget = budget
+        """What may be spent."""
+        self._max_epochs = max_epochs
         self._goal = goal
         self._clock = clock
         self._started = clock()
@@ -34,8 +36,22 @@ class Accounts:
 
     @property
     def elapsed_s(self) -> float:
-        """Since the start."""
+        """Since the start, without the time for which the sweep was left alone."""
         return self._clock() - self._started
+
+    def resume(self, elapsed_s: float, trials: Iterable[TrialRecord]) -> None:
+        """Take over what earlier drivers have spent, and got for it."""
+        self._started -= elapsed_s
+        for trial in trials:
+            begun_at = 0 if trial.parent is None else trial.parent.epoch
+            kept = trial.kept
+            reached = trial.end.epoch if trial.end is not None else begun_at if kept is None else kept.epoch
+            self.num_epochs += reached - begun_at
+            self._num_program_epochs += (reached - begun_at) / (1 if kept is None else kept.metrics.get("lanes", 1))
+            if kept is not None:
+                self._epoch_seconds.append(kept.metrics["seconds"])
+            if trial.end is not None:
+                self.credit(trial.end)
 
     @property
     def seconds_per_epoch(self) -> float | None:
@@ -56,6 +72,7 @@ class Accounts:
     def credit(self, end: End) -> None:
         """A trial has come to something."""
         if end.kind is EndKind.COMPLETE and end.value is not None:
+            self.num_spared += self._max_epochs - end.epoch
             better = self._best is None or self._goal.is_better(end.value, self._best)
             self._best = end.value if better else self._best
 
@@ -93,4 +110,4 @@ class Accounts:
             num_due: epochs that running segments have yet to report.
         """
         spent = Spent(epochs=self.num_epochs + num_due, minutes=self.elapsed_s / 60, best=self._best)
-        return exhausted(self._budget, spent, self._goal)
+        return exhausted(self.budget, spent, self._goal)

@@ -10,6 +10,27 @@ from hpo.trials import ActiveTrial
 
 MOST_LOST = 3
 """How often a trial alone in its segment may lose its worker before that is taken for the trial's fault."""
+MOST_ALIKE = 3
+"""How many trials in a row may fail with the same error before that is taken for the sweep's fault."""
+
+
+@final
+class Alike:
+    """Counts trials that fail with the same error, one after the other."""
+
+    def __init__(self) -> None:
+        self._error: str | None = None
+        self._num = 0
+
+    def are_too_many(self, error: str) -> bool:
+        """Another one has failed: whether that makes `MOST_ALIKE`."""
+        self._num = self._num + 1 if error == self._error else 1
+        self._error = error
+        return self._num >= MOST_ALIKE
+
+    def clear(self) -> None:
+        """A trial has come to something else."""
+        self._error, self._num = None, 0
 
 
 @final
@@ -25,6 +46,10 @@ class Again:
     def next(self) -> Segment | None:
         """The first; none if none waits."""
         return self._segments.pop(0) if self._segments else None
+
+    def add(self, segment: Segment) -> None:
+        """One that went down with its driver."""
+        self._segments.append(segment)
 
     def clear(self) -> None:
         """Nobody waits any more."""

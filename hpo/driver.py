@@ -1,19 +1,20 @@
 """The driver of one sweep: hands segments out, takes reports in, decides at rungs, tells study and tracker."""
 
-import itertools
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hpo.accounts import Accounts
-from hpo.again import Again
+from hpo.again import MOST_ALIKE, Alike
 from hpo.errors import TrialsFailedError
 from hpo.judge import Judge
+from hpo.legs import Legs
 from hpo.population import Population
-from hpo.progress import Progress, Watch
-from hpo.records import Decision, End, EndKind, Failure, Idle, Outcome, Report, Segment, SegmentEnd
-from hpo.scheduling import Asha, FreezeThaw, Pbt, compares_averages, full_budget
+from hpo.progress import Progress, Seldom, Watch
+from hpo.records import Decision, End, EndKind, Failure, Idle, Outcome, Report, Segment, SegmentEnd, TrialRecord
+from hpo.resuming import left_behind, open_trials, recall, standing
+from hpo.scheduling import Asha, Budget, FreezeThaw, Pbt, compares_averages, full_budget
 from hpo.scheduling.line import Line
 from hpo.scheduling.packing import Standing, cohort_size, most_in_cohort
 from hpo.search.study import Study
@@ -22,11 +23,6 @@ from hpo.standings import Standings
 from hpo.sweep import Terms
 from hpo.tracking.tracker import Tracker
 from hpo.trials import ActiveTrial, stop_reason
-
-WATCH_S = 0.25
-"""Time between two looks at the progress."""
-MOST_ALIKE = 3
-"""How many trials in a row may fail with the same error before that is taken for the sweep's fault."""
 
 
 class Driver:
@@ -46,51 +42,55 @@ class Driver:
         self._sweep = sweep
         self._study = study
         self._tracker = tracker
-        self._watch = watch
+        self._watch = Seldom(watch, clock)
         self._num_slots = num_slots
-        self._clock = clock
-        self._watched = clock()
         self._shelf = Shelf(discard)
         self._scheduler = sweep.chosen.scheduler
         self._compared = f"ema_{sweep.metric.name}" if compares_averages(self._scheduler) else sweep.metric.name
         self._line = Line(self._scheduler, sweep.epochs)
         self._judge = Judge(sweep, study, self._line)
         self._budget = full_budget(sweep.budget, self._scheduler, sweep.epochs)
-        self._accounts = Accounts(self._budget, sweep.metric.goal, clock)
-        self._trials: dict[int, ActiveTrial] = {}
+        self._accounts = Accounts(self._budget, sweep.metric.goal, sweep.epochs, clock)
+        self._trials = open_trials(sweep, study, self._compared)
+        self._legs = Legs(sweep, study, self._trials, lambda: self._accounts.elapsed_s)
+        self.is_done = False
+        """Whether there is nothing more to train."""
         self._population = None
         if isinstance(self._scheduler, Pbt):
             self._population = Population(sweep, study, tracker, self._line, self._judge, self._shelf, self._trials)
         self._ready: list[Segment] = []  # besides what the line holds
-        self._segment_ids = itertools.count(1)
-        self._again = Again(sweep.retries.error, self._segment_ids)
-        self._running: dict[int, Segment] = {}
         self._standings = Standings(sweep.metric.goal, study.trials)
-        self._num_asked = sum(record.parent is None for record in study.trials())
-        self._errors_alike: Counter[str] = Counter()
+        self._unbegun: list[TrialRecord] = []  # asked for by an earlier driver, but never handed out
+        self._alike = Alike()
+        self._resume()
+        self._num_asked = sum(record.parent is None for record in study.trials()) - len(self._unbegun)
 
     def next_segment(self) -> Segment | Idle:
         """What to train next: what was lost, full cohorts of survivors, new trials, then whoever is left."""
-        spent_what = self._accounts.exhausted(self._num_due)
-        if spent_what is None:
-            segment = self._again.next() or self._next()
-            if segment is not None:
-                self._running[segment.segment_id] = segment
-                return segment
-        if self._running:
+        spent_what = self._accounts.exhausted(self._legs.num_due)
+        segment = self._legs.again()
+        if segment is None and spent_what is None:
+            segment = self._next()
+        if segment is not None:
+            self._legs.hand_out(segment)
+            return segment
+        if self._legs.running:
             return Idle.WAIT
         if spent_what is not None:
             self.end_waiting(spent_what)
         self._end_paused()
-        return self.next_segment() if self._ready else Idle.DONE
+        if self._ready:
+            return self.next_segment()
+        self.is_done = True
+        return Idle.DONE
 
     def on_report(self, report: Report) -> None:
         """Record what a trial measured; a trial that has diverged, or stops early, ends here."""
         trial = self._trials.get(report.trial_id)
         if trial is None or (report.epoch <= trial.epoch and not report.is_last):
             return  # told before: the segment was lost and has run again
+        self._tracker.log(report)  # first, for what the study holds is not measured again
         self._standings.see(self._study.record(report))
-        self._tracker.log(report)
         self._accounts.pay(report)
         if report.first_bad_step is not None:
             reason = {"first_bad_step": report.first_bad_step}
@@ -106,30 +106,22 @@ class Driver:
                 self._shelf.release(trial.checkpoint)
             trial.kept = report
         if report.best_epoch is not None:
-            self._accounts.num_spared += self._sweep.epochs - report.epoch
             self._on_rung(self._sweep.epochs, [trial])
-        if self._clock() - self._watched >= WATCH_S:
-            self._watched = self._clock()
-            self._watch(self.progress())
+        self._watch(self.progress)
 
     def on_segment_end(self, end: SegmentEnd) -> None:
         """Decide on every trial of the segment: it goes on, ends here, or has to train this segment again."""
-        segment = self._running.pop(end.segment.segment_id)
-        for failure in end.failures:
-            trial = self._trials.get(failure.trial_id)
-            if trial is not None and not self._again.after_error(segment, trial):
-                self._fail(failure)
-        going = self._trials.keys() - {failure.trial_id for failure in end.failures}
-        alive = [self._trials[spec.trial_id] for spec in segment.cohort if spec.trial_id in going]
-        self._on_rung(segment.to_epoch, [trial for trial in alive if trial.epoch >= segment.to_epoch])
-        lost = [trial for trial in alive if trial.epoch < segment.to_epoch]
-        if killer := self._again.after_loss(segment, lost, end.lost):
-            self._fail(killer)
+        for failure in self._legs.land(end):
+            self._fail(failure)
+        self._on_rung(end.segment.to_epoch, self._legs.arrive(end.segment.cohort[0].trial_id))
 
-    @property
-    def is_interrupted(self) -> bool:
-        """Whether trials are left that have not ended."""
-        return bool(self._trials)
+    def extend(self, budget: Budget) -> None:
+        """Go by another budget from now on."""
+        self._budget = self._accounts.budget = full_budget(budget, self._scheduler, self._sweep.epochs)
+
+    def pause(self) -> None:
+        """Leave everything as it stands for a driver that goes on."""
+        self._legs.log()
 
     def end_waiting(self, why: str) -> None:
         """End every trial that has not ended, because the sweep does: at its last state on disk."""
@@ -138,7 +130,7 @@ class Driver:
             self._end(trial, trial.ended(EndKind.STOPPED, self._sweep.metric.name, {"sweep_ended": why}))
         self._line.clear()
         self._ready.clear()
-        self._again.clear()
+        self._legs.clear()
         if self._population is not None:
             self._population.disband()
 
@@ -151,18 +143,8 @@ class Driver:
             num_trials=num_trials,
             num_planned=self._budget.trials + num_trials - self._num_asked,  # children come on top
             num_epochs_planned=self._scheduler.planned_epochs(self._budget.trials, self._sweep.epochs),
-            num_running=sum(len(segment.cohort) for segment in self._running.values()),
+            num_running=sum(len(segment.cohort) for segment in self._legs.running),
             num_ready=len(self._line.waiting),
-        )
-
-    @property
-    def _num_due(self) -> int:
-        """Epochs that the running segments have yet to report."""
-        return sum(
-            max(0, segment.to_epoch - self._trials[spec.trial_id].epoch)
-            for segment in self._running.values()
-            for spec in segment.cohort
-            if spec.trial_id in self._trials
         )
 
     def _next(self) -> Segment | None:
@@ -192,25 +174,25 @@ class Driver:
             return None
         turn = self._line.waiting[chosen[0]]
         cohort = []
-        for standing in self._line.take(chosen[: self._cohort_size(turn)]):
-            trial = self._trials[standing.trial_id]
+        for waiting in self._line.take(chosen[: self._cohort_size(turn)]):
+            trial = self._trials[waiting.trial_id]
             if succession := population.take_turn(trial):
                 self._stop(trial, succession.decision, exploited=succession.child.spec.trial_id)
             cohort.append(succession.child if succession else trial)
-        return self._segment(cohort, turn, self._line.rung_above(turn))
+        return self._legs.begin(cohort, turn, self._line.rung_above(turn))
 
     def _survivors(self, *, full: bool) -> Segment | None:
         if full:
             sizes = {epoch: self._cohort_size(epoch) for epoch in self._line.waiting.values()}
             return self._resumed(self._line.take_full(sizes))
-        return self._resumed(self._line.take_remaining(self._num_slots - len(self._running)))
+        return self._resumed(self._line.take_remaining(self._num_slots - len(self._legs.running)))
 
     def _resumed(self, cohort: Sequence[Standing]) -> Segment | None:
         if not cohort:
             return None
         epoch = cohort[0].epoch
         trials = [self._trials[standing.trial_id] for standing in cohort]
-        return self._segment(trials, epoch, self._line.rung_above(epoch))
+        return self._legs.begin(trials, epoch, self._line.rung_above(epoch))
 
     def _new(self) -> Segment | None:
         num_left = self._budget.trials - self._num_asked
@@ -222,28 +204,19 @@ class Driver:
         """Begin new trials: a cohort of each ladder, for its trials train to the same rung."""
         self._num_asked += num
         by_ladder = defaultdict(list)
-        for record in self._study.ask(num, self._line.waiting):
+        left, self._unbegun = self._unbegun[:num], self._unbegun[num:]
+        for record in [*left, *self._study.ask(num - len(left), self._line.waiting)]:
             trial = ActiveTrial(spec=self._sweep.specify(record))
             by_ladder[self._line.ladder(record.trial_id)].append(trial)
             self._trials[record.trial_id] = trial
             self._tracker.start(record.trial_id, record.params)
-        self._ready += [self._segment(trials, 0, rungs[0]) for rungs, trials in by_ladder.items()]
+        self._ready += [self._legs.begin(trials, 0, rungs[0]) for rungs, trials in by_ladder.items()]
 
     def _cohort_size(self, epoch: int) -> int:
         num_epochs = self._line.rung_above(epoch) - epoch
         most = most_in_cohort(self._budget.trials, self._num_slots)
         seconds = self._accounts.seconds_per_epoch
         return cohort_size(num_epochs=num_epochs, seconds_per_epoch=seconds, num_slots=self._num_slots, most=most)
-
-    def _segment(self, trials: Sequence[ActiveTrial], from_epoch: int, to_epoch: int) -> Segment:
-        return Segment(
-            segment_id=next(self._segment_ids),
-            cohort=tuple(trial.spec for trial in trials),
-            from_epoch=from_epoch,
-            to_epoch=to_epoch,
-            seed=self._sweep.seed,
-            checkpoints={trial.spec.trial_id: trial.checkpoint for trial in trials if trial.checkpoint is not None},
-        )
 
     def _on_rung(self, rung: int, arrived: Sequence[ActiveTrial]) -> None:
         """Let trials that have arrived together wait for a cohort, or end."""
@@ -257,7 +230,7 @@ class Driver:
             elif decision.outcome is Outcome.STOPS:
                 self._stop(trial, decision)
             else:
-                self._line.join(Standing(trial_id=trial.spec.trial_id, epoch=rung, signature=trial.spec.signature))
+                self._line.join(standing(trial))
 
     def _end_paused(self) -> None:
         """Stop whoever waits though nobody is promoted any more; controls among them train to the end."""
@@ -270,7 +243,30 @@ class Driver:
             else:
                 self._stop(trial, decision)
         self._line.clear()
-        self._ready += [self._segment(trials, rung, self._sweep.epochs) for (rung, _), trials in spared.items()]
+        self._ready += [self._legs.begin(trials, rung, self._sweep.epochs) for (rung, _), trials in spared.items()]
+
+    def _resume(self) -> None:
+        """Go on where an earlier driver was; what its workers had not reported is trained again."""
+        for trial_id, trial in self._trials.items():
+            record = self._study.trial(trial_id)
+            self._tracker.start(trial_id, record.params, record.parent)
+            if trial.checkpoint is not None:
+                self._shelf.hold(trial.checkpoint)
+        recall(self._line, self._accounts, self._sweep, self._study)
+        if self._population is not None:
+            self._population.resume()
+        left = left_behind(self._study, is_population=self._population is not None)
+        self._unbegun += left.unbegun
+        for trial_id in left.waiting:
+            self._line.join(standing(self._trials[trial_id]))
+        for trial_id, decision in left.stopped.items():
+            self._stop(self._trials[trial_id], decision)
+        self._on_rung(self._sweep.epochs, [self._trials[trial_id] for trial_id in left.arrived])
+        for leg in left.legs:
+            if segment := self._legs.resume(leg):
+                self._ready.append(segment)
+            self._on_rung(leg.to_epoch, self._legs.arrive(leg.trial_ids[0]))
+        self._legs.log()
 
     def _stop(self, trial: ActiveTrial, decision: Decision, exploited: int | None = None) -> None:
         extra = {} if exploited is None else {"exploited": exploited}
@@ -281,19 +277,18 @@ class Driver:
         trial = self._trials[failure.trial_id]
         reason = {"error": failure.error, "traceback": failure.traceback}
         self._end(trial, End(kind=EndKind.FAILED, epoch=trial.epoch, reason=reason))
-        self._errors_alike = Counter({failure.error: self._errors_alike[failure.error] + 1})
-        if self._errors_alike[failure.error] >= MOST_ALIKE:
+        if self._alike.are_too_many(failure.error):
             self.end_waiting("trials failed alike")
             raise TrialsFailedError(f"{MOST_ALIKE} trials in a row failed with the same error:\n{failure.traceback}")
         if self._population is not None:
             self._population.miss(trial)
 
     def _end(self, trial: ActiveTrial, end: End) -> None:
-        self._standings.see(self._study.tell(trial.spec.trial_id, end))
         self._tracker.end(trial.spec.trial_id, end)
+        self._standings.see(self._study.tell(trial.spec.trial_id, end))
         del self._trials[trial.spec.trial_id]
         if trial.kept is None and trial.inherited is not None:
             self._shelf.release(trial.inherited)
         self._accounts.credit(end)
         if end.kind is not EndKind.FAILED:
-            self._errors_alike.clear()
+            self._alike.clear()

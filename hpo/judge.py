@@ -1,5 +1,6 @@
 """What is decided of trials at rungs, and its record."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import final
@@ -24,6 +25,7 @@ class Judge:
         self._line = line
         self._pauses = pauses(sweep.chosen.scheduler)
         self._share = share_of_controls(sweep.chosen.scheduler)
+        self._numbers = itertools.count(sum(len(trial.decisions) for trial in study.trials()))
 
     def on_arrival(self, rung: int, trials: Sequence[ActiveTrial]) -> dict[int, Decision]:
         """Of trials that have arrived together, by the same values; at the end of training nothing is decided."""
@@ -42,12 +44,18 @@ class Judge:
         """Of trials that have paused at `rung`, and go on."""
         verdicts = self._line.judge(rung, {trial.spec.trial_id: trial.course for trial in trials})
         for trial in trials:
-            self._decided(trial, rung, verdicts[trial.spec.trial_id], Outcome.CONTINUES)
+            if self.since_its_pause(trial) is None:
+                self._decided(trial, rung, verdicts[trial.spec.trial_id], Outcome.CONTINUES)
 
     def on_abandonment(self, rung: int, trial: ActiveTrial) -> Decision:
         """Of a trial that has paused at `rung`, and that nobody will let go on any more."""
         [verdict] = self._line.judge(rung, {trial.spec.trial_id: trial.course}).values()
-        return self._decided(trial, rung, verdict, self._stopped(trial))
+        return self.since_its_pause(trial) or self._decided(trial, rung, verdict, self._stopped(trial))
+
+    def since_its_pause(self, trial: ActiveTrial) -> Decision | None:
+        """What was decided since by a driver that did not live to act on it."""
+        last = self._study.trial(trial.spec.trial_id).decisions[-1]
+        return None if last.outcome is Outcome.PAUSES else last
 
     def on_turn(self, trial: ActiveTrial, verdict: Verdict) -> Decision:
         """Of a member of a population that has paused, and may go on now or gives way."""
@@ -71,6 +79,7 @@ class Judge:
             num_seen=verdict.num_seen,
             outcome=outcome,
             is_control=self._is_control(trial),
+            number=next(self._numbers),
             doubt=verdict.doubt,
         )
         self._study.decide(trial.spec.trial_id, decision)

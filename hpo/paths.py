@@ -27,6 +27,11 @@ class SweepPaths:
         return self.root / "resolved.yaml"
 
     @property
+    def code(self) -> Path:
+        """The folders from which the sweep's own modules were imported."""
+        return self.root / "code.json"
+
+    @property
     def parents(self) -> Path:
         """Which bundles the trials read, as they were when the sweep began; where there are any."""
         return self.root / "parents.json"
@@ -83,10 +88,9 @@ def find_sweep(runs: Path, sweep_id: str) -> SweepPaths:
     Raises:
         SweepNotFoundError: if no sweep, or more than one, answers to it.
     """
-    if (runs / sweep_id / "resolved.yaml").is_file():
-        return SweepPaths(runs / sweep_id)
     known = list_sweeps(runs)
-    matches = [paths for paths in known if paths.sweep_id.startswith(sweep_id)]
+    exact = [paths for paths in known if paths.sweep_id == sweep_id]
+    matches = exact or [paths for paths in known if paths.sweep_id.startswith(sweep_id)]
     if len(matches) == 1:
         return matches[0]
     names = ", ".join(paths.sweep_id for paths in matches or known) or "none"
@@ -96,7 +100,8 @@ def find_sweep(runs: Path, sweep_id: str) -> SweepPaths:
 
 def list_sweeps(runs: Path) -> list[SweepPaths]:
     """All sweeps under `runs`, oldest first."""
-    found = sorted(runs.glob("*/resolved.yaml"), key=lambda path: path.stat().st_mtime)
+    found = [path for path in runs.glob("*/resolved.yaml") if path.is_file()]
+    found.sort(key=lambda path: path.stat().st_mtime)
     return [SweepPaths(path.parent) for path in found]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import final
 
 from hpo.records import EndKind, TrialRecord
 
@@ -36,3 +37,22 @@ class Progress:
 
 Watch = Callable[[Progress], None]
 """Told how the sweep stands, a few times a second, in the driver's thread."""
+WATCH_S = 0.25
+"""Time between two looks at the progress."""
+
+
+@final
+class Seldom:
+    """Lets someone watch, but not at every report."""
+
+    def __init__(self, watch: Watch, clock: Callable[[], float]) -> None:
+        """`clock`: seconds since any moment."""
+        self._watch = watch
+        self._clock = clock
+        self._watched = clock()
+
+    def __call__(self, progress: Callable[[], Progress]) -> None:
+        """Show the progress, if the last look was a while ago."""
+        if self._clock() - self._watched >= WATCH_S:
+            self._watched = self._clock()
+            self._watch(progress())

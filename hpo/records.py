@@ -154,6 +154,8 @@ class Decision:
     outcome: Outcome
     is_control: bool = False
     """Whether the trial is one that is spared where it would be stopped."""
+    number: int = 0
+    """How many decisions of the sweep came before this one."""
     doubt: float | None = None
     """Rank correlation of values at the rung and later ones, if the trial goes on only because it is not above 0."""
 
@@ -180,6 +182,8 @@ class Parent:
     trial_id: int
     epoch: int
     """Of that state: the child's first own epoch is the next one."""
+    replaces: int | None = None
+    """The trial that gave way to the child; none where the place was free."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,10 +196,43 @@ class TrialRecord:
     """The objective by epoch."""
     end: End | None = None
     """None while the trial runs or waits in line."""
-    checkpoint: str | None = None
-    """The last state that was reported."""
+    kept: Report | None = None
+    """The last report that came with a state."""
+    states: Mapping[int, str] = field(default_factory=dict)
+    """Where every state that was reported lay, by epoch; the earlier ones may be gone."""
     decisions: tuple[Decision, ...] = ()
     """At its rungs, in order of time."""
     parent: Parent | None = None
     """None for a trial that began from initial weights."""
     seed_index: int = 0
+
+    @property
+    def checkpoint(self) -> str | None:
+        """Where its last state lies."""
+        return None if self.kept is None else self.kept.checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leg:
+    """A cohort on its way from one rung to the next, where its trials are judged together once all have come.
+
+    One segment carries it, and more if that one is lost.
+    """
+
+    trial_ids: tuple[int, ...]
+    from_epoch: int
+    to_epoch: int
+    is_out: bool = False
+    """Whether a worker has it, or had it and is gone; else it waits for one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logbook:
+    """What a driver leaves to its successor, beside the trials."""
+
+    generation: int
+    """How many drivers there were before the one that wrote this."""
+    elapsed_s: float
+    """Of all drivers."""
+    legs: tuple[Leg, ...]
+    """All that have not ended, and perhaps some that have."""

@@ -1,33 +1,33 @@
 """run_sweep(): one sweep, from its validated file to its best model."""
 
 import logging
-import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from importlib import import_module, metadata
 from pathlib import Path
 
 from hpo.driver import Driver
-from hpo.errors import NoAverageError, ResourceError
+from hpo.errors import NoAverageError
 from hpo.execution.executor import Executor
 from hpo.execution.local import LocalExecutor
 from hpo.export.trial import export_trial
-from hpo.origin import origin, write_parents
+from hpo.folder import Extensions, check_states, make_folder, open_folder
+from hpo.interrupts import interrupts
+from hpo.origin import origin
+from hpo.outcome import SweepResult, summarize
 from hpo.paths import SweepPaths, written_beside
 from hpo.progress import Watch
-from hpo.records import EndKind, TrialRecord
+from hpo.records import Report, TrialRecord
 from hpo.results.lr_curve import write_lr_curve
-from hpo.results.rungs import Rung, summarize_rungs
+from hpo.results.rungs import summarize_rungs
 from hpo.results.table import find_front, leaderboard
 from hpo.search.study import Study
 from hpo.search.terms import Search
-from hpo.spaces import Space
-from hpo.sweep import Export, Sweep, check_data, dump_resolved, find_lr_curve, settled, with_lr_bounds
-from hpo.tracking.location import absolute
+from hpo.sweep import Export, Sweep, check_data, find_lr_curve, settled, with_lr_bounds
 from hpo.tracking.mlflow import MlflowTracker
 from hpo.tracking.tracker import NullTracker, SweepStatus, Tracker
 from hpo.training.data import Splits
@@ -39,33 +39,6 @@ from hpo.training.workload import TorchWorkload
 logger = logging.getLogger(__name__)
 
 StartExecutor = Callable[[Sweep, TorchWorkload], Executor]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SweepResult:
-    """What a sweep came to."""
-
-    paths: SweepPaths
-    best: TrialRecord | None
-    """By the first metric, where there are several; none if no trial was ever measured."""
-    space: Space
-    """What was searched: with the bounds that a learning-rate range test has proposed, where there was one."""
-    ends: Mapping[EndKind, int]
-    rungs: Sequence[Rung]
-    """What was decided at each, and how right that was."""
-    num_epochs: int
-    mean_lanes: float
-    """Trials that trained side by side, on average."""
-    elapsed_s: float
-    status: SweepStatus
-    front: Sequence[TrialRecord] = ()
-    """With several metrics, the complete trials that no other beats in all of them."""
-    why: tuple[str, ...] = ()
-    """What was chosen where the file leaves sampler or scheduler open, and why."""
-    bundle: Path | None = None
-    """The best model, exported."""
-    untracked: str | None = None
-    """What MLflow did not take, and why; none when it shows everything."""
 
 
 def start_ray(sweep: Sweep, workload: TorchWorkload) -> Executor:
@@ -104,7 +77,6 @@ def run_sweep(sweep: Sweep, *, watch: Watch = lambda _: None, start_executor: St
         HpoError: if the data do not fit the sweep, or its learning-rate range test says nothing, before any worker
             starts; or if trial after trial fails alike.
     """
-    started = time.monotonic()
     splits = sweep.data.load(sweep.seed)
     check_data(sweep, splits)
     sweep, reasons = settled(sweep, splits)
@@ -112,23 +84,36 @@ def run_sweep(sweep: Sweep, *, watch: Watch = lambda _: None, start_executor: St
     paths = make_folder(sweep)
     if curve is not None:
         write_lr_curve(paths.lr_range, curve)
-    tracker = _make_tracker(sweep, paths)
-    tracker.log_artifact(paths.resolved)
-    if paths.lr_range.exists():
-        tracker.log_artifact(paths.lr_range)
-    summary: dict[str, float | int | str] = {}
-    status = SweepStatus.FAILED
-    try:
-        result = _search(sweep, splits, paths, tracker, watch, start_executor)
-        if result.best is not None and sweep.export.formats:
-            _export_best(sweep, paths, splits, result.best, tracker)
-        summary = _summary(sweep, result)
-        status = result.status
-    finally:
-        untracked = tracker.finish(summary, status)
-    bundle = paths.bundle if paths.bundle.exists() else None
-    elapsed_s = time.monotonic() - started
-    return replace(result, why=reasons, bundle=bundle, untracked=untracked, elapsed_s=elapsed_s)
+    return replace(_carry_out(sweep, splits, paths, watch, start_executor), why=reasons)
+
+
+def resume_sweep(
+    paths: SweepPaths, *, watch: Watch = lambda _: None, start_executor: StartExecutor = start_ray
+) -> SweepResult:
+    """Go on with a sweep that was paused, whose driver died, or that was given more: as if nothing had happened.
+
+    Args:
+        paths: the sweep's.
+        watch: see `run_sweep`.
+        start_executor: see `run_sweep`; it need not be where the sweep began.
+
+    Raises:
+        HpoError: if it has a driver, or its files or data are not what they were.
+    """
+    sweep = open_folder(paths)
+    splits = sweep.data.load(sweep.seed)
+    check_data(sweep, splits)
+    return _carry_out(sweep, splits, paths, watch, start_executor)
+
+
+def cancel_sweep(paths: SweepPaths) -> SweepResult:
+    """End every trial of a sweep that no driver has, at its last state, and export the best.
+
+    Raises:
+        HpoError: see `resume_sweep`.
+    """
+    sweep = open_folder(paths)
+    return _carry_out(sweep, sweep.data.load(sweep.seed), paths, lambda _: None, None)
 
 
 def export(
@@ -145,36 +130,6 @@ def export(
     asked = asked or sweep.export
     whence = {**origin(sweep, paths, trial, recipe), "mlflow_run": run_id}
     return export_trial(folder, trial, recipe, splits, whence, asked.inference, asked.weights)
-
-
-def make_folder(sweep: Sweep) -> SweepPaths:
-    """A folder of the sweep's own, with an id that is free; in it the resolved file, and which bundles trials read.
-
-    Raises:
-        ResourceError: if it cannot be made.
-    """
-    while True:
-        paths = SweepPaths(sweep.storage.checkpoints.absolute() / f"{sweep.name}-{secrets.token_hex(2)}")
-        try:
-            paths.root.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise ResourceError(
-                f"storage.checkpoints: must be a folder that can be written to, but {error}. Name another."
-            ) from error
-        with written_beside(paths.resolved) as beside:
-            beside.write_text(dump_resolved(_anchored(sweep)), encoding="utf-8")
-        write_parents(paths.parents, sweep.recipe)
-        return paths
-
-
-def _anchored(sweep: Sweep) -> Sweep:
-    """With a tracking database that is found from any folder."""
-    if sweep.tracking is None:
-        return sweep
-    tracking = sweep.tracking.model_copy(update={"uri": absolute(sweep.tracking.uri)})
-    return sweep.model_copy(update={"tracking": tracking})
 
 
 def _export_best(sweep: Sweep, paths: SweepPaths, splits: Splits, best: TrialRecord, tracker: Tracker) -> None:
@@ -197,10 +152,38 @@ def _tested(sweep: Sweep, splits: Splits) -> tuple[Sweep, LrCurve | None]:
     return bounded, curve
 
 
-def _search(
-    sweep: Sweep, splits: Splits, paths: SweepPaths, tracker: Tracker, watch: Watch, start_executor: StartExecutor
+def _carry_out(
+    sweep: Sweep, splits: Splits, paths: SweepPaths, watch: Watch, start_executor: StartExecutor | None
 ) -> SweepResult:
-    """Train, until the budget is spent or someone interrupts; every trial is told its end."""
+    """From wherever the sweep stands to its end, or to where it is interrupted."""
+    started = time.monotonic()
+    tracker = _make_tracker(sweep, paths)
+    tracker.log_artifact(paths.resolved)
+    if paths.lr_range.exists():
+        tracker.log_artifact(paths.lr_range)
+    summary: dict[str, float | int | str] = {}
+    status = SweepStatus.FAILED
+    try:
+        result = _search(sweep, splits, paths, tracker, watch, start_executor)
+        if result.best is not None and sweep.export.formats and result.status is not SweepStatus.PAUSED:
+            _export_best(sweep, paths, splits, result.best, tracker)
+        summary = summarize(sweep, result)
+        status = result.status
+    finally:
+        untracked = tracker.finish(summary, status)
+    bundle = paths.bundle if paths.bundle.exists() else None
+    return replace(result, bundle=bundle, untracked=untracked, elapsed_s=time.monotonic() - started)
+
+
+def _search(
+    sweep: Sweep,
+    splits: Splits,
+    paths: SweepPaths,
+    tracker: Tracker,
+    watch: Watch,
+    start_executor: StartExecutor | None,
+) -> SweepResult:
+    """Train, until the budget is spent or someone interrupts."""
     workload = TorchWorkload(
         train=splits.train,
         validation=splits.validation,
@@ -212,13 +195,15 @@ def _search(
     with ExitStack() as resources:
         with ThreadPoolExecutor(1) as pool:
             opening = pool.submit(lambda: resources.enter_context(_open_study(sweep, paths, len(splits.train))))
-            executor = start_executor(sweep, workload)  # in the main thread, with which Ray's processes end
+            # in the main thread, with which Ray's processes end
+            executor = None if start_executor is None else start_executor(sweep, workload)
         study = opening.result()
-        driver = Driver(sweep, study, tracker, watch, num_slots=executor.num_slots, clock=time.monotonic)
-        with suppress(KeyboardInterrupt):  # Ray Tune returns from the first one by itself
-            executor.run(driver.next_segment, driver.on_report, driver.on_segment_end)
-        status = SweepStatus.CANCELLED if driver.is_interrupted else SweepStatus.FINISHED
-        driver.end_waiting("interrupted")
+        check_states(paths, study.trials())
+        num_slots = 1 if executor is None else executor.num_slots
+        driver = Driver(sweep, study, tracker, watch, num_slots=num_slots, clock=time.monotonic)
+        status = SweepStatus.CANCELLED if executor is None else _drive(driver, executor, Extensions(paths))
+        if status is SweepStatus.CANCELLED:
+            driver.end_waiting("cancelled")
         progress = driver.progress()
         watch(progress)
         with written_beside(paths.leaderboard) as beside:
@@ -239,6 +224,23 @@ def _search(
         elapsed_s=progress.elapsed_s,
         status=status,
     )
+
+
+def _drive(driver: Driver, executor: Executor, extensions: Extensions) -> SweepStatus:
+    """Until there is nothing more to do, or someone interrupts."""
+
+    def on_report(report: Report) -> None:
+        driver.on_report(report)
+        if (budget := extensions.take()) is not None:
+            driver.extend(budget)
+
+    with interrupts(executor.interrupt) as seen:
+        with suppress(KeyboardInterrupt):
+            executor.run(driver.next_segment, on_report, driver.on_segment_end)
+        if driver.is_done:
+            return SweepStatus.FINISHED
+        driver.pause()
+        return SweepStatus.CANCELLED if seen.is_cancelled else SweepStatus.PAUSED
 
 
 def _open_study(sweep: Sweep, paths: SweepPaths, num_train: int) -> Study:
@@ -272,13 +274,3 @@ def _make_tracker(sweep: Sweep, paths: SweepPaths) -> Tracker:
         goal=sweep.metric.goal,
         tags={"hpo.version": metadata.version("hpo"), "hpo.folder": str(paths.root)},
     )
-
-
-def _summary(sweep: Sweep, result: SweepResult) -> dict[str, float | int | str]:
-    summary: dict[str, float | int | str] = {f"num_{kind}": num for kind, num in result.ends.items()}
-    summary["num_epochs"] = result.num_epochs
-    summary["mean_lanes"] = result.mean_lanes
-    if result.best is not None and result.best.end is not None and result.best.end.value is not None:
-        summary[f"best_{sweep.metric.name}"] = result.best.end.value
-        summary["best_trial"] = result.best.trial_id
-    return summary

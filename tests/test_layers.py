@@ -33,10 +33,12 @@ execution export cluster
 sweep
 standings
 plan accounts trials origin shelf
-judge again
+judge again resuming
+legs
 population
 driver
-run prune simulation doctor
+folder interrupts outcome
+run prune simulation doctor control
 cli __init__ __main__
 """
 

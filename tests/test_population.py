@@ -247,7 +247,7 @@ def test_whoever_is_worst_at_a_turn_gives_way_to_a_child_that_goes_on_from_the_s
     assert worst.end.reason == {"exploited": 4, "rung": 2, "cutoff": 0.2, "rank": 4, "num_seen": 4}
     assert [decision.outcome for decision in worst.decisions] == [Outcome.PAUSES, Outcome.STOPS]
     assert [decision.outcome for decision in trials[0].decisions] == [Outcome.PAUSES, Outcome.CONTINUES]
-    assert child.parent == notes.parents[4] == Parent(trial_id=0, epoch=2)
+    assert child.parent == notes.parents[4] == Parent(trial_id=0, epoch=2, replaces=3)
     assert child.values.keys() == {3, 4}
     lr = child.params["lr"]
     assert isinstance(lr, float)

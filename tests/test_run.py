@@ -2,12 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,11 @@ from mlflow.entities import Run
 
 from hpo.errors import DataError, SweepError
 from hpo.execution import Executor, NextSegment, OnReport, OnSegmentEnd
+from hpo.folder import make_folder, write_resolved
+from hpo.outcome import SweepResult
+from hpo.paths import SweepPaths
 from hpo.records import EndKind, Report, TrialRecord
-from hpo.run import StartExecutor, SweepResult, make_folder, run_sweep, start_local, start_ray
+from hpo.run import StartExecutor, cancel_sweep, resume_sweep, run_sweep, start_local, start_ray
 from hpo.search.reading import read_trials
 from hpo.sweep import Sweep, load_sweep
 from hpo.tracking.tracker import SweepStatus
@@ -91,6 +95,9 @@ class Interrupted:
     num_reports: int
     num_slots: int = 1
 
+    def interrupt(self) -> None:
+        self.executor.interrupt()
+
     def run(self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd) -> None:
         def counted(report: Report) -> None:
             on_report(report)
@@ -109,6 +116,7 @@ def load_small(folder: Path, *overrides: str) -> Sweep:
 
 
 def finish(folder: Path, *overrides: str, start_executor: StartExecutor = start_local) -> Finished:
+    folder.mkdir(exist_ok=True)
     sweep = load_small(folder, *overrides)
     return Finished(sweep, run_sweep(sweep, start_executor=start_executor), f"sqlite:///{folder / 'mlflow.db'}")
 
@@ -383,21 +391,77 @@ def test_data_that_do_not_fit_are_found_before_anything_starts(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["small.yaml"]
 
 
-def test_an_interrupt_ends_every_trial_at_its_last_checkpoint_and_exports_the_best(tmp_path: Path) -> None:
-    def start(sweep: Sweep, workload: TorchWorkload) -> Executor:
-        return Interrupted(start_local(sweep, workload), num_reports=17)
+LONGER = ("scheduler.min_epochs=2", "epochs=16")
 
-    done = finish(tmp_path, "scheduler.min_epochs=2", "epochs=16", start_executor=start)
+
+def interrupted(num_reports: int) -> StartExecutor:
+    return lambda sweep, workload: Interrupted(start_local(sweep, workload), num_reports)
+
+
+def test_an_interrupt_pauses_and_who_resumes_finds_what_nobody_had_disturbed(tmp_path: Path) -> None:
+    undisturbed = finish(tmp_path / "a", *LONGER)
+    paused = finish(tmp_path / "b", *LONGER, start_executor=interrupted(21))
+    statuses = [paused.parent.info.status, {run.info.status for run in paused.children.values()}]
+    elapsed_s = paused.result.elapsed_s
+    again = resume_sweep(paused.result.paths, start_executor=interrupted(17))
+    done = replace(paused, result=resume_sweep(paused.result.paths, start_executor=start_local))
+
+    assert (paused.result.status, paused.result.bundle) == (SweepStatus.PAUSED, None)
+    assert statuses == ["SCHEDULED", {"SCHEDULED", "FINISHED"}]  # some had been stopped
+    assert again.status is SweepStatus.PAUSED
+    assert done.result.status is SweepStatus.FINISHED
+    assert outcomes(done.trials) == outcomes(undisturbed.trials)
+    assert done.best.trial_id == undisturbed.best.trial_id
+    assert done.result.num_epochs == undisturbed.result.num_epochs
+    assert done.result.bundle is not None
+    assert done.parent.info.status == "FINISHED"
+    assert per_epoch(done) == per_epoch(undisturbed)
+    assert elapsed_s > 0
+
+
+def per_epoch(sweep: Finished) -> dict[int, list[tuple[int, float]]]:
+    """The metric as MLflow shows it, of every trial."""
+    histories = {
+        trial_id: sweep.client.get_metric_history(run.info.run_id, "val_accuracy")
+        for trial_id, run in sweep.children.items()
+    }
+    return {trial_id: [(point.step, point.value) for point in points] for trial_id, points in histories.items()}
+
+
+def test_a_sweep_that_has_finished_may_be_resumed_and_is_as_it_was(finished: Finished, tmp_path: Path) -> None:
+    shutil.copytree(finished.result.paths.root, tmp_path / "copy")
+
+    again = resume_sweep(SweepPaths(tmp_path / "copy"), start_executor=start_local)
+
+    assert again.status is SweepStatus.FINISHED
+    assert read_trials(again.paths.study, again.space) == finished.trials
+
+
+def test_a_sweep_that_was_paused_may_be_cancelled_its_best_is_exported(tmp_path: Path) -> None:
+    paused = finish(tmp_path, *LONGER, start_executor=interrupted(17))
+    done = replace(paused, result=cancel_sweep(paused.result.paths))
 
     ends = [trial.end for trial in done.trials if trial.end]
     card = json.loads((done.result.paths.bundle / "card.json").read_text())
     assert done.result.status is SweepStatus.CANCELLED
     assert [(end.kind, end.epoch) for end in ends] == [(EndKind.STOPPED, 2)] * 8
-    assert {"sweep_ended": "interrupted"} in [end.reason for end in ends]
+    assert {"sweep_ended": "cancelled"} in [end.reason for end in ends]
     assert (card["epoch"], card["metrics"]) == (2, dict(done.best.end.metrics) if done.best.end else None)
     assert states(done.result.paths.study) == {"PRUNED": 8}
     assert {run.info.status for run in done.children.values()} == {"FINISHED"}
     assert done.parent.info.status == "KILLED"
+
+
+def test_a_sweep_given_more_trials_goes_on_with_them(tmp_path: Path) -> None:
+    larger = finish(tmp_path / "a", "budget.trials=12")
+    small = finish(tmp_path / "b", "budget.trials=8")
+    write_resolved(small.result.paths, load_sweep(small.result.paths.resolved, ["budget.trials=12"]))
+
+    done = replace(small, result=resume_sweep(small.result.paths, start_executor=start_local))
+
+    assert [trial.params for trial in done.trials[:8]] == [trial.params for trial in larger.trials[:8]]
+    assert len(done.trials) == len(done.children) == 12
+    assert all(trial.end is not None for trial in done.trials)
 
 
 def states(study: Path) -> Counter[str]:
@@ -430,25 +494,41 @@ def test_ray_trains_the_same_population_with_the_same_lines_of_ancestors(
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_nothing_running_and_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "interrupt",
+    [
+        pytest.param(lambda pid: os.killpg(pid, signal.SIGINT), id="Ctrl-C, which all processes of a terminal get"),
+        pytest.param(lambda pid: os.kill(pid, signal.SIGTERM), id="SIGTERM"),
+    ],
+)
+def test_an_interrupt_leaves_nothing_running_and_says_how_to_go_on(
+    tmp_path: Path, interrupt: Callable[[int], None]
+) -> None:
     (tmp_path / "small.yaml").write_text(SMALL.replace("epochs: 4", "epochs: 400").replace("trials: 8", "trials: 64"))
-    command = [sys.executable, "-c", "from hpo.cli import app; app()", "run", "small.yaml", "-s", "scheduler.eta=20"]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
+    process = start_hpo(tmp_path, "run", "small.yaml", "-s", "scheduler.eta=20")
     assert process.stdout is not None
     before = next(line for line in process.stdout if "epochs" in line)
 
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all its processes
+    interrupt(process.pid)
     said = process.stdout.read()
 
     assert process.wait() == 130, before + said
-    assert "cancelled" in said
+    assert "paused" in said
     assert "Traceback" not in said
     [study] = tmp_path.glob("runs/*/study.db")
-    assert "RUNNING" not in states(study)
+    assert f"hpo resume {study.parent.name}" in said
     runs = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}").search_runs(["1"])
     assert "RUNNING" not in {run.info.status for run in runs}
+    done = start_hpo(tmp_path, "cancel", study.parent.name)
+    assert "cancelled" in done.communicate()[0]
+    assert states(study).keys() <= {"COMPLETE", "PRUNED"}
+
+
+def start_hpo(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", "from hpo.cli import app; app()", *arguments]
+    return subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
 
 
 @pytest.mark.slow

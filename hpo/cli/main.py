@@ -3,16 +3,14 @@
 import atexit
 import gc
 import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from hpo.cli import going
+from hpo.cli.conduct import errors_told, make_importable
 from hpo.cli.options import RUNS, Json, PruneMode, Runs, Set, SweepFile, SweepId, Tta, Weights, numbers
-from hpo.errors import HpoError
 
 app = typer.Typer(
     name="hpo",
@@ -21,11 +19,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-
-NO_RESULT = 3
-"""Exit code of a sweep that ended without a result."""
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
 
 
 @app.callback()
@@ -42,8 +35,8 @@ def check(file: SweepFile, set_: Set = None, as_json: Json = False) -> None:
     from hpo.plan import make_plan
     from hpo.sweep import check_data, load_sweep, settled
 
-    with _errors_told():
-        _make_importable(file.parent)
+    with errors_told():
+        make_importable(file.parent)
         sweep = load_sweep(file, set_ or [])
         splits = sweep.data.load(sweep.seed)
         check_data(sweep, splits)
@@ -63,8 +56,8 @@ def lr_range(
     from hpo.results.lr_curve import write_lr_curve
     from hpo.sweep import check_data, find_lr_curve, load_sweep
 
-    with _errors_told():
-        _make_importable(file.parent)
+    with errors_told():
+        make_importable(file.parent)
         sweep = load_sweep(file, set_ or [])
         splits = sweep.data.load(sweep.seed)
         check_data(sweep, splits)
@@ -94,29 +87,6 @@ def docs(out: Annotated[Path | None, typer.Option("--out", help="Write it here i
 
 
 @app.command()
-def run(file: SweepFile, set_: Set = None, as_json: Json = False) -> None:
-    """Run a sweep here, or on the cluster that RAY_ADDRESS names."""
-    from hpo.cli import show
-    from hpo.cli.live import watching
-    from hpo.cli.text import make_console
-    from hpo.run import run_sweep
-    from hpo.sweep import load_sweep
-    from hpo.tracking.tracker import SweepStatus
-
-    with _errors_told():
-        _make_importable(file.parent)
-        sweep = load_sweep(file, set_ or [])
-        show.advise(sweep, make_console(stderr=True))
-        with watching(sweep, make_console(stderr=as_json)) as watch:
-            result = run_sweep(sweep, watch=watch)
-        show.result(sweep, result, as_json=as_json)
-    if result.status is SweepStatus.CANCELLED:
-        raise typer.Exit(INTERRUPTED)
-    if result.best is None:
-        raise typer.Exit(NO_RESULT)
-
-
-@app.command()
 def trials(
     sweep_id: SweepId,
     top: Annotated[int | None, typer.Option("--top", min=1, help="Only the best so many.")] = None,
@@ -128,7 +98,7 @@ def trials(
     from hpo.cli.sweeps import open_sweep
     from hpo.cli.trials_table import show_trials
 
-    with _errors_told():
+    with errors_told():
         sweep, _, records = open_sweep(runs, sweep_id)
         show_trials(records, sweep, top=top, as_json=as_json, as_csv=as_csv)
 
@@ -157,7 +127,7 @@ def rungs(
     from hpo.cli.sweeps import open_sweep
     from hpo.results.rungs import summarize_rungs
 
-    with _errors_told():
+    with errors_told():
         sweep, _, records = open_sweep(runs, sweep_id)
         found = summarize_rungs(records, sweep.metric.goal, top)
         show_rungs(found, top, as_json=as_json)
@@ -188,8 +158,8 @@ def export_(
     from hpo.cli import show
     from hpo.cli.sweeps import export_sweep
 
-    with _errors_told():
-        _make_importable(Path())
+    with errors_told():
+        make_importable(Path())
         card = export_sweep(runs, which, folder, tta=tta, fold_norms=fold_norms, weights=weights)
         show.exported(folder, card)
 
@@ -213,8 +183,8 @@ def prune(
     from hpo.cli.sweeps import prune_sweep
 
     shares = numbers(amounts)
-    with _errors_told():
-        _make_importable(Path())
+    with errors_told():
+        make_importable(Path())
         show.curve(
             prune_sweep(runs, which, folder, mode=mode, amounts=shares, num_epochs=finetune_epochs), as_json=as_json
         )
@@ -231,7 +201,7 @@ def predict(
     from hpo.cli import show
     from hpo.export import load_bundle, predict_file
 
-    with _errors_told():
+    with errors_told():
         show.predictions(predict_file(load_bundle(bundle), file), out, as_json=as_json)
 
 
@@ -246,8 +216,8 @@ def doctor(
     from hpo.doctor import check_up, versions
     from hpo.paths import find_sweep, list_sweeps
 
-    with _errors_told():
-        _make_importable(Path())
+    with errors_told():
+        make_importable(Path())
         found = check_up(list_sweeps(runs) if sweep_id is None else [find_sweep(runs, sweep_id)])
         show_checkups(found, versions(), as_json=as_json)
     if any(checkup.problems for checkup in found):
@@ -264,7 +234,7 @@ def ui(
     """Show sweeps in MLflow's pages, on this machine only, until Ctrl-C."""
     from hpo.cli.sweeps import serve
 
-    with _errors_told():
+    with errors_told():
         serve(runs, sweep_id, uri, port)
 
 
@@ -272,23 +242,9 @@ def _show_trial(which: str, runs: Path, *, as_json: bool) -> None:
     from hpo.cli.sweeps import open_trial
     from hpo.cli.trial import show_trial
 
-    with _errors_told():
+    with errors_told():
         record, records, sweep, paths = open_trial(runs, which)
         show_trial(record, records, sweep, paths, with_front="/" not in which, as_json=as_json)
 
 
-def _make_importable(folder: Path) -> None:
-    """Let Python find a user's own modules there and in the current folder; they take the place of no installed one."""
-    sys.path += [str(folder.resolve()), str(Path.cwd())]
-
-
-@contextmanager
-def _errors_told() -> Iterator[None]:
-    """What a user can mend is told without a traceback."""
-    try:
-        yield
-    except HpoError as error:
-        from hpo.cli.text import errors_text, make_console
-
-        make_console(stderr=True).print(errors_text(error), soft_wrap=True)
-        raise typer.Exit(1) from None
+app.add_typer(going.app)

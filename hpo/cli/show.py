@@ -13,16 +13,17 @@ from hpo.cli.rungs import rung_text
 from hpo.cli.text import clock, domain_text, grid, make_console, number, objective, print_json
 from hpo.cli.trial import params_table, trial_json
 from hpo.export import Card, Predictions
+from hpo.outcome import SweepResult
 from hpo.paths import written_beside
 from hpo.plan import Plan
 from hpo.prune import Point
 from hpo.results.table import to_json
-from hpo.run import SweepResult
 from hpo.spaces.coordinates import to_effective
 from hpo.spaces.values import shown
 from hpo.sweep import Sweep
 from hpo.sweep.advice import advice
 from hpo.sweep.wording import listed
+from hpo.tracking.tracker import SweepStatus
 from hpo.training.data import Splits
 from hpo.training.lr_range import LrCurve
 from hpo.training.recipe import flatten
@@ -135,6 +136,8 @@ def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
     ends = ", ".join(f"{num} {kind}" for kind, num in done.ends.items()) or "none began"
     console.print(f"{sweep_id} {done.status} after {clock(done.elapsed_s)}; trials: {ends}", style="bold")
     rows = grid()
+    if done.status is SweepStatus.PAUSED:
+        rows.add_row("go on", f"hpo resume {sweep_id}; nothing is lost. To end it: hpo cancel {sweep_id}")
     for reason in done.why:
         rows.add_row("chosen", reason)
     if sweep.lr_range is not None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from hpo.errors import HpoError
 from hpo.export.inference import Tta
 from hpo.export.weights import Weights
+from hpo.folder import check_states, open_folder
 from hpo.paths import SweepPaths, find_sweep
 from hpo.prune import Point, prune_trial
 from hpo.records import TrialRecord
@@ -20,7 +21,7 @@ from hpo.training.pruning import Mode
 def open_sweep(runs: Path, sweep_id: str) -> tuple[Sweep, SweepPaths, list[TrialRecord]]:
     """A sweep as it was asked for, where it lies, and its trials so far."""
     paths = find_sweep(runs, sweep_id)
-    sweep = load_sweep(paths.resolved)
+    sweep = open_folder(paths)
     return sweep, paths, read_trials(paths.study, sweep.space)
 
 
@@ -39,6 +40,7 @@ def export_sweep(
     from hpo.run import export
 
     trial, _, sweep, paths = open_trial(runs, which)
+    check_states(paths, [trial])
     told = {"tta": tta, "fold_norms": fold_norms, "weights": weights}
     asked = sweep.export.model_copy(update={name: to for name, to in told.items() if to is not None})
     return read_card(export(folder, sweep, paths, sweep.data.load(sweep.seed), trial, asked=asked))
@@ -49,6 +51,7 @@ def prune_sweep(
 ) -> list[Point]:
     """Prune the trial `ID/TRIAL`, or the best one of `ID`."""
     trial, _, sweep, paths = open_trial(runs, which)
+    check_states(paths, [trial])
     splits = sweep.data.load(sweep.seed)
     return prune_trial(folder, sweep, paths, splits, trial, mode=mode, amounts=amounts, num_epochs=num_epochs)
 

@@ -30,6 +30,10 @@ class Executor(Protocol):
     num_slots: int
     """Segments that run at once."""
 
+    def interrupt(self) -> None:
+        """Make `run` return soon, or raise KeyboardInterrupt; called while it runs, perhaps by a signal handler."""
+        ...
+
     def run(self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd) -> None:
         """Take segments and run them until `next_segment` answers `Idle.DONE` and nothing is running."""
         ...

@@ -11,6 +11,10 @@ class LocalExecutor:
         self.num_slots = 1
         self._train = workload.open(num_threads=num_threads, use_gpu=use_gpu)
 
+    def interrupt(self) -> None:
+        """See `Executor.interrupt`."""
+        raise KeyboardInterrupt
+
     def run(self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd) -> None:
         """See `Executor.run`."""
         while isinstance(segment := next_segment(), Segment):

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 os.environ.update(
     TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",  # five files per trial that nobody reads
     TUNE_DISABLE_STRICT_METRIC_CHECKING="1",  # one result without a metric would end the sweep
+    TUNE_DISABLE_SIGINT_HANDLER="1",  # it would take the first Ctrl-C, which is the driver's
     TUNE_GLOBAL_CHECKPOINT_S="86400",  # Tune's snapshots are never restored
     RAY_AIR_NEW_OUTPUT="0",
 )
@@ -50,6 +52,10 @@ class RayExecutor:
         self._workload = workload
         self._folder = folder
         self._resources = {"cpu": cpus, "gpu": gpus}
+
+    def interrupt(self) -> None:
+        """See `Executor.interrupt`: Tune ends at once, its workers too."""
+        signal.raise_signal(signal.SIGUSR1)
 
     def run(self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd) -> None:
         """See `Executor.run`."""

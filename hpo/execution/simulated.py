@@ -40,6 +40,10 @@ class SimulatedExecutor:
         """Virtual seconds since the start."""
         return self._now_s
 
+    def interrupt(self) -> None:
+        """See `Executor.interrupt`."""
+        raise KeyboardInterrupt
+
     def run(self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd) -> None:
         """See `Executor.run`."""
         idle = list(range(self.num_slots))

@@ -65,6 +65,11 @@ class Line:
             self._seen(rung, trial_id)[trial_id] = self._compared(course)
         return {trial_id: self._verdict(rung, trial_id, course) for trial_id, course in courses.items()}
 
+    def recall(self, rung: int, trial_id: int, cost: float, course: Sequence[float]) -> None:
+        """A trial was at `rung` with this course, judged by `cost`; the first time counts."""
+        compared = average(course) if isinstance(self._scheduler, Median) else cost
+        self._seen(rung, trial_id).setdefault(trial_id, compared)
+
     def join(self, standing: Standing) -> None:
         """Wait for a cohort."""
         self._waiting.append(standing)

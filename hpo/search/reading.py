@@ -6,14 +6,15 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from hpo.records import Decision, End, EndKind, Outcome, Params, Parent, TrialRecord
+from hpo.errors import StudyError
+from hpo.records import Decision, End, EndKind, Leg, Logbook, Outcome, Params, Parent, Report, TrialRecord
 from hpo.search.shape import Shape
 from hpo.search.storage import STUDY_NAME, read_only
 from hpo.spaces import Domain
 from hpo.spaces.conditions import Conditions
 
 END = "end"
-CHECKPOINT = "checkpoint"
+KEPT = "kept"
 DERIVED = "derived"
 DECISIONS = "decisions"
 PARENT = "parent"
@@ -23,12 +24,29 @@ def read_trials(storage: Path, space: Mapping[str, Domain]) -> list[TrialRecord]
     """All trials of a study by `trial_id`, as they stand; its driver is not disturbed.
 
     Raises:
-        StudyError: if the file is not a study.
+        StudyError: if the file is not a study, or holds what hpo has not written.
     """
     with read_only(storage) as database:
         frozen = database.get_all_trials(database.get_study_id_from_name(STUDY_NAME))
     shape = Shape(space, Conditions(space))
-    return [_as_record(trial, shape) for trial in frozen if shape.is_whole(trial.params)]
+    try:
+        return [as_record(trial, shape) for trial in frozen if shape.is_whole(trial.params)]
+    except StudyError as error:
+        raise StudyError(f"{storage}: {error}") from error
+
+
+def as_record(frozen: FrozenTrial, shape: Shape) -> TrialRecord:
+    """A trial with all that is known of it.
+
+    Raises:
+        StudyError: if what is kept of it is not what hpo writes.
+    """
+    try:
+        return _as_record(frozen, shape)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise StudyError(
+            f"trial {frozen.number}: must be kept as hpo writes it, but is not ({error!r}). Restore the study from a copy."
+        ) from error
 
 
 def _as_record(frozen: FrozenTrial, shape: Shape) -> TrialRecord:
@@ -38,7 +56,8 @@ def _as_record(frozen: FrozenTrial, shape: Shape) -> TrialRecord:
         params=params_of(frozen, shape),
         values=dict(frozen.intermediate_values),
         end=None if end is None else as_end(end),
-        checkpoint=frozen.user_attrs.get(CHECKPOINT, {"file": None})["file"],
+        kept=kept_of(frozen),
+        states=states_of(frozen),
         decisions=decisions_of(frozen),
         parent=parent_of(frozen),
     )
@@ -59,6 +78,33 @@ def parent_of(trial: FrozenTrial) -> Parent | None:
     """Whose state it goes on from, if anybody's."""
     tree = trial.user_attrs.get(PARENT)
     return None if tree is None else Parent(**tree)
+
+
+def kept_of(trial: FrozenTrial) -> Report | None:
+    """The last report that came with a state."""
+    tree = trial.user_attrs.get(KEPT)
+    if tree is None:
+        return None
+    told = {name: tree[name] for name in ("epoch", "metrics", "best_epoch")}
+    return Report(trial_id=trial.number, checkpoint=states_of(trial)[tree["epoch"]], **told)
+
+
+def states_of(trial: FrozenTrial) -> dict[int, str]:
+    """Where every state that was reported lay, by epoch."""
+    tree = trial.user_attrs.get(KEPT, {"states": {}})
+    return {int(epoch): file for epoch, file in tree["states"].items()}
+
+
+def as_kept(report: Report, states: Mapping[int, str]) -> dict[str, Any]:
+    """As JSON, with all states, the report's among them."""
+    told = {"epoch": report.epoch, "metrics": dict(report.metrics), "best_epoch": report.best_epoch}
+    return {**told, "states": {str(epoch): file for epoch, file in states.items()}}
+
+
+def as_logbook(tree: dict[str, Any]) -> Logbook:
+    """From JSON."""
+    legs = tuple(Leg(**{**leg, "trial_ids": tuple(leg["trial_ids"])}) for leg in tree["legs"])
+    return Logbook(**{**tree, "legs": legs})
 
 
 def as_end(tree: dict[str, Any]) -> End:

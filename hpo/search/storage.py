@@ -2,15 +2,20 @@
 
 import fcntl
 import os
+import re
 import socket
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
+from json import JSONDecodeError
 from pathlib import Path
 
+from optuna.exceptions import OptunaError
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
+from sqlalchemy.exc import SQLAlchemyError
 
 from hpo.config import JsonTree
 from hpo.errors import StudyError
@@ -18,7 +23,36 @@ from hpo.paths import written_beside
 
 STUDY_NAME = "hpo"
 """Of the one study in the database, for those who read it with plain Optuna."""
+LOGBOOK = "logbook"
+"""What changes of a study, beside its trials: the rest says what it is for."""
 BUSY_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The driver that has a study."""
+
+    process_id: int
+    host: str
+
+    def __str__(self) -> str:
+        """As the lock names it."""
+        return f"process {self.process_id} on {self.host}"
+
+
+def owner_of(lock: Path) -> Owner | None:
+    """Who holds `lock`; none if nobody does."""
+    if not lock.exists():
+        return None
+    with lock.open("r+", encoding="utf-8", errors="replace") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            written = re.fullmatch(r"process (\d+) on (\S+)", file.read())
+            if written is None:
+                raise StudyError(f"{lock}: must name the driver that holds it, but does not. Stop that process.") from None
+            return Owner(int(written[1]), written[2])
+    return None
 
 
 @contextmanager
@@ -39,7 +73,7 @@ def owned(lock: Path) -> Iterator[None]:
                 "Wait until it ends, or stop it."
             ) from None
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.write(str(Owner(os.getpid(), socket.gethostname())))
         file.flush()
         yield
 
@@ -64,7 +98,7 @@ def opened(path: Path, directions: Sequence[StudyDirection], origin: JsonTree) -
     _check_holds_study(path)
     with _connected(path) as storage:
         kept = storage.get_study_user_attrs(storage.get_study_id_from_name(STUDY_NAME))
-        _check_same(str(path), kept, origin)
+        _check_same(str(path), {key: value for key, value in kept.items() if key != LOGBOOK}, origin)
         yield storage
 
 
@@ -76,8 +110,12 @@ def read_only(path: Path) -> Iterator[RDBStorage]:
         StudyError: if the file is no study of ours.
     """
     _check_holds_study(path)
-    with _connected(path) as storage:
-        yield storage
+    try:
+        with _connected(path) as storage:
+            yield storage
+    except (SQLAlchemyError, OptunaError, JSONDecodeError) as error:
+        why = str(error.__cause__ or error).splitlines()[0]
+        raise StudyError(f"{path}: must be readable by Optuna, but is not ({why}). Restore it from a copy.") from error
 
 
 def check_whole(path: Path) -> None:
@@ -120,12 +158,16 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _check_holds_study(path: Path) -> None:
     """Before Optuna touches the file: it would add its tables to any database."""
+    if not path.is_file():
+        raise StudyError(f"{path}: must be the database of a study, but is no file. Has the sweep begun?")
     try:
         with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
             names = [name for (name,) in connection.execute("SELECT study_name FROM studies")]
     except sqlite3.DatabaseError as error:
+        is_busy = error.sqlite_errorname in ("SQLITE_BUSY", "SQLITE_LOCKED")
+        remedy = "Another process holds it: wait until it ends, or stop it." if is_busy else "Name another file."
         raise StudyError(
-            f"{path}: must be the database of a study, but cannot be read as one ({error}). Name another file."
+            f"{path}: must be the database of a study, but cannot be read as one ({error}). {remedy}"
         ) from error
     if names != [STUDY_NAME]:
         held = ", ".join(names) or "none"

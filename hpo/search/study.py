@@ -14,21 +14,22 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.errors import StudyError
 from hpo.paths import SweepPaths
-from hpo.records import Decision, End, EndKind, Outcome, Params, Parent, Report, TrialRecord
+from hpo.records import Decision, End, EndKind, Logbook, Outcome, Params, Parent, Report, TrialRecord
 from hpo.search.distributions import Stored, encode
 from hpo.search.proposer import Foresight
 from hpo.search.reading import (
-    CHECKPOINT,
     DECISIONS,
     DERIVED,
     END,
+    KEPT,
     PARENT,
-    as_end,
-    decisions_of,
+    as_kept,
+    as_logbook,
+    as_record,
     params_of,
     parent_of,
 )
-from hpo.search.storage import STUDY_NAME, opened, owned
+from hpo.search.storage import LOGBOOK, STUDY_NAME, opened, owned
 from hpo.search.terms import Search
 
 _STATES = {
@@ -59,7 +60,6 @@ class Study:
         self._records: dict[int, TrialRecord] = {}
         self._num_asked = 0
         self._rows: dict[int, int] = {}  # trial_id -> the database's own id
-        self._checkpoint_epochs: dict[int, int] = {}
 
     @classmethod
     def open(cls, storage: Path, search: Search) -> Self:
@@ -140,8 +140,18 @@ class Study:
                 "these as the sweep's metric."
             )
         if report.checkpoint is not None:
-            self._keep_checkpoint(record, report.epoch, report.checkpoint)
+            self._keep_state(record, report, report.checkpoint)
         return self._records[report.trial_id]
+
+    @property
+    def logbook(self) -> Logbook | None:
+        """As the last driver left it; none before the first."""
+        tree = self._storage.get_study_user_attrs(self._study_id).get(LOGBOOK)
+        return None if tree is None else as_logbook(tree)
+
+    def log(self, logbook: Logbook) -> None:
+        """Leave it to the next driver."""
+        self._storage.set_study_user_attr(self._study_id, LOGBOOK, asdict(logbook))
 
     def decide(self, trial_id: int, decision: Decision) -> None:
         """Remember what was decided of a trial at a rung; nothing is after its end."""
@@ -228,13 +238,12 @@ class Study:
             self._records[record.trial_id] = record
         return record
 
-    def _keep_checkpoint(self, record: TrialRecord, epoch: int, checkpoint: str) -> None:
+    def _keep_state(self, record: TrialRecord, report: Report, checkpoint: str) -> None:
         """Written after the value: a death in between leaves a trial that trains this segment again."""
-        if epoch > self._checkpoint_epochs.get(record.trial_id, 0):
-            kept = {"epoch": epoch, "file": checkpoint}
-            self._storage.set_trial_user_attr(self._rows[record.trial_id], CHECKPOINT, kept)
-            self._checkpoint_epochs[record.trial_id] = epoch
-            self._records[record.trial_id] = replace(record, checkpoint=checkpoint)
+        if record.kept is None or report.epoch > record.kept.epoch:
+            states = {**record.states, report.epoch: checkpoint}
+            self._storage.set_trial_user_attr(self._rows[record.trial_id], KEPT, as_kept(report, states))
+            self._records[record.trial_id] = replace(record, kept=report, states=states)
 
     def _finish(self, record: TrialRecord, end: End) -> None:
         """Written after the end itself: a death in between is mended when the study is opened again."""
@@ -268,24 +277,17 @@ class Study:
 
     def _restore(self, frozen: FrozenTrial) -> None:
         self._proposer.add(frozen.params)
-        record = self._remember(frozen.number, frozen._trial_id, frozen)
-        checkpoint = frozen.user_attrs.get(CHECKPOINT, {"epoch": 0, "file": None})
-        self._checkpoint_epochs[frozen.number] = checkpoint["epoch"]
+        self._remember(frozen.number, frozen._trial_id, frozen)
         for epoch, value in frozen.intermediate_values.items():
             self._proposer.report(frozen.number, epoch, value)
-        record = replace(
-            record,
-            values=dict(frozen.intermediate_values),
-            checkpoint=checkpoint["file"],
-            decisions=decisions_of(frozen),
-        )
+        whole = as_record(frozen, self._shape)
+        record = replace(whole, end=None)
         self._records[frozen.number] = record
         if _pauses(record):
             self._show_pause(record)
-        if END in frozen.user_attrs:
-            end = as_end(frozen.user_attrs[END])
+        if whole.end is not None:
             finish = self._show_end if frozen.state.is_finished() else self._finish
-            finish(record, end)
+            finish(record, whole.end)
 
 
 def _pauses(record: TrialRecord) -> bool:

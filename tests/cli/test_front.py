@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from hpo.outcome import SweepResult
 from hpo.records import TrialRecord
-from hpo.run import SweepResult, run_sweep, start_local
+from hpo.run import run_sweep, start_local
 from hpo.sweep import load_sweep
 from tests.cli.conftest import SWEEP, Hpo
 

@@ -9,7 +9,7 @@ from hpo.errors import BundleError
 from hpo.export import load_bundle, write_bundle
 from hpo.export.inference import Inference, Tta, views
 from hpo.export.trial import export_trial
-from hpo.records import TrialRecord
+from hpo.records import Report, TrialRecord
 from hpo.training.checkpoint import write_checkpoint
 from hpo.training.data import Examples, Splits
 from hpo.training.data.normalization import Normalization
@@ -102,7 +102,9 @@ def make_trial(folder: Path, model: Cnn | Mlp, splits: Splits) -> tuple[TrialRec
         module(torch.from_numpy(splits.train.x))
     path = folder / "trial.safetensors"
     write_checkpoint(path, TrialState(epoch=3, module=dict(module.state_dict()), optimizer={}))
-    return TrialRecord(trial_id=7, params={}, checkpoint=str(path)), Recipe(model=model)
+    return TrialRecord(
+        trial_id=7, params={}, kept=Report(trial_id=7, epoch=3, metrics={}, checkpoint=str(path))
+    ), Recipe(model=model)
 
 
 def measure(bundle: Path, splits: Splits) -> dict[str, float]:

@@ -10,8 +10,9 @@ from hpo.config import JsonTree
 from hpo.errors import NoAverageError
 from hpo.export import load_bundle
 from hpo.export.trial import export_trial
-from hpo.records import TrialRecord
-from hpo.run import SweepResult, export, run_sweep, start_local
+from hpo.outcome import SweepResult
+from hpo.records import Report, TrialRecord
+from hpo.run import export, run_sweep, start_local
 from hpo.sweep import Export, Sweep, load_sweep
 from hpo.training.checkpoint import write_checkpoint
 from hpo.training.data import Digits, Splits
@@ -141,7 +142,7 @@ def test_a_trial_without_averaged_weights_is_refused(recipe: Recipe, epoch: int,
     average = {name: value.clone() for name, value in module.items()} if recipe.swa_start > 0 else {}
     path = tmp_path / "trial.safetensors"
     write_checkpoint(path, TrialState(epoch=epoch, module=module, optimizer={}, averaged=average))
-    trial = TrialRecord(trial_id=7, params={}, checkpoint=str(path))
+    trial = TrialRecord(trial_id=7, params={}, kept=Report(trial_id=7, epoch=epoch, metrics={}, checkpoint=str(path)))
 
     with pytest.raises(NoAverageError) as caught:
         export_trial(tmp_path / "best", trial, recipe, splits, {}, weights="averaged")

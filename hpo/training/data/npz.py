@@ -1,6 +1,5 @@
 """Arrays of the user's own."""
 
-import zipfile
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -34,6 +33,8 @@ class Npz(DataOptions):
         missing = {"x", "y"} - arrays.keys()
         if missing:
             raise DataError(f"{self.path}: arrays `x` and `y` must be there, but it holds {sorted(arrays)}.")
+        if len(arrays.keys() & {"x_test", "y_test"}) == 1:
+            raise DataError(f"{self.path}: `x_test` and `y_test` go together, but it holds {sorted(arrays)}.")
         test: float | Examples = self.test
         if arrays.keys() >= {"x_test", "y_test"}:
             test = _as_examples(self.path, arrays["x_test"], arrays["y_test"])
@@ -52,8 +53,8 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[np.generic]]:
             return dict(archive)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file. Paths in a sweep file are relative to the file.") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise DataError(f"{path}: must be a .npz archive of plain arrays, but {error}.") from error
+    except Exception as error:  # numpy, zipfile and zlib have no common class
+        raise DataError(f"{path}: must be a .npz archive of plain arrays, but: {error}.") from error
 
 
 def _as_examples(path: Path, x: npt.NDArray[np.generic], y: npt.NDArray[np.generic]) -> Examples:

@@ -1,0 +1,70 @@
+"""Sweeps from outside: who drives them, and what they are told."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Mapping
+
+from hpo.errors import HpoError
+from hpo.folder import open_folder, write_resolved
+from hpo.paths import SweepPaths
+from hpo.search.storage import Owner, owner_of
+from hpo.sweep import load_sweep
+
+PAUSE_S = 120.0
+"""How long a driver may take to leave everything in order: MLflow may be slow."""
+LOOK_S = 0.1
+
+
+def owner(paths: SweepPaths) -> Owner | None:
+    """The driver of a sweep; none if nobody drives it."""
+    return owner_of(paths.lock)
+
+
+def pause_sweep(paths: SweepPaths, timeout_s: float = PAUSE_S) -> None:
+    """Let the driver leave everything as it stands, and wait until it has.
+
+    Raises:
+        HpoError: if there is no driver, if it runs on another machine, or if it does not end.
+    """
+    driver = owner(paths)
+    if driver is None:
+        raise HpoError(f"{paths.sweep_id}: must run to be paused, but has no driver. See: hpo trials {paths.sweep_id}")
+    if driver.host != socket.gethostname():
+        raise HpoError(f"{paths.sweep_id}: its driver must run on this machine, but is {driver}. Pause it there.")
+    os.kill(driver.process_id, signal.SIGTERM)
+    patience = time.monotonic() + timeout_s
+    while owner(paths) == driver:
+        if time.monotonic() > patience:
+            raise HpoError(f"{paths.sweep_id}: {driver} must end within {timeout_s:g} s, but does not. End it by hand.")
+        time.sleep(LOOK_S)
+
+
+def extend_sweep(paths: SweepPaths, told: Mapping[str, str]) -> None:
+    """Change the budget of a sweep, for its driver or the next one.
+
+    Args:
+        paths: the sweep's.
+        told: limits by name, as numbers; with a plus, so much more than now.
+
+    Raises:
+        HpoError: if nothing is told, or if what is told is no budget.
+    """
+    if not told:
+        raise HpoError("a sweep must be given more of something. Say --trials, --epochs or --minutes, such as +50.")
+    sweep = open_folder(paths)
+    overrides = []
+    for name, text in told.items():
+        limit = getattr(sweep.budget, name)
+        if text.startswith("+") and limit is None:
+            raise HpoError(f"budget.{name}: must have a limit to be given {text}, but has none. Say how many in all.")
+        overrides.append(f"budget.{name}={_added(name, limit, text) if text.startswith('+') else text}")
+    write_resolved(paths, load_sweep(paths.resolved, overrides))
+
+
+def _added(name: str, limit: float, text: str) -> float:
+    try:
+        return limit + type(limit)(text)
+    except ValueError:
+        raise HpoError(f"--{name}: must be a number such as 100 or +50, but got {text}. Change it.") from None

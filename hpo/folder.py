@@ -1,0 +1,120 @@
+"""The folder of a sweep: made when it begins, read when it goes on, changed when it is given more."""
+
+import json
+import secrets
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import final
+
+from hpo.errors import HpoError, ResourceError, StudyError
+from hpo.origin import write_parents
+from hpo.paths import SweepPaths, written_beside
+from hpo.records import TrialRecord
+from hpo.scheduling import Budget
+from hpo.sweep import Sweep, dump_resolved, load_sweep
+from hpo.tracking.location import absolute
+
+
+def make_folder(sweep: Sweep) -> SweepPaths:
+    """A folder of the sweep's own, with an id that is free: all that is needed to go on with it lies there.
+
+    Raises:
+        ResourceError: if it cannot be made.
+    """
+    while True:
+        paths = SweepPaths(sweep.storage.checkpoints.absolute() / f"{sweep.name}-{secrets.token_hex(2)}")
+        try:
+            paths.root.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise ResourceError(
+                f"storage.checkpoints: must be a folder that can be written to, but {error}. Name another."
+            ) from error
+        with written_beside(paths.code) as beside:
+            beside.write_text(json.dumps(_code_folders()) + "\n", encoding="utf-8")
+        write_parents(paths.parents, sweep.recipe)
+        write_resolved(paths, _anchored(sweep))  # last: with it, it is a sweep
+        return paths
+
+
+def write_resolved(paths: SweepPaths, sweep: Sweep) -> None:
+    """The sweep file with every default written out."""
+    with written_beside(paths.resolved) as beside:
+        beside.write_text(dump_resolved(sweep), encoding="utf-8")
+
+
+def open_folder(paths: SweepPaths) -> Sweep:
+    """The sweep, whose own modules can be imported from now on.
+
+    Raises:
+        SweepError: if the resolved file is not a sweep.
+        HpoError: if it is not known where the modules lie.
+    """
+    sweep = load_sweep(paths.resolved)
+    if paths.code.exists():
+        sys.path += [folder for folder in _read_folders(paths.code) if folder not in sys.path]
+    return sweep
+
+
+def check_states(paths: SweepPaths, trials: Iterable[TrialRecord]) -> None:
+    """Hold what a study names as states against the sweep's folder: others are read and deleted by nobody.
+
+    Raises:
+        StudyError: if a state lies elsewhere.
+    """
+    home = paths.checkpoints.resolve()
+    for trial in trials:
+        for file in trial.states.values():
+            if not Path(file).resolve().is_relative_to(home):
+                raise StudyError(
+                    f"{paths.study}: trial {trial.trial_id}: every state must lie in {home}, but one is {file}. "
+                    "If the sweep was moved, move it back."
+                )
+
+
+@final
+class Extensions:
+    """Tells a running driver when its sweep was given more."""
+
+    def __init__(self, paths: SweepPaths) -> None:
+        """As the file is now."""
+        self._file = paths.resolved
+        self._seen = self._file.stat().st_mtime_ns
+
+    def take(self) -> Budget | None:
+        """The budget, if the file was changed since the last look."""
+        seen = self._file.stat().st_mtime_ns
+        if seen == self._seen:
+            return None
+        self._seen = seen
+        return load_sweep(self._file).budget
+
+
+def _read_folders(path: Path) -> list[str]:
+    try:
+        folders = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise HpoError(f"{path}: must be a list of folders, but {error}. Write [] into it, or mend it.") from error
+    if not isinstance(folders, list) or not all(isinstance(folder, str) for folder in folders):
+        raise HpoError(f"{path}: must be a list of folders, but is something else. Write [] into it, or mend it.")
+    return folders
+
+
+def _code_folders() -> list[str]:
+    """Where modules are imported from that are not installed."""
+    installed = (sys.prefix, sys.base_prefix)
+    return [
+        str(Path(folder).absolute())
+        for folder in sys.path
+        if Path(folder).is_dir() and not folder.startswith(installed)
+    ]
+
+
+def _anchored(sweep: Sweep) -> Sweep:
+    """With a tracking database that is found from any folder."""
+    if sweep.tracking is None:
+        return sweep
+    tracking = sweep.tracking.model_copy(update={"uri": absolute(sweep.tracking.uri)})
+    return sweep.model_copy(update={"tracking": tracking})

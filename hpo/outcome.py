@@ -1,0 +1,50 @@
+"""What a sweep came to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpo.paths import SweepPaths
+from hpo.records import EndKind, TrialRecord
+from hpo.results.rungs import Rung
+from hpo.spaces import Space
+from hpo.sweep import Sweep
+from hpo.tracking.tracker import SweepStatus
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepResult:
+    """What a sweep came to."""
+
+    paths: SweepPaths
+    best: TrialRecord | None
+    """By the first metric, where there are several; none if no trial was ever measured."""
+    space: Space
+    """What was searched: with the bounds that a learning-rate range test has proposed, where there was one."""
+    ends: Mapping[EndKind, int]
+    rungs: Sequence[Rung]
+    """What was decided at each, and how right that was."""
+    num_epochs: int
+    mean_lanes: float
+    """Trials that trained side by side, on average."""
+    elapsed_s: float
+    status: SweepStatus
+    front: Sequence[TrialRecord] = ()
+    """With several metrics, the complete trials that no other beats in all of them."""
+    why: tuple[str, ...] = ()
+    """What was chosen where the file leaves sampler or scheduler open, and why."""
+    bundle: Path | None = None
+    """The best model, exported."""
+    untracked: str | None = None
+    """What MLflow did not take, and why; none when it shows everything."""
+
+
+def summarize(sweep: Sweep, result: SweepResult) -> dict[str, float | int | str]:
+    """In a few numbers."""
+    summary: dict[str, float | int | str] = {f"num_{kind}": num for kind, num in result.ends.items()}
+    summary["num_epochs"] = result.num_epochs
+    summary["mean_lanes"] = result.mean_lanes
+    if result.best is not None and result.best.end is not None and result.best.end.value is not None:
+        summary[f"best_{sweep.metric.name}"] = result.best.end.value
+        summary["best_trial"] = result.best.trial_id
+    return summary
