@@ -88,7 +88,13 @@ def export_state(
     except ValueError as error:
         raise BundleError(f"tta: {error}") from error
     module = recipe.model.build(splits.input_shape, splits.num_classes)
-    module.load_state_dict(state.module)
+    try:
+        module.load_state_dict(state.module)
+    except RuntimeError as error:
+        raise BundleError(
+            f"trial {trial.trial_id}: its checkpoint must be of the network that the sweep's file describes, but: "
+            f"{' '.join(str(error).split())} Restore the file."
+        ) from error
     card = {**_story(trial, state, recipe), "data_digest": splits.digest, **origin}
     if inference != AS_TRAINED:
         card["inference"] = _described(inference, module, splits)

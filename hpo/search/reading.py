@@ -45,7 +45,7 @@ def as_record(frozen: FrozenTrial, shape: Shape) -> TrialRecord:
         return _as_record(frozen, shape)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise StudyError(
-            f"trial {frozen.number}: must be kept as hpo writes it, but is not ({error!r}). Restore the study from a copy."
+            f"trial {frozen.number}: must be kept as hpo writes it, but is not ({error!r}). Restore it from a copy."
         ) from error
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from json import JSONDecodeError
 from pathlib import Path
 
 from optuna.exceptions import OptunaError
@@ -50,7 +49,9 @@ def owner_of(lock: Path) -> Owner | None:
         except BlockingIOError:
             written = re.fullmatch(r"process (\d+) on (\S+)", file.read())
             if written is None:
-                raise StudyError(f"{lock}: must name the driver that holds it, but does not. Stop that process.") from None
+                raise StudyError(
+                    f"{lock}: must name the driver that holds it, but does not. Stop that process."
+                ) from None
             return Owner(int(written[1]), written[2])
     return None
 
@@ -113,7 +114,7 @@ def read_only(path: Path) -> Iterator[RDBStorage]:
     try:
         with _connected(path) as storage:
             yield storage
-    except (SQLAlchemyError, OptunaError, JSONDecodeError) as error:
+    except (SQLAlchemyError, OptunaError, LookupError, TypeError, ValueError) as error:
         why = str(error.__cause__ or error).splitlines()[0]
         raise StudyError(f"{path}: must be readable by Optuna, but is not ({why}). Restore it from a copy.") from error
 
@@ -163,6 +164,7 @@ def _check_holds_study(path: Path) -> None:
     try:
         with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
             names = [name for (name,) in connection.execute("SELECT study_name FROM studies")]
+            connection.execute("SELECT number FROM trials LIMIT 1")
     except sqlite3.DatabaseError as error:
         is_busy = error.sqlite_errorname in ("SQLITE_BUSY", "SQLITE_LOCKED")
         remedy = "Another process holds it: wait until it ends, or stop it." if is_busy else "Name another file."

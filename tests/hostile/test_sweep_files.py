@@ -44,7 +44,7 @@ BYTES = {
 }
 SECTIONS = {
     "a_name_that_climbs_out": ({"name": "../../escape"}, "name"),
-    "an_absolute_name": ({"name": "/tmp/escape"}, "name"),
+    "an_absolute_name": ({"name": "/etc/escape"}, "name"),
     "a_hidden_name": ({"name": ".hidden"}, "name"),
     "a_name_that_is_an_option": ({"name": "--runs"}, "name"),
     "a_name_for_a_shell": ({"name": "'$(touch CANARY)'"}, "name"),
