@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from hpo.accounts import Accounts
 from hpo.again import MOST_ALIKE, Alike
 from hpo.errors import TrialsFailedError
-from hpo.files import discard
 from hpo.judge import Judge
 from hpo.legs import Legs
 from hpo.population import Population
@@ -37,14 +36,14 @@ class Driver:
         *,
         num_slots: int,
         clock: Callable[[], float],
-        discard: Callable[[str], None] = discard,
+        shelf: Shelf | None = None,
     ) -> None:
         self._sweep = sweep
         self._study = study
         self._tracker = tracker
         self._watch = Seldom(watch, clock)
         self._num_slots = num_slots
-        self._shelf = Shelf(discard)
+        self._shelf = shelf or Shelf({sweep.metric.name: sweep.metric.goal})
         self._scheduler = sweep.chosen.scheduler
         self._compared = f"ema_{sweep.metric.name}" if compares_averages(self._scheduler) else sweep.metric.name
         self._line = Line(self._scheduler, sweep.epochs)
@@ -101,9 +100,7 @@ class Driver:
         trial.last = report
         trial.course.append(self._sweep.metric.goal.as_cost(trial.value(self._compared)))
         if report.checkpoint is not None:
-            self._shelf.hold(report.checkpoint)
-            if trial.checkpoint is not None:
-                self._shelf.release(trial.checkpoint)
+            self._shelf.replace(trial.checkpoint, report.checkpoint)
             trial.kept = report
         if report.best_epoch is not None:
             self._on_rung(self._sweep.epochs, [trial])
@@ -255,6 +252,7 @@ class Driver:
         recall(self._line, self._accounts, self._sweep, self._study)
         if self._population is not None:
             self._population.resume()
+        self._shelf.recall(self._study.trials())
         left = left_behind(self._study, is_population=self._population is not None)
         self._unbegun += left.unbegun
         for trial_id in left.waiting:
@@ -285,10 +283,12 @@ class Driver:
 
     def _end(self, trial: ActiveTrial, end: End) -> None:
         self._tracker.end(trial.spec.trial_id, end)
-        self._standings.see(self._study.tell(trial.spec.trial_id, end))
+        record = self._study.tell(trial.spec.trial_id, end)
+        self._standings.see(record)
         del self._trials[trial.spec.trial_id]
         if trial.kept is None and trial.inherited is not None:
             self._shelf.release(trial.inherited)
+        self._shelf.retire(record)
         self._accounts.credit(end)
         if end.kind is not EndKind.FAILED:
             self._alike.clear()

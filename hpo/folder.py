@@ -69,14 +69,20 @@ def check_states(paths: SweepPaths, trials: Iterable[TrialRecord]) -> None:
     Raises:
         StudyError: if a state lies elsewhere.
     """
-    home = paths.checkpoints.resolve()
+    home = paths.states
     for trial in trials:
         for file in trial.states.values():
-            if not Path(file).resolve().is_relative_to(home):
+            if not _lies_in(home, file):
                 raise StudyError(
                     f"{paths.study}: trial {trial.trial_id}: every state must lie in {home}, but one is {file}. "
                     "If the sweep was moved, move it back."
                 )
+
+
+def _lies_in(home: str, file: str) -> bool:
+    if "://" in home:
+        return file.startswith(f"{home}/") and ".." not in file.split("/")
+    return Path(file).resolve().is_relative_to(Path(home).resolve())
 
 
 @final

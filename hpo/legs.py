@@ -1,5 +1,6 @@
 """Legs: cohorts on their way to a rung, the segments that carry them, and the book that tells the next driver."""
 
+import errno
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -78,7 +79,14 @@ class Legs:
             self.log()
 
     def land(self, end: SegmentEnd) -> list[Failure]:
-        """A segment is over; what was lost or raised is tried again, but for these."""
+        """A segment is over; what was lost or raised is tried again, but for these.
+
+        Raises:
+            OSError: if the disk of its worker is full.
+        """
+        for failure in end.failures:
+            if failure.is_disk_full:
+                raise OSError(errno.ENOSPC, failure.error)
         segment = self._running.pop(end.segment.segment_id)
         left = {spec.trial_id: self._trials[spec.trial_id] for spec in segment.cohort if spec.trial_id in self._trials}
         failed = []

@@ -80,6 +80,8 @@ class Failure:
     error: str
     """Type and message, on one line."""
     traceback: str
+    is_disk_full: bool = False
+    """Whether the disk was full: no fault of the trial's, and nothing that another attempt would mend."""
 
 
 @dataclass(frozen=True, kw_only=True)

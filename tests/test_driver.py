@@ -1,5 +1,6 @@
 """The driver, against workers that do what a test tells them: no torch, no Ray, a real study."""
 
+import errno
 import itertools
 import math
 from collections import Counter
@@ -489,3 +490,18 @@ def test_whoever_watches_is_told_at_most_four_times_a_second(bench: Bench) -> No
     told = [progress.elapsed_s for progress in bench.progress[:-1]]
     assert told == pytest.approx([0.3, 0.6, 0.9, 1.2, 1.5, 1.8])
     assert bench.progress[-1].rungs == {9: 2}
+
+
+def test_a_full_disk_is_nobodys_fault_and_ends_the_run(bench: Bench) -> None:
+    def behave(segment: Segment) -> Iterator[Message]:
+        *others, last = segment.cohort
+        for trial in others:
+            yield from reports(segment, trial)
+        yield Failure(trial_id=last.trial_id, error="OSError: no space", traceback="...", is_disk_full=True)
+
+    with pytest.raises(OSError, match="no space") as caught:
+        bench.drive(make_sweep(error_retries=0), Workers(behave))
+    trials = bench.drive(make_sweep(), Workers(well))
+
+    assert caught.value.errno == errno.ENOSPC
+    assert kinds(trials) == {EndKind.STOPPED: 8, EndKind.COMPLETE: 1}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from hpo.disk import is_for_want_of_room
 from hpo.paths import SweepPaths
 from hpo.records import Failure, Report, Segment, TrialSpec
 from hpo.training.checkpoint import read_checkpoint, write_checkpoint
@@ -41,8 +42,8 @@ def train(segment: Segment, data: TrainingData, paths: SweepPaths, choice: LaneC
 
     Trials of one signature train side by side, as many as `choice` says. A trial's last report follows its
     checkpoint, so it never speaks of a state that is not on disk. A trial whose code raises yields a failure and the
-    others go on; one whose loss is not finite reports so and ends, as does one that early stopping ends. torch's global
-    generator is left as it was.
+    others go on, unless the disk is full; one whose loss is not finite reports so and ends, as does one that early
+    stopping ends. torch's global generator is left as it was.
     """
     standing: list[_Standing] = []
     for spec in segment.cohort:
@@ -53,18 +54,24 @@ def train(segment: Segment, data: TrainingData, paths: SweepPaths, choice: LaneC
             yield _failure(spec, error)
     for group in _groups(standing):
         for chunk in _chunks(group, _num_lanes(choice, group)):
-            yield from _train_chunk(chunk, segment, data, paths)
+            for message in _train_chunk(chunk, segment, data, paths):
+                yield message
+                if isinstance(message, Failure) and message.is_disk_full:
+                    return
 
 
 def _train_chunk(
     chunk: Sequence[_Standing], segment: Segment, data: TrainingData, paths: SweepPaths
 ) -> Iterator[Report | Failure]:
-    """Side by side; if that raises, in halves where memory ran out, else each alone: the same reports again."""
+    """Side by side; if that raises, in halves where memory ran out, else each alone: the same reports again.
+
+    On a full disk it is the first that fails, for all.
+    """
     try:
         with torch.random.fork_rng(devices=[]):
             yield from _train_together(chunk, segment, data, paths)
     except Exception as error:  # noqa: BLE001 - see train
-        if len(chunk) == 1:
+        if len(chunk) == 1 or is_for_want_of_room(error):
             yield _failure(chunk[0].spec, error)
             return
         size = math.ceil(len(chunk) / 2) if isinstance(error, torch.OutOfMemoryError) else 1
@@ -179,4 +186,5 @@ def _num_lanes(choice: LaneChoice, group: Sequence[_Standing]) -> int:
 
 def _failure(spec: TrialSpec, error: Exception) -> Failure:
     text = f"{type(error).__name__}: {error}"
-    return Failure(trial_id=spec.trial_id, error=text, traceback="".join(traceback.format_exception(error)))
+    told = "".join(traceback.format_exception(error))
+    return Failure(trial_id=spec.trial_id, error=text, traceback=told, is_disk_full=is_for_want_of_room(error))
