@@ -12,6 +12,7 @@ HpoError                 catch this to catch them all
 ├── SweepNotFoundError   no sweep, or several, answer to an id
 ├── ResourceError        what was asked for is not to be had on these machines
 ├── DiskFullError        there is no room for a sweep's files; it is paused
+├── WorkersError         workers are lost again and again before they have trained anything
 ├── LrRangeError         a learning-rate range test that says nothing
 ├── TrialsFailedError    trial after trial failed with the same error
 ├── BundleError          a bundle that cannot be written or read
@@ -86,6 +87,10 @@ class ResourceError(HpoError):
 
 class DiskFullError(HpoError):
     """There is no room for what a sweep writes; it is paused, and can go on."""
+
+
+class WorkersError(HpoError):
+    """Workers are lost again and again before they have trained anything."""
 
 
 class LrRangeError(HpoError):

@@ -60,6 +60,7 @@ def start_ray(sweep: Sweep, workload: TorchWorkload) -> Executor:
         cpus=asked.cpus,
         gpus=asked.gpus,
         max_concurrent=None if asked.max_concurrent == "auto" else asked.max_concurrent,
+        autoscaling=asked.autoscaling,
     )
 
 

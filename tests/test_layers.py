@@ -33,7 +33,7 @@ execution export cluster
 sweep
 standings room
 plan accounts trials origin shelf
-judge again resuming
+judge again resuming limits
 legs
 population
 driver
