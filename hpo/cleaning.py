@@ -8,13 +8,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from hpo.errors import StudyError
+from hpo.files import discard, list_files
 from hpo.paths import SweepPaths
 from hpo.records import TrialRecord
 from hpo.scheduling import Pbt
+from hpo.search.database import owner_of
+from hpo.search.places import Place
 from hpo.search.reading import read_trials
 from hpo.search.storage import owned
 from hpo.shelf import best_first, surplus
-from hpo.states import discard, list_states
 from hpo.sweep import Sweep
 
 HALF_WRITTEN = re.compile(r"\..+\.[a-z0-9_]{8}")
@@ -48,11 +51,18 @@ def clean_up(paths: SweepPaths, sweep: Sweep, keep: int | None = None) -> Freed:
     Raises:
         StudyError: if a driver has the sweep.
     """
+    place = sweep.storage.place(paths)
+    if (driver := owner_of(place)) is not None:
+        raise StudyError(
+            f"{paths.sweep_id}: a study has one driver at a time, but {driver} has it. Wait until it ends, or say "
+            f"hpo pause {paths.sweep_id}."
+        )
     with owned(paths.lock):
         half_written = _half_written(paths)
         num_bytes = sum(map(_remove, [paths.ray, *half_written]))
-        sizes = list_states(paths.checkpoints) if paths.study.exists() else {}
-        trials = _trials(paths, sweep) if paths.study.exists() else []
+        is_there = not isinstance(place, Path) or place.exists()
+        sizes = list_files(sweep.storage.located(paths).states) if is_there else {}
+        trials = _trials(place, sweep) if is_there else []
         strays, ended = _unneeded(trials, list(sizes), sweep)
         left = {state: size for state, size in sizes.items() if state not in strays}
         most = keep or sweep.storage.keep
@@ -68,13 +78,15 @@ def clean_up(paths: SweepPaths, sweep: Sweep, keep: int | None = None) -> Freed:
     )
 
 
-def _trials(paths: SweepPaths, sweep: Sweep) -> list[TrialRecord]:
-    """From a copy elsewhere: SQLite writes beside what it only reads, and on a full disk it cannot."""
+def _trials(place: Place, sweep: Sweep) -> list[TrialRecord]:
+    """Of a file, from a copy elsewhere: SQLite writes beside what it only reads, and on a full disk it cannot."""
+    if not isinstance(place, Path):
+        return read_trials(place, sweep.space)
     with tempfile.TemporaryDirectory(prefix="hpo-") as folder:
         for suffix in ("", "-wal"):
             with suppress(FileNotFoundError):
-                shutil.copy(f"{paths.study}{suffix}", folder)
-        return read_trials(Path(folder) / paths.study.name, sweep.space)
+                shutil.copy(f"{place}{suffix}", folder)
+        return read_trials(Path(folder) / place.name, sweep.space)
 
 
 def _half_written(paths: SweepPaths) -> list[Path]:

@@ -5,11 +5,14 @@ HpoError                 catch this to catch them all
 ├── SpaceError           a domain or a path of the search space is wrong (also a ValueError)
 ├── DataError            data that cannot be trained on (also a ValueError)
 ├── StudyError           the search memory cannot be opened, or is owned by another driver
+├── UriError             an address names a variable that the environment lacks
+├── StorageError         checkpoints cannot be kept where the sweep file says
 ├── TrackingError        MLflow cannot be reached as asked
 │   └── OutboxOwnedError what waits for MLflow is being written by another process
 ├── SweepNotFoundError   no sweep, or several, answer to an id
 ├── ResourceError        what was asked for is not to be had on these machines
 ├── DiskFullError        there is no room for a sweep's files; it is paused
+├── WorkersError         workers are lost again and again before they have trained anything
 ├── LrRangeError         a learning-rate range test that says nothing
 ├── TrialsFailedError    trial after trial failed with the same error
 ├── BundleError          a bundle that cannot be written or read
@@ -58,6 +61,14 @@ class StudyError(HpoError):
     """The search memory cannot be opened, or another driver owns it."""
 
 
+class UriError(HpoError):
+    """An address that names a variable which the environment lacks."""
+
+
+class StorageError(HpoError):
+    """Checkpoints cannot be kept where the sweep file says."""
+
+
 class TrackingError(HpoError):
     """MLflow cannot be reached as it is asked for."""
 
@@ -76,6 +87,10 @@ class ResourceError(HpoError):
 
 class DiskFullError(HpoError):
     """There is no room for what a sweep writes; it is paused, and can go on."""
+
+
+class WorkersError(HpoError):
+    """Workers are lost again and again before they have trained anything."""
 
 
 class LrRangeError(HpoError):

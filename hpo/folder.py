@@ -3,24 +3,40 @@
 import json
 import secrets
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import final
 
+from hpo.errors import HpoError, ResourceError, StudyError
+from hpo.files import check_writable
 from hpo.origin import write_parents
 from hpo.paths import SweepPaths, written_beside
+from hpo.records import TrialRecord
 from hpo.scheduling import Budget
+from hpo.search.database import check_answers
 from hpo.sweep import Sweep, dump_resolved, load_sweep
 from hpo.tracking.location import absolute
 
 
 def make_folder(sweep: Sweep) -> SweepPaths:
-    """A folder of the sweep's own, with an id that is free: all that is needed to go on with it lies there."""
+    """A folder of the sweep's own, with an id that is free: all that is needed to go on with it lies there.
+
+    Raises:
+        ResourceError: if it cannot be made.
+        HpoError: if the study's database, or the store of its checkpoints, does not answer.
+    """
     while True:
-        paths = SweepPaths(sweep.storage.checkpoints.absolute() / f"{sweep.name}-{secrets.token_hex(2)}")
+        paths = SweepPaths(sweep.storage.folder.absolute() / f"{sweep.name}-{secrets.token_hex(2)}")
+        check_answers(sweep.storage.place(paths))
+        check_writable(sweep.storage.located(paths).states)
         try:
             paths.root.mkdir(parents=True)
         except FileExistsError:
             continue
+        except OSError as error:
+            raise ResourceError(
+                f"storage.checkpoints: must be a folder that can be written to, but {error}. Name another."
+            ) from error
         with written_beside(paths.code) as beside:
             beside.write_text(json.dumps(_code_folders()) + "\n", encoding="utf-8")
         write_parents(paths.parents, sweep.recipe)
@@ -39,11 +55,34 @@ def open_folder(paths: SweepPaths) -> Sweep:
 
     Raises:
         SweepError: if the resolved file is not a sweep.
+        HpoError: if it is not known where the modules lie.
     """
+    sweep = load_sweep(paths.resolved)
     if paths.code.exists():
-        folders = json.loads(paths.code.read_text(encoding="utf-8"))
-        sys.path += [folder for folder in folders if folder not in sys.path]
-    return load_sweep(paths.resolved)
+        sys.path += [folder for folder in _read_folders(paths.code) if folder not in sys.path]
+    return sweep
+
+
+def check_states(paths: SweepPaths, trials: Iterable[TrialRecord]) -> None:
+    """Hold what a study names as states against the sweep's folder: others are read and deleted by nobody.
+
+    Raises:
+        StudyError: if a state lies elsewhere.
+    """
+    home = paths.states
+    for trial in trials:
+        for file in trial.states.values():
+            if not _lies_in(home, file):
+                raise StudyError(
+                    f"{paths.study}: trial {trial.trial_id}: every state must lie in {home}, but one is {file}. "
+                    "If the sweep was moved, move it back."
+                )
+
+
+def _lies_in(home: str, file: str) -> bool:
+    if "://" in home:
+        return file.startswith(f"{home}/") and ".." not in file.split("/")
+    return Path(file).resolve().is_relative_to(Path(home).resolve())
 
 
 @final
@@ -62,6 +101,16 @@ class Extensions:
             return None
         self._seen = seen
         return load_sweep(self._file).budget
+
+
+def _read_folders(path: Path) -> list[str]:
+    try:
+        folders = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise HpoError(f"{path}: must be a list of folders, but {error}. Write [] into it, or mend it.") from error
+    if not isinstance(folders, list) or not all(isinstance(folder, str) for folder in folders):
+        raise HpoError(f"{path}: must be a list of folders, but is something else. Write [] into it, or mend it.")
+    return folders
 
 
 def _code_folders() -> list[str]:

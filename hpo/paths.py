@@ -15,6 +15,8 @@ class SweepPaths:
     """The folder of one sweep; its name is the sweep's id."""
 
     root: Path
+    remote: str | None = None
+    """Address of a store in which training states lie in a folder of the sweep's own; none: they lie here."""
 
     @property
     def sweep_id(self) -> str:
@@ -53,8 +55,13 @@ class SweepPaths:
 
     @property
     def checkpoints(self) -> Path:
-        """Training states, one folder per trial."""
+        """Training states, one folder per trial; where they lie here."""
         return self.root / "checkpoints"
+
+    @property
+    def states(self) -> str:
+        """Where training states lie in truth: a path, or an address in a store."""
+        return str(self.checkpoints) if self.remote is None else below(self.remote, self.sweep_id)
 
     @property
     def ray(self) -> Path:
@@ -76,10 +83,10 @@ class SweepPaths:
         """The exported best model."""
         return self.root / "best"
 
-    def checkpoint(self, trial_id: int, epoch: int, generation: int, attempt: int) -> Path:
+    def checkpoint(self, trial_id: int, epoch: int, generation: int, attempt: int) -> str:
         """A fenced name: a worker that outlives its driver never writes over its successor's file."""
         name = f"epoch-{epoch:05d}-g{generation}-a{attempt}.safetensors"
-        return self.checkpoints / f"trial-{trial_id:05d}" / name
+        return below(self.states, f"trial-{trial_id:05d}/{name}")
 
 
 def find_sweep(runs: Path, sweep_id: str) -> SweepPaths:
@@ -88,10 +95,9 @@ def find_sweep(runs: Path, sweep_id: str) -> SweepPaths:
     Raises:
         SweepNotFoundError: if no sweep, or more than one, answers to it.
     """
-    if (runs / sweep_id / "resolved.yaml").is_file():
-        return SweepPaths(runs / sweep_id)
     known = list_sweeps(runs)
-    matches = [paths for paths in known if paths.sweep_id.startswith(sweep_id)]
+    exact = [paths for paths in known if paths.sweep_id == sweep_id]
+    matches = exact or [paths for paths in known if paths.sweep_id.startswith(sweep_id)]
     if len(matches) == 1:
         return matches[0]
     names = ", ".join(paths.sweep_id for paths in matches or known) or "none"
@@ -101,8 +107,15 @@ def find_sweep(runs: Path, sweep_id: str) -> SweepPaths:
 
 def list_sweeps(runs: Path) -> list[SweepPaths]:
     """All sweeps under `runs`, oldest first."""
-    found = sorted(runs.glob("*/resolved.yaml"), key=lambda path: path.stat().st_mtime)
+    found = [path for path in runs.glob("*/resolved.yaml") if path.is_file()]
+    found.sort(key=lambda path: path.stat().st_mtime)
     return [SweepPaths(path.parent) for path in found]
+
+
+def below(folder: str, path: str) -> str:
+    """What lies at `path` in a folder that is a path itself, or an address with options behind it."""
+    whole, mark, options = folder.partition("?") if "://" in folder else (folder, "", "")
+    return f"{whole.rstrip('/')}/{path}{mark}{options}"
 
 
 @contextmanager

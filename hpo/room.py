@@ -1,8 +1,10 @@
 """Whether the training states of a sweep have room on disk."""
 
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from hpo.disk import free_bytes
 from hpo.errors import Problem, SweepError
@@ -58,7 +60,7 @@ def check_room(sweep: Sweep, splits: Splits) -> None:
     """
     storage = sweep.storage
     most = need_of(sweep, MOST_TIMES * network_bytes(sweep.recipe, splits))
-    if storage.keep is None and most.in_all_bytes < free_bytes(storage.checkpoints):
+    if storage.keep is None and most.in_all_bytes < _free_bytes(storage):
         return
     need = need_of(sweep, state_bytes(sweep.recipe, splits))
     refuse_without_room(sweep, need)
@@ -74,14 +76,14 @@ def refuse_without_room(sweep: Sweep, need: Need) -> None:
     """
     storage = sweep.storage
     needed = f"{need.num_at_once} states of {size_text(need.state_bytes)} together, {size_text(need.at_once_bytes)}"
-    free = free_bytes(storage.checkpoints)
+    free = _free_bytes(storage)
     problems = []
     if storage.keep is not None and storage.keep < need.at_once_bytes:
         message = f"must hold the sweep's {needed}, but is {size_text(storage.keep)}. Raise it, or train fewer at once."
         problems.append(Problem(key="storage.keep", message=message))
     if free < need.at_once_bytes:
         message = (
-            f"must have room for the sweep's {needed}, but {storage.checkpoints.absolute()} has {size_text(free)}. "
+            f"must have room for the sweep's {needed}, but {storage.folder.absolute()} has {size_text(free)}. "
             "Make room, or name another folder."
         )
         problems.append(Problem(key="storage.checkpoints", message=message))
@@ -91,7 +93,7 @@ def refuse_without_room(sweep: Sweep, need: Need) -> None:
 
 def room_advice(storage: Storage, need: Need) -> Iterator[str]:
     """What had better be changed of a sweep for which there is room to begin; a path comes first."""
-    free = free_bytes(storage.checkpoints)
+    free = _free_bytes(storage)
     if storage.keep is None and free < need.in_all_bytes:
         yield (
             f"storage.keep: should be set, for the states of {need.num_trials} trials take "
@@ -100,9 +102,14 @@ def room_advice(storage: Storage, need: Need) -> Iterator[str]:
         )
     if storage.keep is not None and free < min(storage.keep, need.in_all_bytes):
         yield (
-            f"storage.keep: should be at most the {size_text(free)} that are free under {storage.checkpoints}, but is "
+            f"storage.keep: should be at most the {size_text(free)} that are free under {storage.folder}, but is "
             f"{size_text(storage.keep)}. Lower it, or make room."
         )
+
+
+def _free_bytes(storage: Storage) -> float:
+    """Of a store elsewhere nothing is known: it has room."""
+    return free_bytes(storage.folder) if isinstance(storage.checkpoints, Path) else math.inf
 
 
 def _num_running(sweep: Sweep, num_trials: int) -> int:

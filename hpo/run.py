@@ -16,7 +16,7 @@ from hpo.errors import NoAverageError
 from hpo.execution.executor import Executor
 from hpo.execution.local import LocalExecutor
 from hpo.export.trial import export_trial
-from hpo.folder import Extensions, make_folder, open_folder
+from hpo.folder import Extensions, check_states, make_folder, open_folder
 from hpo.interrupts import interrupts
 from hpo.origin import origin
 from hpo.outcome import SweepResult, summarize
@@ -60,6 +60,7 @@ def start_ray(sweep: Sweep, workload: TorchWorkload) -> Executor:
         cpus=asked.cpus,
         gpus=asked.gpus,
         max_concurrent=None if asked.max_concurrent == "auto" else asked.max_concurrent,
+        autoscaling=asked.autoscaling,
     )
 
 
@@ -197,7 +198,7 @@ def _search(
         validation=splits.validation,
         num_classes=splits.num_classes,
         teacher=teacher_log_probs(sweep.loss, splits.train.x, splits.normalization),
-        paths=paths,
+        paths=sweep.storage.located(paths),
         lanes=sweep.resources.lanes,
     )
     with ExitStack() as resources:
@@ -206,6 +207,7 @@ def _search(
             # in the main thread, with which Ray's processes end
             executor = None if start_executor is None else start_executor(sweep, workload)
         study = opening.result()
+        check_states(workload.paths, study.trials())
         num_slots = 1 if executor is None else executor.num_slots
         shelf = Shelf(sweep.goals, sweep.storage.keep)
         driver = Driver(sweep, study, tracker, watch, num_slots=num_slots, clock=time.monotonic, shelf=shelf)
@@ -253,7 +255,7 @@ def _drive(driver: Driver, executor: Executor, extensions: Extensions) -> SweepS
 
 def _open_study(sweep: Sweep, paths: SweepPaths, num_train: int) -> Study:
     return Study.open(
-        paths.study,
+        sweep.storage.place(paths),
         Search(
             space=sweep.space,
             metric=sweep.metric.name,

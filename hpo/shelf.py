@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import final
 
+from hpo.files import discard, size_of
 from hpo.records import Goal, TrialRecord
 from hpo.results.table import find_front, rank
 from hpo.sizes import size_text
-from hpo.states import discard, size_of
 
 _log = logging.getLogger(__name__)
 

@@ -20,6 +20,7 @@ from hpo.records import (
     TrialSpec,
 )
 from hpo.scheduling import Asha, Budget, Scheduler
+from hpo.search.places import Place
 from hpo.search.study import Study
 from hpo.search.terms import Search
 from hpo.spaces import Uniform
@@ -36,7 +37,11 @@ NINE = tuple({LR: value} for value in (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0
 
 
 class WorkerLostError(Exception):
-    """Raised by a behaviour: the worker is gone."""
+    """Raised by a behaviour: the worker is gone; ended, if trials hung."""
+
+    def __init__(self, why: str, *hung: int) -> None:
+        super().__init__(why)
+        self.hung = hung
 
 
 @dataclass
@@ -50,7 +55,9 @@ class Workers:
     def run(self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd) -> None:
         while isinstance(segment := next_segment(), Segment):
             self.segments.append(segment)
-            failures, lost = [], None
+            failures: list[Failure] = []
+            lost: str | None = None
+            hung: tuple[int, ...] = ()
             try:
                 for message in self.behave(segment):
                     if isinstance(message, Report):
@@ -58,8 +65,8 @@ class Workers:
                     else:
                         failures.append(message)
             except WorkerLostError as error:
-                lost = str(error)
-            on_segment_end(SegmentEnd(segment=segment, failures=tuple(failures), lost=lost))
+                lost, hung = str(error), error.hung
+            on_segment_end(SegmentEnd(segment=segment, failures=tuple(failures), lost=lost, hung=hung))
 
 
 @dataclass
@@ -86,6 +93,8 @@ class Bench:
     """A study in a folder, and whatever a test drives over it."""
 
     folder: Path
+    place: Place | None = None
+    """Of the study, where it is not kept in the folder."""
     notes: Notes = field(default_factory=Notes)
     progress: list[Progress] = field(default_factory=list)
     now_s: float = 0.0
@@ -102,7 +111,7 @@ class Bench:
 
     def open(self, sweep: Sweep) -> Study:
         return Study.open(
-            self.folder / "study.db",
+            self.place or self.folder / "study.db",
             Search(
                 space=sweep.space,
                 metric=sweep.metric.name,
@@ -121,7 +130,7 @@ def make_sweep(
     epochs: int = 9,
     scheduler: Scheduler | None = None,
     budget: Budget | None = None,
-    error_retries: int = 1,
+    retries: Retries | None = None,
     points: tuple[Mapping[str, float], ...] = (),
     ema_half_life: float = 0.0,
     seed: int = 0,
@@ -134,7 +143,7 @@ def make_sweep(
         space={LR: Uniform(min=0.1, max=0.9)},
         scheduler=scheduler or Asha(controls=0.0),
         budget=budget or Budget(trials=num_trials),
-        retries=Retries(error=error_retries),
+        retries=retries or Retries(),
         points=points,
         ema_half_life=ema_half_life,
         seed=seed,

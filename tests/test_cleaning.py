@@ -9,12 +9,12 @@ import pytest
 from hpo.cleaning import clean_up
 from hpo.errors import StudyError
 from hpo.export.trial import last_state
+from hpo.files import list_files
 from hpo.outcome import SweepResult
 from hpo.paths import SweepPaths
 from hpo.run import resume_sweep, run_sweep, start_local
 from hpo.search.reading import read_trials
 from hpo.search.storage import owned
-from hpo.states import list_states
 from tests.test_quota import load
 from tests.test_run import Interrupted, outcomes
 
@@ -34,21 +34,21 @@ def paths(done: SweepResult, tmp_path: Path) -> SweepPaths:
 
 
 def names(paths: SweepPaths) -> list[str]:
-    return [Path(state).name for state in list_states(paths.checkpoints)]
+    return [Path(state).name for state in list_files(paths.checkpoints)]
 
 
 def test_a_sweep_that_keeps_all_loses_nothing_that_belongs_to_a_trial(done: SweepResult, paths: SweepPaths) -> None:
-    before = list_states(paths.checkpoints)
+    before = list_files(paths.checkpoints)
 
     freed = clean_up(paths, load(paths.root.parent))
 
-    assert list_states(paths.checkpoints) == before
+    assert list_files(paths.checkpoints) == before
     assert (freed.num_states, freed.num_strays, freed.num_bytes) == (0, 0, 0)
     assert freed.left_bytes == sum(before.values())
 
 
 def test_half_written_files_strays_and_bookkeeping_go(done: SweepResult, paths: SweepPaths) -> None:
-    before = list_states(paths.checkpoints)
+    before = list_files(paths.checkpoints)
     stray = Path(paths.checkpoint(3, 2, 0, 7))
     waiting = paths.root / ".outbox.jsonl.abcd1234"  # a doctor may be writing it
     in_ray = paths.ray / "experiment" / "state.json"
@@ -59,18 +59,18 @@ def test_half_written_files_strays_and_bookkeeping_go(done: SweepResult, paths: 
 
     freed = clean_up(paths, load(paths.root.parent))
 
-    assert list_states(paths.checkpoints) == before
+    assert list_files(paths.checkpoints) == before
     assert [path.name for path in paths.root.glob(".*")] == [waiting.name]
     assert not paths.ray.exists()
     assert (freed.num_states, freed.num_strays, freed.num_bytes) == (0, 4, 500)
 
 
 def test_with_a_limit_the_best_stay(done: SweepResult, paths: SweepPaths) -> None:
-    before = sum(list_states(paths.checkpoints).values())
+    before = sum(list_files(paths.checkpoints).values())
 
     freed = clean_up(paths, load(paths.root.parent), keep=200_000)
 
-    left = list_states(paths.checkpoints)
+    left = list_files(paths.checkpoints)
     assert done.best is not None
     assert Path(str(done.best.checkpoint)).name in names(paths)
     assert sum(left.values()) == freed.left_bytes <= 200_000
@@ -114,20 +114,20 @@ def test_a_population_that_is_cleaned_while_it_pauses_keeps_the_states_that_chil
 
 
 def test_a_sweep_that_a_driver_has_is_left_alone(paths: SweepPaths) -> None:
-    before = list_states(paths.checkpoints)
+    before = list_files(paths.checkpoints)
 
     with owned(paths.lock), pytest.raises(StudyError, match="a study has one driver at a time"):
         clean_up(paths, load(paths.root.parent), keep=1)
 
-    assert list_states(paths.checkpoints) == before
+    assert list_files(paths.checkpoints) == before
 
 
 def test_without_a_study_no_state_is_touched(paths: SweepPaths) -> None:
-    before = list_states(paths.checkpoints)
+    before = list_files(paths.checkpoints)
     paths.study.unlink()
 
     freed = clean_up(replace(paths), load(paths.root.parent), keep=1)
 
-    assert list_states(paths.checkpoints) == before
+    assert list_files(paths.checkpoints) == before
     assert freed.num_states == 0
     assert not paths.study.exists()

@@ -67,7 +67,7 @@ def test_room_is_asked_for_where_a_folder_will_be_made(small_disk: Path) -> None
 
 def test_who_needs_room_is_told_where_how_much_and_how_to_go_on(small_disk: Path) -> None:
     paths = SweepPaths(small_disk / "digits-a1b2")
-    file = paths.checkpoint(0, 1, 0, 0)
+    file = Path(paths.checkpoint(0, 1, 0, 0))
     file.parent.mkdir(parents=True)
     file.write_bytes(bytes(12_300_000))
 

@@ -13,6 +13,7 @@ import pytest
 from hpo.cleaning import clean_up
 from hpo.errors import BundleError, DiskFullError
 from hpo.export.trial import last_state
+from hpo.files import list_files
 from hpo.outcome import SweepResult
 from hpo.paths import SweepPaths
 from hpo.progress import Progress
@@ -20,7 +21,6 @@ from hpo.records import EndKind, Goal, TrialRecord
 from hpo.results import rank
 from hpo.run import resume_sweep, run_sweep, start_local
 from hpo.search.reading import read_trials
-from hpo.states import list_states
 from hpo.sweep import Sweep, load_sweep
 from hpo.tracking.tracker import SweepStatus
 from hpo.training.checkpoint import write_checkpoint
@@ -68,7 +68,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> SweepResult:
 
 
 def bytes_of(done: SweepResult) -> int:
-    return sum(list_states(done.paths.checkpoints).values())
+    return sum(list_files(done.paths.checkpoints).values())
 
 
 def test_a_quota_changes_nothing_but_what_is_left_on_disk(plain: SweepResult, tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_quota_changes_nothing_but_what_is_left_on_disk(plain: SweepResult, tm
     sweep = load(tmp_path, f"storage.keep={keep}")
 
     def watch(progress: Progress) -> None:
-        seen.append(sum(list_states(next(tmp_path.glob("runs/*/checkpoints"))).values()) if progress.num_epochs else 0)
+        seen.append(sum(list_files(next(tmp_path.glob("runs/*/checkpoints"))).values()) if progress.num_epochs else 0)
 
     done = run_sweep(sweep, watch=watch, start_executor=start_local)
 

@@ -11,8 +11,8 @@ from hpo.errors import HpoError
 
 
 def make_importable(folder: Path = Path()) -> None:
-    """Let Python find a user's own modules there and in the current folder, as `python FILE` would."""
-    sys.path[:0] = [str(folder.resolve()), str(Path.cwd())]
+    """Let Python find a user's own modules there and in the current folder; they take the place of no installed one."""
+    sys.path += [str(folder.resolve()), str(Path.cwd())]
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from hpo.cleaning import Freed, clean_up
 from hpo.errors import HpoError
 from hpo.export.inference import Tta
 from hpo.export.weights import Weights
-from hpo.folder import open_folder
+from hpo.folder import check_states, open_folder
 from hpo.paths import SweepPaths, find_sweep
 from hpo.prune import Point, prune_trial
 from hpo.records import TrialRecord
@@ -23,7 +23,7 @@ def open_sweep(runs: Path, sweep_id: str) -> tuple[Sweep, SweepPaths, list[Trial
     """A sweep as it was asked for, where it lies, and its trials so far."""
     paths = find_sweep(runs, sweep_id)
     sweep = open_folder(paths)
-    return sweep, paths, read_trials(paths.study, sweep.space)
+    return sweep, paths, read_trials(sweep.storage.place(paths), sweep.space)
 
 
 def open_trial(runs: Path, which: str) -> tuple[TrialRecord, list[TrialRecord], Sweep, SweepPaths]:
@@ -41,6 +41,7 @@ def export_sweep(
     from hpo.run import export
 
     trial, _, sweep, paths = open_trial(runs, which)
+    check_states(sweep.storage.located(paths), [trial])
     told = {"tta": tta, "fold_norms": fold_norms, "weights": weights}
     asked = sweep.export.model_copy(update={name: to for name, to in told.items() if to is not None})
     return read_card(export(folder, sweep, paths, sweep.data.load(sweep.seed), trial, asked=asked))
@@ -51,6 +52,7 @@ def prune_sweep(
 ) -> list[Point]:
     """Prune the trial `ID/TRIAL`, or the best one of `ID`."""
     trial, _, sweep, paths = open_trial(runs, which)
+    check_states(sweep.storage.located(paths), [trial])
     splits = sweep.data.load(sweep.seed)
     return prune_trial(folder, sweep, paths, splits, trial, mode=mode, amounts=amounts, num_epochs=num_epochs)
 

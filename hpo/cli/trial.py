@@ -11,12 +11,12 @@ from hpo.cli.rungs import decisions_json, decisions_table
 from hpo.cli.text import end_text, grid, make_console, objective, print_json, why
 from hpo.cli.trials_table import trials_table
 from hpo.config import JsonTree
+from hpo.files import size_of
 from hpo.paths import SweepPaths
 from hpo.records import TrialRecord
 from hpo.results.lineage import lineage, lineage_json
 from hpo.results.table import to_json
 from hpo.spaces.values import shown
-from hpo.states import size_of
 from hpo.sweep import Sweep
 from hpo.sweep.wording import listed
 

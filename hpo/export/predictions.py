@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hpo.errors import DataError
+from hpo.errors import BundleError, DataError
 from hpo.training.bundles import Bundle
 from hpo.training.data.npz import read_npz
 
@@ -51,6 +51,7 @@ def predict_file(bundle: Bundle, path: Path) -> Predictions:
 
     Raises:
         DataError: if the archive cannot be read, has no `x`, or does not fit the bundle.
+        BundleError: if the model does not do what its card says, or gives NaN.
     """
     arrays = read_npz(path)
     if "x" not in arrays:
@@ -61,6 +62,8 @@ def predict_file(bundle: Bundle, path: Path) -> Predictions:
         log_probs = bundle.predict(arrays["x"])
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
+    if np.isnan(log_probs).any():
+        raise BundleError(f"{bundle.folder}: the model must give numbers, but gives NaN for {path}. Use another.")
     labels = _check_labels(path, arrays["y"], *log_probs.shape) if "y" in arrays else None
     return Predictions(log_probs=log_probs, labels=labels)
 

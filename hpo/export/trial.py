@@ -12,8 +12,8 @@ from hpo.export.bundle import AS_TRAINED, write_bundle
 from hpo.export.folding import num_norms
 from hpo.export.inference import Inference
 from hpo.export.weights import Weights, averaged, told
+from hpo.files import size_of
 from hpo.records import TrialRecord
-from hpo.states import size_of
 from hpo.training.bundles.card import portable_tree
 from hpo.training.checkpoint import read_checkpoint
 from hpo.training.data.splits import Splits
@@ -64,7 +64,7 @@ def last_state(trial: TrialRecord) -> TrialState:
             "storage.keep, or by hand. Export another trial, such as the best, whose state is always kept; or set "
             "this one's params as the only one of `points`, and train it again."
         )
-    return read_checkpoint(Path(trial.checkpoint))
+    return read_checkpoint(trial.checkpoint)
 
 
 def export_state(
@@ -95,7 +95,13 @@ def export_state(
     except ValueError as error:
         raise BundleError(f"tta: {error}") from error
     module = recipe.model.build(splits.input_shape, splits.num_classes)
-    module.load_state_dict(state.module)
+    try:
+        module.load_state_dict(state.module)
+    except RuntimeError as error:
+        raise BundleError(
+            f"trial {trial.trial_id}: its checkpoint must be of the network that the sweep's file describes, but: "
+            f"{' '.join(str(error).split())} Restore the file."
+        ) from error
     card = {**_story(trial, state, recipe), "data_digest": splits.digest, **origin}
     if inference != AS_TRAINED:
         card["inference"] = _described(inference, module, splits)

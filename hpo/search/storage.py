@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import socket
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -9,9 +10,12 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Self
 
+from optuna.exceptions import OptunaError
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
+from sqlalchemy.exc import SQLAlchemyError
 
 from hpo.config import JsonTree
 from hpo.errors import StudyError
@@ -35,17 +39,38 @@ class Owner:
         """As the lock names it."""
         return f"process {self.process_id} on {self.host}"
 
+    @classmethod
+    def this(cls) -> Self:
+        """The process that asks."""
+        return cls(os.getpid(), socket.gethostname())
+
+    @classmethod
+    def named(cls, text: str) -> Self:
+        """From how a lock names it.
+
+        Raises:
+            StudyError: if it does not.
+        """
+        written = re.fullmatch(r"process (\d+) on (\S+)", text)
+        if written is None:
+            raise StudyError(
+                f"a lock must name the driver that holds it, but {text[:80]!r} holds it. Stop that process."
+            )
+        return cls(int(written[1]), written[2])
+
 
 def owner_of(lock: Path) -> Owner | None:
     """Who holds `lock`; none if nobody does."""
     if not lock.exists():
         return None
-    with lock.open("r+", encoding="utf-8") as file:
+    with lock.open("r+", encoding="utf-8", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            _, process_id, _, host = file.read().split()
-            return Owner(int(process_id), host)
+            try:
+                return Owner.named(file.read())
+            except StudyError as error:
+                raise StudyError(f"{lock}: {error}") from None
     return None
 
 
@@ -67,7 +92,7 @@ def owned(lock: Path) -> Iterator[None]:
                 "Wait until it ends, or stop it."
             ) from None
         file.truncate(0)
-        file.write(str(Owner(os.getpid(), socket.gethostname())))
+        file.write(str(Owner.this()))
         file.flush()
         yield
 
@@ -92,7 +117,7 @@ def opened(path: Path, directions: Sequence[StudyDirection], origin: JsonTree) -
     _check_holds_study(path)
     with _connected(path) as storage:
         kept = storage.get_study_user_attrs(storage.get_study_id_from_name(STUDY_NAME))
-        _check_same(str(path), {key: value for key, value in kept.items() if key != LOGBOOK}, origin)
+        check_same(str(path), {key: value for key, value in kept.items() if key != LOGBOOK}, origin)
         yield storage
 
 
@@ -104,8 +129,12 @@ def read_only(path: Path) -> Iterator[RDBStorage]:
         StudyError: if the file is no study of ours.
     """
     _check_holds_study(path)
-    with _connected(path) as storage:
-        yield storage
+    try:
+        with _connected(path) as storage:
+            yield storage
+    except (SQLAlchemyError, OptunaError, LookupError, TypeError, ValueError) as error:
+        why = str(error.__cause__ or error).splitlines()[0]
+        raise StudyError(f"{path}: must be readable by Optuna, but is not ({why}). Restore it from a copy.") from error
 
 
 def check_whole(path: Path) -> None:
@@ -148,25 +177,30 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _check_holds_study(path: Path) -> None:
     """Before Optuna touches the file: it would add its tables to any database."""
+    if not path.is_file():
+        raise StudyError(f"{path}: must be the database of a study, but is no file. Has the sweep begun?")
     try:
         with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
             names = [name for (name,) in connection.execute("SELECT study_name FROM studies")]
+            connection.execute("SELECT number FROM trials LIMIT 1")
     except sqlite3.DatabaseError as error:
+        is_busy = error.sqlite_errorname in ("SQLITE_BUSY", "SQLITE_LOCKED")
+        remedy = "Another process holds it: wait until it ends, or stop it." if is_busy else "Name another file."
         raise StudyError(
-            f"{path}: must be the database of a study, but cannot be read as one ({error}). Name another file."
+            f"{path}: must be the database of a study, but cannot be read as one ({error}). {remedy}"
         ) from error
     if names != [STUDY_NAME]:
         held = ", ".join(names) or "none"
         raise StudyError(f"{path}: must hold one study, {STUDY_NAME}, but holds {held}. Name another file.")
 
 
-def _check_same(where: str, kept: object, now: object) -> None:
+def check_same(where: str, kept: object, now: object) -> None:
     """Descend to the first difference, so that the message names it and no more."""
     if kept == now:
         return
     if isinstance(kept, dict) and isinstance(now, dict):
         for key in sorted(kept.keys() | now.keys()):
-            _check_same(f"{where}: {key}", kept.get(key), now.get(key))
+            check_same(f"{where}: {key}", kept.get(key), now.get(key))
     raise StudyError(
         f"{where}: must be what the study was made for, {_shown(kept)}, but is now {_shown(now)}. "
         "Set it back, or start another sweep."

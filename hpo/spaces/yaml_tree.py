@@ -1,7 +1,8 @@
 """YAML as plain trees, with the line of every key.
 
 Scalars follow the core schema of YAML 1.2: `1e-4` is a number, `on` and `no` are text. Nothing is executed:
-tags, anchors and aliases are refused.
+tags, anchors and aliases are refused, and so is what would harm later: control characters, which a terminal obeys and
+no path may hold, deep nesting, and whole numbers of more than 64 bits.
 """
 
 import re
@@ -25,6 +26,10 @@ _WORDS: dict[str, Scalar] = (
 )
 _DECIMAL = re.compile(r"[-+]?[0-9]{1,400}")  # longer ones are read as infinity, which no field takes
 _OCTAL_OR_HEX = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
+_CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters but tab and line feed, and what turns the direction of text."""
+MOST_NESTED = 50
+"""Lists and mappings within each other."""
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 
 
@@ -62,6 +67,7 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self.lines: dict[str, int] = {}
         self.problems: list[Problem] = []
+        self._depth = 0
         self._events = YAML(typ="safe", pure=True).parse(text)
 
     def document(self) -> object:
@@ -83,14 +89,31 @@ class _Reader:
                 return None
             case events.CollectionStartEvent() | events.ScalarEvent() if event.tag is not None:
                 self._refuse(event, path, f"YAML tags are not allowed, but got {event.tag}. Write the plain value.")
-        match event:
-            case events.MappingStartEvent():
-                return self._mapping(path)
-            case events.SequenceStartEvent():
-                return self._sequence(path)
-            case events.ScalarEvent():
-                return _scalar(event.value) if event.style is None else event.value
-        raise AssertionError(f"no node begins with {event}")
+        if isinstance(event, events.ScalarEvent):
+            return self._plain(event, path)
+        if self._depth == MOST_NESTED:
+            rule = f"lists and mappings lie at most {MOST_NESTED} deep in each other, but here is one more"
+            raise MarkedYAMLError(problem=rule, problem_mark=event.start_mark)
+        self._depth += 1
+        value = self._mapping(path) if isinstance(event, events.MappingStartEvent) else self._sequence(path)
+        self._depth -= 1
+        return value
+
+    def _plain(self, event: events.ScalarEvent, path: str) -> Scalar:
+        value = _scalar(event.value) if event.style is None else event.value
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            self._refuse(event, path, "a whole number must fit into 64 bits, but this one does not. Use a smaller one.")
+            return None
+        if self._holds_control(event, path):
+            return None
+        return value
+
+    def _holds_control(self, event: events.ScalarEvent, path: str) -> bool:
+        found = _CONTROL.search(event.value)
+        if found is not None:
+            message = f"text must hold no control characters, but has {found[0]!a}. Delete it."
+            self._refuse(event, path, message)
+        return found is not None
 
     def _mapping(self, path: str) -> dict[str, object]:
         tree: dict[str, object] = {}
@@ -98,6 +121,9 @@ class _Reader:
             if not isinstance(event, events.ScalarEvent):
                 self._refuse(event, path, "a key must be text, but got a list or a mapping.")
                 self._node(event, path)
+                self._node(next(self._events), path)
+                continue
+            if self._holds_control(event, path):
                 self._node(next(self._events), path)
                 continue
             key = event.value

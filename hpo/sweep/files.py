@@ -8,6 +8,9 @@ from hpo.config import JsonTree
 from hpo.errors import Problem
 from hpo.spaces.yaml_tree import YamlTree, read_yaml
 
+MOST_BYTES = 1 << 20
+"""Of a file: nobody writes more, and some devices never end."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SpaceFile:
@@ -21,10 +24,14 @@ class SpaceFile:
 def read_mapping(path: Path) -> YamlTree:
     """A file that must hold a mapping; where it does not, there is a problem and the value is none."""
     try:
-        tree = read_yaml(path.read_text("utf-8-sig"))
+        with path.open("rb") as file:
+            raw = file.read(MOST_BYTES + 1)
+        if len(raw) > MOST_BYTES:
+            return _refused(f"must be a text of at most {MOST_BYTES} bytes, but is longer. Is it another file?")
+        tree = read_yaml(raw.decode("utf-8-sig"))
     except FileNotFoundError:
         return _refused("no such file. Check the path.")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         return _refused(f"must be a readable text file in UTF-8, but: {error}.")
     if isinstance(tree.value, dict) or tree.problems:
         return tree

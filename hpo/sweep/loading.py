@@ -1,5 +1,6 @@
 """From a sweep file to a `Sweep`, or to every mistake in it."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -59,7 +60,7 @@ def _resolve_files(tree: JsonTree, folder: Path) -> None:
         written = settings if isinstance(settings, dict) else {}
         for name in names:
             if isinstance(written.get(name), str):
-                written[name] = str((folder / written[name]).resolve())
+                written[name] = os.path.realpath(folder / written[name])  # `resolve` raises where links form a ring
 
 
 def _expand_model(tree: JsonTree) -> None:

@@ -1,10 +1,9 @@
 """The validated model of a sweep file."""
 
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from hpo.config import Config
 from hpo.errors import Problem, SweepError
@@ -12,7 +11,6 @@ from hpo.export.inference import Inference
 from hpo.export.weights import Weights
 from hpo.records import Goal, Params, TrialRecord, TrialSpec
 from hpo.scheduling import Budget, full_budget, is_auto
-from hpo.sizes import Size
 from hpo.spaces.conditions import Conditions
 from hpo.spaces.coordinates import COORDINATES
 from hpo.spaces.space import Space
@@ -24,6 +22,8 @@ from hpo.sweep.effective import coordinate_problems, rate_problems
 from hpo.sweep.inert import inert_problems
 from hpo.sweep.metrics import Metric, Objective, front_problems, main_metric, metric_problems
 from hpo.sweep.population import change_problems, population_problems
+from hpo.sweep.resources import Resources
+from hpo.sweep.retries import Retries
 from hpo.sweep.rules import (
     control_problems,
     course_problems,
@@ -35,32 +35,14 @@ from hpo.sweep.rules import (
 )
 from hpo.sweep.sampling import sampler_problems
 from hpo.sweep.scheduling import comparison_problems, ladder_problems, rung_problems
+from hpo.sweep.storage import Storage
 from hpo.sweep.together import average_problems, batch_norm_problems, rival_problems, spelling_problems
 from hpo.sweep.wording import NAME
+from hpo.tracking.location import as_folder_name
 from hpo.training.data import Data
 from hpo.training.lr_range import LrRange
 from hpo.training.recipe import Recipe, flatten, signature, state_signature, with_params
 from hpo.uris import holds_password, masked
-
-
-class Resources(Config):
-    """What each segment is given, and how many train at once."""
-
-    cpus: Annotated[float, Field(gt=0)] = 1.0
-    """Processor cores per segment; a share is allowed."""
-    gpus: Annotated[float, Field(ge=0)] = 0.0
-    """GPUs per segment; 0.5 lets two share one."""
-    lanes: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    """Trials that train side by side as one program; auto: as many as measured to pay, 1: each alone."""
-    max_concurrent: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    """Segments that train at once; auto: as many as the machines hold."""
-
-
-class Retries(Config):
-    """What is tried again."""
-
-    error: Annotated[int, Field(ge=0)] = 1
-    """How often a segment whose code raised is tried again."""
 
 
 class Export(Inference):
@@ -84,7 +66,7 @@ class Tracking(Config):
     """Of MLflow's server or database; a relative file is relative to the current folder. It holds no password:
     `${NAME}` in it stands for a variable of the environment.
     """
-    experiment: Annotated[str, Field(min_length=1)] | None = None
+    experiment: Annotated[str, Field(min_length=1), AfterValidator(as_folder_name)] | None = None
     """MLflow's experiment; none: the sweep's name."""
 
     @field_validator("uri")
@@ -102,19 +84,6 @@ def _none_by_name(value: object) -> object:
     if isinstance(value, str) and value != "none":
         raise ValueError(f"must be none or a mapping such as {{uri: http://localhost:5000}}, but got {masked(value)}.")
     return None if value == "none" else value
-
-
-class Storage(Config):
-    """Where a sweep's own files lie."""
-
-    checkpoints: Annotated[Path, Field(strict=False)] = Path("runs")
-    """Holds one folder per sweep; relative to the current folder."""
-    keep: Size | None = None
-    """The most that the training states of a sweep may take, as 500MB or 2GB; none: all are kept.
-
-    States that trials go on from stay, and the winner's. Of trials that have ended the worst go first. For a moment
-    there may be some more: what workers have written in the last half second, of which the driver is yet to hear.
-    """
 
 
 class Sweep(Recipe):
@@ -164,7 +133,7 @@ class Sweep(Recipe):
     tracking: Annotated[Tracking | None, BeforeValidator(_none_by_name)] = Tracking()
     """Where MLflow shows the sweep; `none`: nowhere."""
     storage: Storage = Storage()
-    """Where checkpoints lie."""
+    """Where the sweep is remembered, and checkpoints lie."""
 
     @property
     def recipe(self) -> Recipe:

@@ -13,7 +13,7 @@ from hpo.errors import Problem
 from hpo.spaces.spelling import did_you_mean
 from hpo.training.models.custom import PATH
 
-NAME = r"^[a-z0-9][a-z0-9_-]*$"
+NAME = r"^[a-z0-9][a-z0-9_-]{0,99}$"
 """Names of sweeps: safe in paths, URLs and MLflow."""
 MOST_SHOWN = 60
 """Characters of a value that a message repeats."""
@@ -42,7 +42,7 @@ _REQUIREMENTS = {
     "model_type": "be a mapping of settings",
 }
 _PATTERNS = {
-    NAME: "be lower-case letters, digits, - and _, beginning with a letter or digit",
+    NAME: "be at most 100 lower-case letters, digits, - and _, beginning with a letter or digit",
     PATH: "be a function by its Python path, such as my_package.nets:make",
 }
 _ADVICE = {

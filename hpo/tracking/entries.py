@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from pydantic import FiniteFloat, TypeAdapter
+
 from hpo.records import End, EndKind, Params, ParamValue, Parent, Report
 from hpo.tracking.tracker import SweepStatus
 from hpo.uris import masked
@@ -28,7 +30,7 @@ class Point:
     """One value of one metric; always finite."""
 
     name: str
-    value: float
+    value: FiniteFloat
     step: int
     time_ms: int
 
@@ -145,11 +147,13 @@ def from_line(line: bytes) -> Entry:
         tree = json.loads(line)
         points = tuple(Point(name=n, value=v, step=s, time_ms=t) for n, v, s, t in tree.pop("points", ()))
         artifact = Path(tree.pop("artifact")) if "artifact" in tree else None
-        return Entry(trial_id=tree.pop("trial_id", None), points=points, artifact=artifact, **tree)
-    except (ValueError, TypeError, AttributeError) as error:
+        entry = Entry(trial_id=tree.pop("trial_id", None), points=points, artifact=artifact, **tree)
+        return _ENTRY.validate_python(vars(entry) | {"points": tuple(map(vars, points))})
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"must be a line that hpo wrote, but got {line[:80]!r}") from error
 
 
+_ENTRY = TypeAdapter(Entry)
 _ENCODE = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _SWEEP_STATUS: dict[SweepStatus, RunStatus] = {
     SweepStatus.FINISHED: "FINISHED",

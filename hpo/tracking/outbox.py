@@ -174,7 +174,9 @@ class Outbox:
     def _read(self, lines: bytes) -> Iterator[Entry]:
         for line in lines.splitlines():
             try:
-                yield from_line(line)
+                entry = from_line(line)
+                _check_own(entry.artifact, self._path.parent)
+                yield entry
             except ValueError as error:
                 self._refuse(f"{self._path}: {error}")
 
@@ -207,3 +209,9 @@ class Outbox:
         if self._refused:
             sentences.append(f"{len(self._refused)} entries were refused by MLflow, the first with: {self._refused[0]}")
         return " ".join(sentences) or None
+
+
+def _check_own(artifact: Path | None, folder: Path) -> None:
+    """What lies outside the sweep's folder is none of MLflow's business, whoever has named it."""
+    if artifact is not None and not artifact.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"an artifact must lie in {folder}, but one is {artifact}")

@@ -5,7 +5,6 @@ import numpy.typing as npt
 
 from hpo.errors import BundleError
 from hpo.training.bundles import load_bundle
-from hpo.training.bundles.card import read_card
 from hpo.training.data.normalization import Inputs, Normalization
 from hpo.training.data.splits import Splits
 from hpo.training.losses import Distillation, Loss
@@ -45,7 +44,7 @@ def refuse_teacher(loss: Loss, splits: Splits) -> None:
     """
     if not isinstance(loss, Distillation):
         return
-    card = read_card(loss.teacher)
+    card = load_bundle(loss.teacher).card
     ours, theirs = (splits.raw_shape, splits.num_classes), (card.input.shape, card.output.num_classes)
     if ours != theirs:
         raise BundleError(

@@ -244,7 +244,7 @@ def test_an_archive_with_a_pickle_in_it_is_refused(change: Callable[[Path], None
     change(bundle / MODEL)
     sign(bundle)
 
-    with pytest.raises(BundleError, match=rf"must hold nothing but numbers and text, .* but holds {pickled}\. Export"):
+    with pytest.raises(BundleError, match=rf"must hold nothing but numbers and words, .* but holds {pickled}\. Export"):
         load_bundle(bundle)
 
 

@@ -61,6 +61,14 @@ def test_a_choice_that_cannot_take_the_inputs_is_refused_at_its_path(
     assert [problem.key for problem in caught.value.problems] == ["space.model.channels"]
 
 
+def make_a_dict(input_shape: object, num_classes: object) -> dict[str, object]:
+    return {"input_shape": input_shape, "num_classes": num_classes}
+
+
+def make_anything(input_shape: object, **others: object) -> object:
+    raise AssertionError(f"was called with {input_shape} and {others}")
+
+
 @pytest.mark.parametrize(
     ("factory", "message"),
     [
@@ -72,13 +80,30 @@ def test_a_choice_that_cannot_take_the_inputs_is_refused_at_its_path(
             ),
         ),
         (
-            "pathlib:Paht",
+            "typer:Paht",
             (
-                "pathlib:Paht must name a function that Python can import from the folder of the sweep, "
-                "but module 'pathlib' has no attribute 'Paht'."
+                "typer:Paht must name a function that Python can import from the folder of the sweep, "
+                "but module 'typer' has no attribute 'Paht'."
             ),
         ),
-        ("builtins:dict", "builtins:dict must return a torch.nn.Module, but returned a dict."),
+        (
+            "tests.sweep.test_fit:make_a_dict",
+            "tests.sweep.test_fit:make_a_dict must return a torch.nn.Module, but returned a dict.",
+        ),
+        (
+            "typer:echo",
+            (
+                "typer:echo must be a function of input_shape, num_classes, by name, "
+                "but got an unexpected keyword argument 'input_shape'."
+            ),
+        ),
+        (
+            "tests.sweep.test_fit:make_anything",
+            (
+                "tests.sweep.test_fit:make_anything must be a function of input_shape, num_classes, by name, "
+                "but it does not name num_classes."
+            ),
+        ),
     ],
 )
 def test_a_model_of_the_users_own_that_cannot_be_made_is_refused(

@@ -129,7 +129,7 @@ def find_mistakes(folder: Path, text: str) -> str:
         (
             "name: My sweep",
             (
-                "name: must be lower-case letters, digits, - and _, beginning with a letter or digit, "
+                "name: must be at most 100 lower-case letters, digits, - and _, beginning with a letter or digit, "
                 'but got "My sweep".'
             ),
         ),

@@ -1,8 +1,9 @@
 """Bundles: an exported model in a folder of two files, `model.pt2` and `card.json`.
 
 `torch.export.load("model.pt2").module()` maps raw inputs [B, *input_shape] float32 to log-probabilities [B, C]. That
-needs torch and nothing of hpo. The archive holds no pickle, and one that does is refused here; but torch's reader
-also evaluates expressions: load only bundles you trust.
+needs torch and nothing of hpo, but torch's reader runs code that a stranger may have put into the archive.
+`load_bundle`, and with it every command, refuses an archive that holds any: a pickle, or text that is no name, size or
+operator of torch.
 """
 
 from hpo.training.bundles.card import Card

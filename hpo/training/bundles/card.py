@@ -5,9 +5,9 @@ import json
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from hpo.config import Config, JsonTree
 from hpo.errors import BundleError
@@ -17,18 +17,21 @@ CARD = "card.json"
 MODEL: Final = "model.pt2"
 
 
+Size = Annotated[int, Field(ge=1)]
+
+
 class ModelFile(Config):
     """The archive, as it was written."""
 
     file: Literal["model.pt2"] = MODEL
-    num_bytes: int
+    num_bytes: Size
     sha256: str
 
 
 class Input(Config):
     """What the model takes."""
 
-    shape: tuple[int, ...]
+    shape: tuple[Size, ...]
     """Of one example; the model itself wants a batch axis before it."""
     dtype: Literal["float32"] = "float32"
     normalized: Literal[False] = False
@@ -38,7 +41,7 @@ class Input(Config):
 class Output(Config):
     """What the model gives."""
 
-    num_classes: int
+    num_classes: Size
     dtype: Literal["float32"] = "float32"
     meaning: Literal["log_probabilities"] = "log_probabilities"
     """Natural logarithms, [batch, num_classes]."""
@@ -107,7 +110,7 @@ def read_card(folder: Path) -> Card:
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
         version = tree["format_version"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(f"{path}: must be a bundle's card with a `format_version`, but: {error!r}.") from error
     if version != FORMAT_VERSION:
         raise BundleError(f"{path}: format {FORMAT_VERSION} can be read, but this is format {version!r}. Update hpo.")

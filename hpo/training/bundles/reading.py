@@ -1,39 +1,33 @@
-"""Reading bundles; nothing in one is unpickled."""
+"""Reading bundles; nothing in one is unpickled, or run as Python."""
 
-import json
-import re
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from hpo.errors import BundleError, DataError
-from hpo.training.bundles.card import MODEL, Card, read_card
+from hpo.training.bundles.card import CARD, MODEL, Card, read_card
+from hpo.training.bundles.vetting import vetted
 
 NETWORK: Final = "module."
 """Begins the names of a trial's own tensors in the exported model; the others normalise inputs."""
 
 Predict = Callable[[torch.Tensor], torch.Tensor]
 
-_PAYLOAD = r"data/(weights/weight_\d+|constants/tensor_\d+|(weights|constants)/\w+_config\.json)"
-_PLAIN = re.compile(rf"[^/]+/({_PAYLOAD}|models/\w+\.json|archive_format|archive_version|byteorder|\.data/\w+)")
-"""Entries of an archive that are numbers or text."""
-
 
 def load_bundle(folder: Path) -> "Bundle":
     """The bundle in `folder`, on the CPU.
 
     Raises:
-        BundleError: if it is missing, no bundle, damaged, of a newer format, or has a pickle in it.
+        BundleError: if it is missing, no bundle, damaged, of a newer format, or has code in it.
     """
     card = read_card(folder)
-    return Bundle(card=card, model=_open(folder / MODEL, card).module())
+    return Bundle(folder=folder, card=card, model=_open(folder / MODEL, card).module())
 
 
 def read_weights(folder: Path) -> Mapping[str, torch.Tensor]:
@@ -52,6 +46,8 @@ def read_weights(folder: Path) -> Mapping[str, torch.Tensor]:
 class Bundle:
     """An exported model, ready to predict."""
 
+    folder: Path
+    """Where it lies."""
     card: Card
     """Where the model came from, what it takes and what it gives."""
     model: Predict
@@ -62,6 +58,7 @@ class Bundle:
 
         Raises:
             DataError: if x has another shape, or is not made of finite numbers.
+            BundleError: if the model does not do what its card says.
         """
         shape = self.card.input.shape
         if x.ndim == 0 or x.shape[1:] != shape or x.dtype.kind not in "fiub":
@@ -72,12 +69,23 @@ class Bundle:
         inputs = x.astype(np.float32)
         if not np.isfinite(inputs).all():
             raise DataError("x must be finite in float32, but holds NaN or infinity. Clean or impute it first.")
-        log_probs = np.empty((len(inputs), self.card.output.num_classes), np.float32)
-        with torch.inference_mode():
-            for start in range(0, len(inputs), batch_size):
-                part = slice(start, start + batch_size)
-                log_probs[part] = self.model(torch.from_numpy(inputs[part])).numpy()
+        starts = range(0, max(1, len(inputs)), batch_size)
+        return np.concatenate([self._log_probs(inputs[start : start + batch_size]) for start in starts])
+
+    def _log_probs(self, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """[n, *input_shape] -> [n, C]."""
+        expected = (len(inputs), self.card.output.num_classes)
+        try:
+            with torch.inference_mode():
+                log_probs: npt.NDArray[np.float32] = self.model(torch.from_numpy(inputs)).numpy()
+        except (RuntimeError, AssertionError) as error:  # of torch's operators, and of the program's own checks
+            self._refuse(f"take inputs {list(inputs.shape)}, but: {first_line(error)}", error)
+        if log_probs.shape != expected:
+            self._refuse(f"give log-probabilities {list(expected)}, but gives {list(log_probs.shape)}")
         return log_probs
+
+    def _refuse(self, rule: str, error: Exception | None = None) -> NoReturn:
+        raise BundleError(f"{self.folder}: the model must do as {CARD} says and {rule}. Export it again.") from error
 
 
 def first_line(error: Exception) -> str:
@@ -93,25 +101,11 @@ def _read_weights(folder: Path, changed_ns: int) -> Mapping[str, torch.Tensor]: 
 
 def _open(model: Path, card: Card) -> torch.export.ExportedProgram:
     try:
-        pickles = _pickles(model)
-        program = None if pickles else torch.export.load(model)
+        return torch.export.load(vetted(model))
+    except BundleError:
+        raise
     except Exception as error:  # torch names no common class for what its reader raises
         raise BundleError(
             f"{model}: must be readable by torch.export, but torch {torch.__version__} says: {first_line(error)}. "
             f"It was written by torch {card.versions.get('torch')}: use that version, or export the trial again."
         ) from error
-    if program is None:
-        raise BundleError(
-            f"{model}: must hold nothing but numbers and text, for pickles run code, but holds {', '.join(pickles)}. "
-            "Export the trial again."
-        )
-    return program
-
-
-def _pickles(model: Path) -> list[str]:
-    """Entries that torch's reader would unpickle, or whose use is not known."""
-    with zipfile.ZipFile(model) as archive:
-        entries = [entry.filename for entry in archive.infolist() if entry.file_size > 0]
-        configs = [json.loads(archive.read(name))["config"] for name in entries if name.endswith("_config.json")]
-    pickled = [name for config in configs for name, payload in config.items() if payload["use_pickle"]]
-    return [*pickled, *(name for name in entries if not _PLAIN.fullmatch(name))]

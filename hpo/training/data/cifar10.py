@@ -11,6 +11,7 @@ from hpo.training.data.options import DataOptions
 from hpo.training.data.splits import Examples, Splits, split
 
 SHAPE = (3, 32, 32)
+NUM_CLASSES = 10
 RECORD = 1 + 3 * 32 * 32
 """Bytes of an example: its class, then red, green and blue, row by row."""
 
@@ -47,5 +48,7 @@ def _read(path: Path) -> Examples:
     if len(raw) == 0 or len(raw) % RECORD:
         raise DataError(f"{path}: must hold records of {RECORD} bytes, but has {len(raw)} bytes. Download it again.")
     records = raw.reshape(-1, RECORD)
+    if records[:, 0].max() >= NUM_CLASSES:
+        raise DataError(f"{path}: classes must be 0 to 9, but one is {records[:, 0].max()}. Download it again.")
     x = records[:, 1:].reshape(-1, *SHAPE) / np.float32(255)
     return Examples(x.astype(np.float32), records[:, 0].astype(np.int64))

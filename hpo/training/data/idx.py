@@ -3,6 +3,7 @@
 import gzip
 import math
 import struct
+import zlib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -55,7 +56,7 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
             f"{path}[.gz]: no such file. Install Debian's dataset-fashion-mnist, or set `data.folder` to a folder of "
             "IDX files."
         ) from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{zipped}: must be gzip, but {error}.") from error
     if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] != UNSIGNED_BYTE or len(raw) < 4 + 4 * raw[3]:
         raise DataError(f"{path}: must be an IDX file of unsigned bytes, but begins with {raw[:4]!r}.")

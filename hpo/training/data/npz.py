@@ -1,6 +1,5 @@
 """Arrays of the user's own."""
 
-import zipfile
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -34,11 +33,16 @@ class Npz(DataOptions):
         missing = {"x", "y"} - arrays.keys()
         if missing:
             raise DataError(f"{self.path}: arrays `x` and `y` must be there, but it holds {sorted(arrays)}.")
+        if len(arrays.keys() & {"x_test", "y_test"}) == 1:
+            raise DataError(f"{self.path}: `x_test` and `y_test` go together, but it holds {sorted(arrays)}.")
         test: float | Examples = self.test
         if arrays.keys() >= {"x_test", "y_test"}:
             test = _as_examples(self.path, arrays["x_test"], arrays["y_test"])
         examples = _as_examples(self.path, arrays["x"], arrays["y"])
-        return split(examples, validation=self.validation, test=test, seed=seed, options=self)
+        try:
+            return split(examples, validation=self.validation, test=test, seed=seed, options=self)
+        except DataError as error:
+            raise DataError(f"{self.path}: {error}") from error
 
 
 def read_npz(path: Path) -> dict[str, npt.NDArray[np.generic]]:
@@ -49,15 +53,19 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[np.generic]]:
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return dict(archive)
+            arrays = dict(archive)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file. Paths in a sweep file are relative to the file.") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except Exception as error:  # numpy, zipfile and zlib have no common class
         raise DataError(f"{path}: must be a .npz archive of plain arrays, but {error}.") from error
+    strange = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
+    if strange:
+        raise DataError(f"{path}: must be a .npz archive of plain arrays, but holds {', '.join(strange)}.")
+    return arrays
 
 
 def _as_examples(path: Path, x: npt.NDArray[np.generic], y: npt.NDArray[np.generic]) -> Examples:
-    if x.ndim < 2 or x.dtype.kind not in "fiub":
+    if x.ndim < 2 or 0 in x.shape[1:] or x.dtype.kind not in "fiub":
         raise DataError(f"{path}: x must be numbers [n, ...], but is {x.dtype} of shape {list(x.shape)}.")
     if y.ndim != 1 or y.dtype.kind not in "iu":
         raise DataError(f"{path}: y must be class indices [n], but is {y.dtype} of shape {list(y.shape)}.")

@@ -14,6 +14,9 @@ from hpo.training.seeds import derive_seed
 
 Labels = npt.NDArray[np.int64]
 
+MOST_CLASSES = 100_000
+"""More are a mistake, such as numbers of customers for labels; a network of so many outputs may fill the memory."""
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -101,6 +104,8 @@ def _check(examples: Examples, where: str = "") -> None:
         raise DataError(f"{where}x must be finite, but holds NaN or infinity. Clean or impute it first.")
     if y.min() < 0:
         raise DataError(f"{where}labels must be class indices from 0, but the least is {y.min()}.")
+    if y.max() >= MOST_CLASSES:
+        raise DataError(f"{where}labels must be class indices below {MOST_CLASSES}, but the largest is {y.max()}.")
 
 
 def _check_test(test: Examples, examples: Examples) -> None:
