@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +21,6 @@ from hpo.errors import DataError, SweepError
 from hpo.execution import Executor, NextSegment, OnReport, OnSegmentEnd
 from hpo.folder import make_folder, write_resolved
 from hpo.outcome import SweepResult
-from hpo.paths import SweepPaths
 from hpo.records import EndKind, Report, TrialRecord
 from hpo.run import StartExecutor, cancel_sweep, resume_sweep, run_sweep, start_local, start_ray
 from hpo.search.reading import read_trials
@@ -428,13 +426,15 @@ def per_epoch(sweep: Finished) -> dict[int, list[tuple[int, float]]]:
     return {trial_id: [(point.step, point.value) for point in points] for trial_id, points in histories.items()}
 
 
-def test_a_sweep_that_has_finished_may_be_resumed_and_is_as_it_was(finished: Finished, tmp_path: Path) -> None:
-    shutil.copytree(finished.result.paths.root, tmp_path / "copy")
+def test_a_sweep_that_has_finished_may_be_resumed_and_is_as_it_was(tmp_path: Path) -> None:
+    done = finish(tmp_path, "budget.trials=4")
+    trials = done.trials
 
-    again = resume_sweep(SweepPaths(tmp_path / "copy"), start_executor=start_local)
+    again = resume_sweep(done.result.paths, start_executor=start_local)
 
     assert again.status is SweepStatus.FINISHED
-    assert read_trials(again.paths.study, again.space) == finished.trials
+    assert done.trials == trials
+    assert sorted(done.children) == [0, 1, 2, 3]
 
 
 def test_a_sweep_that_was_paused_may_be_cancelled_its_best_is_exported(tmp_path: Path) -> None:
