@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from hpo.errors import HpoError
 from hpo.folder import open_folder, write_resolved
 from hpo.paths import SweepPaths
-from hpo.search.storage import Owner, owner_of
+from hpo.search.database import owner_of
+from hpo.search.storage import Owner
 from hpo.sweep import load_sweep
 
 PAUSE_S = 120.0
@@ -19,7 +20,7 @@ LOOK_S = 0.1
 
 def owner(paths: SweepPaths) -> Owner | None:
     """The driver of a sweep; none if nobody drives it."""
-    return owner_of(paths.lock)
+    return owner_of(open_folder(paths).storage.place(paths))
 
 
 def pause_sweep(paths: SweepPaths, timeout_s: float = PAUSE_S) -> None:
@@ -28,14 +29,15 @@ def pause_sweep(paths: SweepPaths, timeout_s: float = PAUSE_S) -> None:
     Raises:
         HpoError: if there is no driver, if it runs on another machine, or if it does not end.
     """
-    driver = owner(paths)
+    place = open_folder(paths).storage.place(paths)
+    driver = owner_of(place)
     if driver is None:
         raise HpoError(f"{paths.sweep_id}: must run to be paused, but has no driver. See: hpo trials {paths.sweep_id}")
     if driver.host != socket.gethostname():
         raise HpoError(f"{paths.sweep_id}: its driver must run on this machine, but is {driver}. Pause it there.")
     os.kill(driver.process_id, signal.SIGTERM)
     patience = time.monotonic() + timeout_s
-    while owner(paths) == driver:
+    while owner_of(place) == driver:
         if time.monotonic() > patience:
             raise HpoError(f"{paths.sweep_id}: {driver} must end within {timeout_s:g} s, but does not. End it by hand.")
         time.sleep(LOOK_S)

@@ -10,7 +10,7 @@ from typing import Literal
 
 from hpo.errors import HpoError, OutboxOwnedError
 from hpo.paths import SweepPaths
-from hpo.search.storage import check_whole
+from hpo.search.database import check_whole
 from hpo.sweep import Sweep, load_sweep
 from hpo.tracking.mlflow import open_outbox
 from hpo.tracking.probe import check_answers
@@ -49,8 +49,8 @@ def check_up(sweeps: Sequence[SweepPaths]) -> list[Checkup]:
     checkups = []
     for paths in sweeps:
         num_found, has_driver = num_waiting(paths.outbox), _has_driver(paths)
-        study_problem = _problem_of_study(paths)
         sweep, file_problem = _load(paths)
+        study, study_problem = _study(sweep, paths)
         silent = None if sweep is None or sweep.tracking is None else why_silent(sweep.tracking.uri)
         missing = None
         if sweep is not None and num_found > 0 and not has_driver and silent is None:
@@ -58,7 +58,7 @@ def check_up(sweeps: Sequence[SweepPaths]) -> list[Checkup]:
         checkups.append(
             Checkup(
                 sweep_id=paths.sweep_id,
-                study="none" if not paths.study.exists() else "broken" if study_problem else "whole",
+                study=study,
                 mlflow=_state(sweep, silent),
                 num_waiting=num_found,
                 num_left=num_waiting(paths.outbox),
@@ -79,13 +79,12 @@ def _has_driver(paths: SweepPaths) -> bool:
     return False
 
 
-def _problem_of_study(paths: SweepPaths) -> str | None:
+def _study(sweep: Sweep | None, paths: SweepPaths) -> tuple[Literal["whole", "broken", "none"], str | None]:
+    place = paths.study if sweep is None else sweep.storage.place(paths)
     try:
-        if paths.study.exists():
-            check_whole(paths.study)
+        return "whole" if check_whole(place) else "none", None
     except HpoError as error:
-        return str(error)
-    return None
+        return "broken", str(error)
 
 
 def _load(paths: SweepPaths) -> tuple[Sweep | None, str | None]:

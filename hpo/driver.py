@@ -3,11 +3,11 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from hpo.accounts import Accounts
 from hpo.again import MOST_ALIKE, Alike
 from hpo.errors import TrialsFailedError
+from hpo.files import discard
 from hpo.judge import Judge
 from hpo.legs import Legs
 from hpo.population import Population
@@ -37,7 +37,7 @@ class Driver:
         *,
         num_slots: int,
         clock: Callable[[], float],
-        discard: Callable[[str], None] = lambda checkpoint: Path(checkpoint).unlink(missing_ok=True),
+        discard: Callable[[str], None] = discard,
     ) -> None:
         self._sweep = sweep
         self._study = study

@@ -5,6 +5,8 @@ HpoError                 catch this to catch them all
 ├── SpaceError           a domain or a path of the search space is wrong (also a ValueError)
 ├── DataError            data that cannot be trained on (also a ValueError)
 ├── StudyError           the search memory cannot be opened, or is owned by another driver
+├── UriError             an address names a variable that the environment lacks
+├── StorageError         checkpoints cannot be kept where the sweep file says
 ├── TrackingError        MLflow cannot be reached as asked
 │   └── OutboxOwnedError what waits for MLflow is being written by another process
 ├── SweepNotFoundError   no sweep, or several, answer to an id
@@ -55,6 +57,14 @@ class DataError(HpoError, ValueError):
 
 class StudyError(HpoError):
     """The search memory cannot be opened, or another driver owns it."""
+
+
+class UriError(HpoError):
+    """An address that names a variable which the environment lacks."""
+
+
+class StorageError(HpoError):
+    """Checkpoints cannot be kept where the sweep file says."""
 
 
 class TrackingError(HpoError):

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import final
 
 from hpo.errors import HpoError, ResourceError, StudyError
+from hpo.files import check_writable
 from hpo.origin import write_parents
 from hpo.paths import SweepPaths, written_beside
 from hpo.records import TrialRecord
 from hpo.scheduling import Budget
+from hpo.search.database import check_answers
 from hpo.sweep import Sweep, dump_resolved, load_sweep
 from hpo.tracking.location import absolute
 
@@ -21,9 +23,12 @@ def make_folder(sweep: Sweep) -> SweepPaths:
 
     Raises:
         ResourceError: if it cannot be made.
+        HpoError: if the study's database, or the store of its checkpoints, does not answer.
     """
     while True:
-        paths = SweepPaths(sweep.storage.checkpoints.absolute() / f"{sweep.name}-{secrets.token_hex(2)}")
+        paths = SweepPaths(sweep.storage.folder.absolute() / f"{sweep.name}-{secrets.token_hex(2)}")
+        check_answers(sweep.storage.place(paths))
+        check_writable(sweep.storage.located(paths).states)
         try:
             paths.root.mkdir(parents=True)
         except FileExistsError:

@@ -51,7 +51,7 @@ def origin(sweep: Sweep, paths: SweepPaths, trial: TrialRecord, recipe: Recipe) 
 
 def _ancestors(sweep: Sweep, paths: SweepPaths, trial: TrialRecord) -> list[JsonValue]:
     """Who trained which epochs with which params, the trial itself last."""
-    return [*lineage_json(lineage(trial, read_trials(paths.study, sweep.space)))]
+    return [*lineage_json(lineage(trial, read_trials(sweep.storage.place(paths), sweep.space)))]
 
 
 def _parents(recipe: Recipe) -> Iterator[tuple[str, Path]]:

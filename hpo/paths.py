@@ -15,6 +15,8 @@ class SweepPaths:
     """The folder of one sweep; its name is the sweep's id."""
 
     root: Path
+    remote: str | None = None
+    """Address of a store in which training states lie in a folder of the sweep's own; none: they lie here."""
 
     @property
     def sweep_id(self) -> str:
@@ -53,8 +55,13 @@ class SweepPaths:
 
     @property
     def checkpoints(self) -> Path:
-        """Training states, one folder per trial."""
+        """Training states, one folder per trial; where they lie here."""
         return self.root / "checkpoints"
+
+    @property
+    def states(self) -> str:
+        """Where training states lie in truth: a path, or an address in a store."""
+        return str(self.checkpoints) if self.remote is None else below(self.remote, self.sweep_id)
 
     @property
     def ray(self) -> Path:
@@ -76,10 +83,10 @@ class SweepPaths:
         """The exported best model."""
         return self.root / "best"
 
-    def checkpoint(self, trial_id: int, epoch: int, generation: int, attempt: int) -> Path:
+    def checkpoint(self, trial_id: int, epoch: int, generation: int, attempt: int) -> str:
         """A fenced name: a worker that outlives its driver never writes over its successor's file."""
         name = f"epoch-{epoch:05d}-g{generation}-a{attempt}.safetensors"
-        return self.checkpoints / f"trial-{trial_id:05d}" / name
+        return below(self.states, f"trial-{trial_id:05d}/{name}")
 
 
 def find_sweep(runs: Path, sweep_id: str) -> SweepPaths:
@@ -103,6 +110,12 @@ def list_sweeps(runs: Path) -> list[SweepPaths]:
     found = [path for path in runs.glob("*/resolved.yaml") if path.is_file()]
     found.sort(key=lambda path: path.stat().st_mtime)
     return [SweepPaths(path.parent) for path in found]
+
+
+def below(folder: str, path: str) -> str:
+    """What lies at `path` in a folder that is a path itself, or an address with options behind it."""
+    whole, mark, options = folder.partition("?") if "://" in folder else (folder, "", "")
+    return f"{whole.rstrip('/')}/{path}{mark}{options}"
 
 
 @contextmanager

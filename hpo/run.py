@@ -189,7 +189,7 @@ def _search(
         validation=splits.validation,
         num_classes=splits.num_classes,
         teacher=teacher_log_probs(sweep.loss, splits.train.x, splits.normalization),
-        paths=paths,
+        paths=sweep.storage.located(paths),
         lanes=sweep.resources.lanes,
     )
     with ExitStack() as resources:
@@ -245,7 +245,7 @@ def _drive(driver: Driver, executor: Executor, extensions: Extensions) -> SweepS
 
 def _open_study(sweep: Sweep, paths: SweepPaths, num_train: int) -> Study:
     return Study.open(
-        paths.study,
+        sweep.storage.place(paths),
         Search(
             space=sweep.space,
             metric=sweep.metric.name,

@@ -4,7 +4,7 @@ import os
 import re
 from urllib.parse import quote
 
-from hpo.errors import TrackingError
+from hpo.errors import UriError
 
 _PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]+)(?=@)")
 _SETTING = re.compile(r"(?i)(?<=[?&])((?:password|passwd|pwd|token|secret|api_?key)=)([^&\s'\")]+)")
@@ -29,7 +29,7 @@ def filled_in(uri: str) -> str:
     Values are percent-encoded, as parts of an address must be, unless the address is nothing else.
 
     Raises:
-        TrackingError: if a variable is not set.
+        UriError: if a variable is not set.
     """
     is_all = _VARIABLE.fullmatch(uri) is not None
     return _VARIABLE.sub(lambda found: _value(found[1], uri) if is_all else quote(_value(found[1], uri), safe=""), uri)
@@ -38,5 +38,5 @@ def filled_in(uri: str) -> str:
 def _value(name: str, uri: str) -> str:
     value = os.environ.get(name)
     if not value:
-        raise TrackingError(f"{uri}: the environment must set {name}, but does not. Export it, or write another uri.")
+        raise UriError(f"{uri}: the environment must set {name}, but does not. Export it, or write another uri.")
     return value

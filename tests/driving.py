@@ -20,6 +20,7 @@ from hpo.records import (
     TrialSpec,
 )
 from hpo.scheduling import Asha, Budget, Scheduler
+from hpo.search.places import Place
 from hpo.search.study import Study
 from hpo.search.terms import Search
 from hpo.spaces import Uniform
@@ -86,6 +87,8 @@ class Bench:
     """A study in a folder, and whatever a test drives over it."""
 
     folder: Path
+    place: Place | None = None
+    """Of the study, where it is not kept in the folder."""
     notes: Notes = field(default_factory=Notes)
     progress: list[Progress] = field(default_factory=list)
     now_s: float = 0.0
@@ -102,7 +105,7 @@ class Bench:
 
     def open(self, sweep: Sweep) -> Study:
         return Study.open(
-            self.folder / "study.db",
+            self.place or self.folder / "study.db",
             Search(
                 space=sweep.space,
                 metric=sweep.metric.name,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpo.errors import TrackingError
+from hpo.errors import UriError
 from hpo.uris import filled_in, holds_password, masked
 
 
@@ -45,5 +45,5 @@ def test_variables_are_filled_in_as_parts_of_an_address(monkeypatch: pytest.Monk
 def test_a_variable_that_is_not_set_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DB_PASSWORD", raising=False)
 
-    with pytest.raises(TrackingError, match=r"\$\{DB_PASSWORD\}@db/x: the environment must set DB_PASSWORD, but does"):
+    with pytest.raises(UriError, match=r"\$\{DB_PASSWORD\}@db/x: the environment must set DB_PASSWORD, but does"):
         filled_in("postgresql://me:${DB_PASSWORD}@db/x")

@@ -22,7 +22,7 @@ def open_sweep(runs: Path, sweep_id: str) -> tuple[Sweep, SweepPaths, list[Trial
     """A sweep as it was asked for, where it lies, and its trials so far."""
     paths = find_sweep(runs, sweep_id)
     sweep = open_folder(paths)
-    return sweep, paths, read_trials(paths.study, sweep.space)
+    return sweep, paths, read_trials(sweep.storage.place(paths), sweep.space)
 
 
 def open_trial(runs: Path, which: str) -> tuple[TrialRecord, list[TrialRecord], Sweep, SweepPaths]:

@@ -57,7 +57,7 @@ def last_state(trial: TrialRecord) -> TrialState:
         raise BundleError(
             f"trial {trial.trial_id} must have a checkpoint, but it ended before its first. Export another trial."
         )
-    return read_checkpoint(Path(trial.checkpoint))
+    return read_checkpoint(trial.checkpoint)
 
 
 def export_state(

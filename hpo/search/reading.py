@@ -1,15 +1,15 @@
 """Trials as they stand in the database."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
 from hpo.errors import StudyError
 from hpo.records import Decision, End, EndKind, Leg, Logbook, Outcome, Params, Parent, Report, TrialRecord
+from hpo.search.database import read_only
+from hpo.search.places import Place
 from hpo.search.shape import Shape
-from hpo.search.storage import STUDY_NAME, read_only
 from hpo.spaces import Domain
 from hpo.spaces.conditions import Conditions
 
@@ -20,19 +20,19 @@ DECISIONS = "decisions"
 PARENT = "parent"
 
 
-def read_trials(storage: Path, space: Mapping[str, Domain]) -> list[TrialRecord]:
+def read_trials(place: Place, space: Mapping[str, Domain]) -> list[TrialRecord]:
     """All trials of a study by `trial_id`, as they stand; its driver is not disturbed.
 
     Raises:
-        StudyError: if the file is not a study, or holds what hpo has not written.
+        StudyError: if there is no study, or it holds what hpo has not written.
     """
-    with read_only(storage) as database:
-        frozen = database.get_all_trials(database.get_study_id_from_name(STUDY_NAME))
+    with read_only(place) as (database, study_id):
+        frozen = database.get_all_trials(study_id)
     shape = Shape(space, Conditions(space))
     try:
         return [as_record(trial, shape) for trial in frozen if shape.is_whole(trial.params)]
     except StudyError as error:
-        raise StudyError(f"{storage}: {error}") from error
+        raise StudyError(f"{place}: {error}") from error
 
 
 def as_record(frozen: FrozenTrial, shape: Shape) -> TrialRecord:

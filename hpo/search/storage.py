@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 from optuna.exceptions import OptunaError
 from optuna.storages import RDBStorage
@@ -38,6 +39,25 @@ class Owner:
         """As the lock names it."""
         return f"process {self.process_id} on {self.host}"
 
+    @classmethod
+    def this(cls) -> Self:
+        """The process that asks."""
+        return cls(os.getpid(), socket.gethostname())
+
+    @classmethod
+    def named(cls, text: str) -> Self:
+        """From how a lock names it.
+
+        Raises:
+            StudyError: if it does not.
+        """
+        written = re.fullmatch(r"process (\d+) on (\S+)", text)
+        if written is None:
+            raise StudyError(
+                f"a lock must name the driver that holds it, but {text[:80]!r} holds it. Stop that process."
+            )
+        return cls(int(written[1]), written[2])
+
 
 def owner_of(lock: Path) -> Owner | None:
     """Who holds `lock`; none if nobody does."""
@@ -47,12 +67,10 @@ def owner_of(lock: Path) -> Owner | None:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            written = re.fullmatch(r"process (\d+) on (\S+)", file.read())
-            if written is None:
-                raise StudyError(
-                    f"{lock}: must name the driver that holds it, but does not. Stop that process."
-                ) from None
-            return Owner(int(written[1]), written[2])
+            try:
+                return Owner.named(file.read())
+            except StudyError as error:
+                raise StudyError(f"{lock}: {error}") from None
     return None
 
 
@@ -74,7 +92,7 @@ def owned(lock: Path) -> Iterator[None]:
                 "Wait until it ends, or stop it."
             ) from None
         file.truncate(0)
-        file.write(str(Owner(os.getpid(), socket.gethostname())))
+        file.write(str(Owner.this()))
         file.flush()
         yield
 
@@ -99,7 +117,7 @@ def opened(path: Path, directions: Sequence[StudyDirection], origin: JsonTree) -
     _check_holds_study(path)
     with _connected(path) as storage:
         kept = storage.get_study_user_attrs(storage.get_study_id_from_name(STUDY_NAME))
-        _check_same(str(path), {key: value for key, value in kept.items() if key != LOGBOOK}, origin)
+        check_same(str(path), {key: value for key, value in kept.items() if key != LOGBOOK}, origin)
         yield storage
 
 
@@ -176,13 +194,13 @@ def _check_holds_study(path: Path) -> None:
         raise StudyError(f"{path}: must hold one study, {STUDY_NAME}, but holds {held}. Name another file.")
 
 
-def _check_same(where: str, kept: object, now: object) -> None:
+def check_same(where: str, kept: object, now: object) -> None:
     """Descend to the first difference, so that the message names it and no more."""
     if kept == now:
         return
     if isinstance(kept, dict) and isinstance(now, dict):
         for key in sorted(kept.keys() | now.keys()):
-            _check_same(f"{where}: {key}", kept.get(key), now.get(key))
+            check_same(f"{where}: {key}", kept.get(key), now.get(key))
     raise StudyError(
         f"{where}: must be what the study was made for, {_shown(kept)}, but is now {_shown(now)}. "
         "Set it back, or start another sweep."

@@ -4,18 +4,17 @@ import math
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
 
 import optuna
-from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.errors import StudyError
-from hpo.paths import SweepPaths
 from hpo.records import Decision, End, EndKind, Logbook, Outcome, Params, Parent, Report, TrialRecord
+from hpo.search.database import Database, owned
 from hpo.search.distributions import Stored, encode
+from hpo.search.places import Place
 from hpo.search.proposer import Foresight
 from hpo.search.reading import (
     DECISIONS,
@@ -29,7 +28,7 @@ from hpo.search.reading import (
     params_of,
     parent_of,
 )
-from hpo.search.storage import LOGBOOK, STUDY_NAME, opened, owned
+from hpo.search.storage import LOGBOOK
 from hpo.search.terms import Search
 
 _STATES = {
@@ -45,40 +44,39 @@ _STATES = {
 class Study:
     """Proposes trials and remembers them; what a method has returned from survives the end of the process.
 
-    The truth is an Optuna study in SQLite, written once per event and read only when it is opened. Proposals come from
-    a search in memory that is shown the same. Use as a context manager, or call `close`.
+    The truth is an Optuna study in a database, written once per event and read only when it is opened. Proposals come
+    from a search in memory that is shown the same. Use as a context manager, or call `close`.
     """
 
-    def __init__(self, search: Search, storage: RDBStorage, resources: ExitStack) -> None:
+    def __init__(self, search: Search, storage: Database, study_id: int, resources: ExitStack) -> None:
         self._search = search
         self._storage = storage
         self._resources = resources
         self._proposer = search.sampler.begin(search.problem)
         self._shape = search.shape
         self._distributions = self._shape.distributions
-        self._study_id = storage.get_study_id_from_name(STUDY_NAME)
+        self._study_id = study_id
         self._records: dict[int, TrialRecord] = {}
         self._num_asked = 0
         self._rows: dict[int, int] = {}  # trial_id -> the database's own id
 
     @classmethod
-    def open(cls, storage: Path, search: Search) -> Self:
+    def open(cls, place: Place, search: Search) -> Self:
         """Create the study, or load it as it was left: trials without an end are listed, and can be trained on.
 
         Args:
-            storage: the database file, in a folder of the sweep's own.
+            place: of the study; a file must lie in a folder of the sweep's own.
             search: what it is asked for.
 
         Raises:
-            StudyError: if the file is not a study, was made for another space, metric or goal, or has another driver.
+            StudyError: if the place holds no study, or one that has another space, metric, goal or driver.
             SpaceError: if a point lies outside the space.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         search.check_points()
         with ExitStack() as resources:
-            resources.enter_context(owned(SweepPaths(storage.parent).lock))
-            database = resources.enter_context(opened(storage, search.directions, search.origin))
-            study = cls(search, database, resources.pop_all())
+            database, study_id = resources.enter_context(owned(place, search.directions, search.origin))
+            study = cls(search, database, study_id, resources.pop_all())
         study._restore_all()
         return study
 

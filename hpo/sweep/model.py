@@ -1,7 +1,6 @@
 """The validated model of a sweep file."""
 
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
@@ -34,6 +33,7 @@ from hpo.sweep.rules import (
 )
 from hpo.sweep.sampling import sampler_problems
 from hpo.sweep.scheduling import comparison_problems, ladder_problems, rung_problems
+from hpo.sweep.storage import Storage
 from hpo.sweep.together import average_problems, batch_norm_problems, rival_problems, spelling_problems
 from hpo.sweep.wording import NAME
 from hpo.tracking.location import as_folder_name
@@ -104,13 +104,6 @@ def _none_by_name(value: object) -> object:
     return None if value == "none" else value
 
 
-class Storage(Config):
-    """Where a sweep's own files lie."""
-
-    checkpoints: Annotated[Path, Field(strict=False)] = Path("runs")
-    """Holds one folder per sweep; relative to the current folder."""
-
-
 class Sweep(Recipe):
     """One sweep: a recipe, and the search around it.
 
@@ -158,7 +151,7 @@ class Sweep(Recipe):
     tracking: Annotated[Tracking | None, BeforeValidator(_none_by_name)] = Tracking()
     """Where MLflow shows the sweep; `none`: nowhere."""
     storage: Storage = Storage()
-    """Where checkpoints lie."""
+    """Where the sweep is remembered, and checkpoints lie."""
 
     @property
     def recipe(self) -> Recipe:

@@ -46,7 +46,7 @@ class MlflowTracker:
             clock: seconds since the epoch.
 
         Raises:
-            TrackingError: if the environment lacks a variable that `uri` names.
+            UriError: if the environment lacks a variable that `uri` names.
         """
         self._metric = metric
         self._clock = clock
@@ -107,7 +107,7 @@ def open_outbox(path: Path, uri: str, experiment: str, sweep_id: str, *, remedy:
     """What writes the file at `path` to a sweep's runs; nothing is opened before its first call.
 
     Raises:
-        TrackingError: if the environment lacks a variable that `uri` names.
+        UriError: if the environment lacks a variable that `uri` names.
     """
     return Outbox(path, partial(_open_runs, absolute(filled_in(uri)), experiment, sweep_id), remedy=remedy)
 

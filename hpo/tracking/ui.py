@@ -28,7 +28,7 @@ def environment(uri: str) -> dict[str, str]:
     The store is named here, for all users of a machine see the command lines of each other.
 
     Raises:
-        TrackingError: if the environment lacks a variable that `uri` names.
+        UriError: if the environment lacks a variable that `uri` names.
     """
     defaults = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **QUIET}
     return {**defaults, **os.environ, "MLFLOW_BACKEND_STORE_URI": absolute(filled_in(uri))}

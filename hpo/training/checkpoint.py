@@ -2,22 +2,22 @@
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from hpo.config import JsonTree
 from hpo.errors import HpoError
-from hpo.paths import written_beside
+from hpo.files import Address, fetched, written
 from hpo.training.schedules import PlateauMemory
 from hpo.training.state import Best, Course, Tensors, TrialState
+from hpo.uris import masked
 
 MODULE, OPTIMIZER, AVERAGED = "module.", "optimizer.", "averaged."
 BEST_MODULE, BEST_AVERAGED = "best.module.", "best.averaged."
 
 
-def write_checkpoint(path: Path, state: TrialState) -> None:
+def write_checkpoint(address: Address, state: TrialState) -> None:
     """Write `state` so that a reader sees all of it or nothing."""
     named = _prefixed(MODULE, state.module) | _prefixed(OPTIMIZER, state.optimizer)
     named |= _prefixed(AVERAGED, state.averaged)
@@ -26,24 +26,24 @@ def write_checkpoint(path: Path, state: TrialState) -> None:
     if best is not None:
         named |= _prefixed(BEST_MODULE, best.module) | _prefixed(BEST_AVERAGED, best.averaged)
         metadata["best"] = json.dumps({"epoch": best.epoch, "metrics": dict(best.metrics)})
-    with written_beside(path) as beside:
+    with written(address) as beside:
         save_file({name: value.contiguous() for name, value in named.items()}, beside, metadata)
 
 
-def read_checkpoint(path: Path) -> TrialState:
+def read_checkpoint(address: Address) -> TrialState:
     """What `write_checkpoint` wrote.
 
     Raises:
         HpoError: if the file is missing or damaged.
     """
     try:
-        with safe_open(path, framework="pt") as file:
+        with fetched(address) as path, safe_open(path, framework="pt") as file:
             metadata = file.metadata()
             epoch, plateau = int(metadata["epoch"]), PlateauMemory(**json.loads(metadata["plateau"]))
             best = json.loads(metadata.get("best", "null"))
             named = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise HpoError(f"{path}: must be a checkpoint that a trial wrote, but {error}.") from error
+        raise HpoError(f"{masked(str(address))}: must be a checkpoint that a trial wrote, but {error}.") from error
     return TrialState(
         epoch=epoch,
         module=_under(MODULE, named),

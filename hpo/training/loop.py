@@ -7,7 +7,6 @@ import traceback
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 
@@ -86,9 +85,9 @@ def _train_together(
         reports = [concluded(trial.recipe, trial.course, report) for trial, report in zip(alive, reports, strict=True)]
         for lane, report in enumerate(reports):
             if report.first_bad_step is None and (epoch == segment.to_epoch or report.is_last):
-                path = paths.checkpoint(report.trial_id, epoch, segment.generation, segment.attempt)
-                write_checkpoint(path, _state(program, alive, lane, report))
-                yield replace(report, checkpoint=str(path))
+                file = paths.checkpoint(report.trial_id, epoch, segment.generation, segment.attempt)
+                write_checkpoint(file, _state(program, alive, lane, report))
+                yield replace(report, checkpoint=file)
             else:
                 yield report
         going = [lane for lane, report in enumerate(reports) if not report.is_last]
@@ -130,7 +129,7 @@ def _prepare(spec: TrialSpec, segment: Segment, data: TrainingData) -> _Standing
     if segment.from_epoch == 0:
         state = initial_state(recipe, data, segment.seed, spec.trial_id)
     else:
-        state = read_checkpoint(Path(segment.checkpoints[spec.trial_id]))
+        state = read_checkpoint(segment.checkpoints[spec.trial_id])
     return _Standing(spec, recipe, state, state.course)
 
 

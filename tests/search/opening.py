@@ -8,6 +8,7 @@ from typing import Any
 import optuna
 
 from hpo.records import Goal
+from hpo.search.places import Place
 from hpo.search.samplers import Tpe
 from hpo.search.shape import Shape
 from hpo.search.study import Study
@@ -28,9 +29,14 @@ SPACE: Mapping[str, Domain] = {
 SEARCH = Search(space=SPACE, metric="val_accuracy", goal=Goal.MAXIMIZE, max_epochs=27, sampler=Tpe(), seed=0)
 
 
-def open_study(folder: Path, **changes: Any) -> Study:
-    """With what is changed of `SEARCH`."""
-    return Study.open(folder / "study.db", replace(SEARCH, **changes))
+def open_study(place: Place, **changes: Any) -> Study:
+    """With what is changed of `SEARCH`; a path is that of the study's folder."""
+    return Study.open(database_at(place), replace(SEARCH, **changes))
+
+
+def database_at(place: Place) -> Place:
+    """The study's file, or its place in PostgreSQL."""
+    return place / "study.db" if isinstance(place, Path) else place
 
 
 def shape_of(**space: Domain) -> Shape:
@@ -38,6 +44,14 @@ def shape_of(**space: Domain) -> Shape:
     return Shape(space, Conditions(space))
 
 
-def read_with_optuna(folder: Path) -> list[optuna.trial.FrozenTrial]:
-    """The trials as plain Optuna finds them in the file."""
-    return optuna.load_study(study_name="hpo", storage=f"sqlite:///{folder / 'study.db'}").trials
+def read_with_optuna(place: Place) -> list[optuna.trial.FrozenTrial]:
+    """The trials as plain Optuna finds them."""
+    name, url = optuna_names(place)
+    return optuna.load_study(study_name=name, storage=url).trials
+
+
+def optuna_names(place: Place) -> tuple[str, str]:
+    """The name of the study, and the address of its database."""
+    if isinstance(place, Path):
+        return "hpo", f"sqlite:///{place / 'study.db'}"
+    return place.name, place.url.replace("postgresql:", "postgresql+psycopg:")

@@ -1,6 +1,5 @@
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from optuna.storages import RDBStorage
@@ -8,8 +7,9 @@ from optuna.trial import TrialState
 
 from hpo.errors import SpaceError, StudyError
 from hpo.records import Decision, End, EndKind, Outcome, Params, Report
+from hpo.search.places import Place
 from hpo.search.reading import read_trials
-from tests.search.opening import SPACE, open_study, read_with_optuna
+from tests.search.opening import SPACE, database_at, open_study, optuna_names, read_with_optuna
 
 COMPLETE = End(
     kind=EndKind.COMPLETE, epoch=3, value=0.9, metrics={"val_accuracy": 0.9, "val_loss": 0.3}, reason={"note": "done"}
@@ -20,8 +20,8 @@ def report(trial_id: int, epoch: int, value: float = 0.5, checkpoint: str | None
     return Report(trial_id=trial_id, epoch=epoch, metrics={"val_accuracy": value}, checkpoint=checkpoint)
 
 
-def test_ask_gives_running_trials_numbered_from_0_with_the_params_of_the_space(tmp_path: Path) -> None:
-    with open_study(tmp_path) as study:
+def test_ask_gives_running_trials_numbered_from_0_with_the_params_of_the_space(place: Place) -> None:
+    with open_study(place) as study:
         asked = study.ask(3)
 
         assert study.trials() == asked
@@ -30,10 +30,10 @@ def test_ask_gives_running_trials_numbered_from_0_with_the_params_of_the_space(t
         assert [trial.end for trial in asked] == [None] * 3
 
 
-def test_points_are_tried_first_and_what_they_leave_open_is_proposed(tmp_path: Path) -> None:
+def test_points_are_tried_first_and_what_they_leave_open_is_proposed(place: Place) -> None:
     points: list[Params] = [{"optimizer.lr": 0.1, "model.dropout": 0.15, "model.hidden": (128, 64)}, {"model.depth": 2}]
 
-    with open_study(tmp_path, points=points) as study:
+    with open_study(place, points=points) as study:
         first, second, third = study.ask(3)
 
     assert {path: first.params[path] for path in points[0]} == points[0]
@@ -42,29 +42,29 @@ def test_points_are_tried_first_and_what_they_leave_open_is_proposed(tmp_path: P
     assert third.params["optimizer.lr"] != 0.1
 
 
-def test_points_go_on_where_the_study_was_left(tmp_path: Path) -> None:
+def test_points_go_on_where_the_study_was_left(place: Place) -> None:
     points: list[Params] = [{"model.depth": 2}, {"optimizer.lr": 0.125}]
-    with open_study(tmp_path, points=points) as study:
+    with open_study(place, points=points) as study:
         study.ask(1)
 
-    with open_study(tmp_path, points=points) as study:
+    with open_study(place, points=points) as study:
         [second] = study.ask(1)
 
     assert second.params["optimizer.lr"] == 0.125
 
 
-def test_a_point_outside_its_domain_is_refused(tmp_path: Path) -> None:
+def test_a_point_outside_its_domain_is_refused(place: Place) -> None:
     with pytest.raises(SpaceError, match=r"points\[1\]\.model\.depth: must lie in the space, but 9 does not lie in"):
-        open_study(tmp_path, points=[{"model.depth": 2}, {"model.depth": 9}])
+        open_study(place, points=[{"model.depth": 2}, {"model.depth": 9}])
 
 
-def test_a_point_of_a_path_that_is_not_searched_is_refused(tmp_path: Path) -> None:
+def test_a_point_of_a_path_that_is_not_searched_is_refused(place: Place) -> None:
     with pytest.raises(SpaceError, match=r"points\[0\]\.epochs: must lie in the space, but 9 does not lie in it\."):
-        open_study(tmp_path, points=[{"epochs": 9}])
+        open_study(place, points=[{"epochs": 9}])
 
 
-def test_everything_told_is_there_after_a_reload(tmp_path: Path) -> None:
-    with open_study(tmp_path) as study:
+def test_everything_told_is_there_after_a_reload(place: Place) -> None:
+    with open_study(place) as study:
         study.ask(3)
         study.record(report(0, 1, 0.4))
         study.record(report(0, 3, 0.9, "trial-0.safetensors"))
@@ -72,7 +72,7 @@ def test_everything_told_is_there_after_a_reload(tmp_path: Path) -> None:
         study.record(report(2, 1, 0.3, "trial-2.safetensors"))
         told = study.trials()
 
-    with open_study(tmp_path) as study:
+    with open_study(place) as study:
         reloaded = study.trials()
 
     assert reloaded == told
@@ -81,10 +81,10 @@ def test_everything_told_is_there_after_a_reload(tmp_path: Path) -> None:
     assert reloaded[2].checkpoint == "trial-2.safetensors"
 
 
-def test_decisions_are_there_after_a_reload_and_end_with_their_trial(tmp_path: Path) -> None:
+def test_decisions_are_there_after_a_reload_and_end_with_their_trial(place: Place) -> None:
     first = Decision(rung=1, value=0.5, cutoff=-math.inf, rank=1, num_seen=1, outcome=Outcome.CONTINUES)
     second = Decision(rung=3, value=0.6, cutoff=0.7, rank=2, num_seen=4, outcome=Outcome.STOPS)
-    with open_study(tmp_path) as study:
+    with open_study(place) as study:
         study.ask(2)
         study.decide(0, first)
         study.decide(0, second)
@@ -92,15 +92,15 @@ def test_decisions_are_there_after_a_reload_and_end_with_their_trial(tmp_path: P
         study.decide(0, second)
         told = study.trials()
 
-    with open_study(tmp_path) as study:
+    with open_study(place) as study:
         reloaded = study.trials()
 
-    assert reloaded == told == read_trials(tmp_path / "study.db", SPACE)
+    assert reloaded == told == read_trials(database_at(place), SPACE)
     assert [trial.decisions for trial in reloaded] == [(first, second), ()]
 
 
-def test_only_the_first_report_of_an_epoch_counts(tmp_path: Path) -> None:
-    with open_study(tmp_path) as study:
+def test_only_the_first_report_of_an_epoch_counts(place: Place) -> None:
+    with open_study(place) as study:
         study.ask(1)
         study.record(report(0, 1, 0.4, "first"))
         study.record(report(0, 1, 0.7, "second"))
@@ -109,18 +109,18 @@ def test_only_the_first_report_of_an_epoch_counts(tmp_path: Path) -> None:
         assert study.trials()[0].checkpoint == "first"
 
 
-def test_a_late_report_of_an_earlier_epoch_keeps_the_newer_checkpoint(tmp_path: Path) -> None:
-    with open_study(tmp_path) as study:
+def test_a_late_report_of_an_earlier_epoch_keeps_the_newer_checkpoint(place: Place) -> None:
+    with open_study(place) as study:
         study.ask(1)
         study.record(report(0, 3, checkpoint="at 3"))
-    with open_study(tmp_path) as study:
+    with open_study(place) as study:
         study.record(report(0, 1, checkpoint="at 1"))
 
         assert study.trials()[0].checkpoint == "at 3"
 
 
-def test_a_report_repeated_after_a_crash_brings_the_checkpoint_that_was_lost(tmp_path: Path) -> None:
-    with open_study(tmp_path) as study:
+def test_a_report_repeated_after_a_crash_brings_the_checkpoint_that_was_lost(place: Place) -> None:
+    with open_study(place) as study:
         study.ask(1)
         study.record(report(0, 1))
         study.record(report(0, 1, checkpoint="at 1"))
@@ -128,8 +128,8 @@ def test_a_report_repeated_after_a_crash_brings_the_checkpoint_that_was_lost(tmp
         assert study.trials()[0].checkpoint == "at 1"
 
 
-def test_a_report_after_the_end_changes_nothing(tmp_path: Path) -> None:
-    with open_study(tmp_path) as study:
+def test_a_report_after_the_end_changes_nothing(place: Place) -> None:
+    with open_study(place) as study:
         study.ask(1)
         study.tell(0, COMPLETE)
         told = study.trials()
@@ -138,8 +138,8 @@ def test_a_report_after_the_end_changes_nothing(tmp_path: Path) -> None:
         assert study.trials() == told
 
 
-def test_a_report_without_the_metric_is_refused(tmp_path: Path) -> None:
-    with open_study(tmp_path) as study:
+def test_a_report_without_the_metric_is_refused(place: Place) -> None:
+    with open_study(place) as study:
         study.ask(1)
 
         with pytest.raises(
@@ -149,24 +149,24 @@ def test_a_report_without_the_metric_is_refused(tmp_path: Path) -> None:
             study.record(Report(trial_id=0, epoch=1, metrics={"val_loss": 0.1}))
 
 
-def test_a_diverged_report_needs_no_metric(tmp_path: Path) -> None:
-    with open_study(tmp_path) as study:
+def test_a_diverged_report_needs_no_metric(place: Place) -> None:
+    with open_study(place) as study:
         study.ask(1)
         study.record(Report(trial_id=0, epoch=1, metrics={"train_loss": math.nan}, first_bad_step=7))
 
         assert study.trials()[0].values == {}
 
 
-def test_a_trial_that_was_never_asked_for_is_refused(tmp_path: Path) -> None:
+def test_a_trial_that_was_never_asked_for_is_refused(place: Place) -> None:
     with (
-        open_study(tmp_path) as study,
+        open_study(place) as study,
         pytest.raises(StudyError, match="trial 5: must be one that was asked for, but the study holds 0 others"),
     ):
         study.record(report(5, 1))
 
 
-def test_only_the_first_end_counts(tmp_path: Path) -> None:
-    with open_study(tmp_path) as study:
+def test_only_the_first_end_counts(place: Place) -> None:
+    with open_study(place) as study:
         study.ask(1)
         study.tell(0, COMPLETE)
         study.tell(0, End(kind=EndKind.FAILED, epoch=3))
@@ -175,8 +175,8 @@ def test_only_the_first_end_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf])
-def test_complete_without_a_number_is_refused_and_the_trial_runs_on(tmp_path: Path, value: float | None) -> None:
-    with open_study(tmp_path) as study:
+def test_complete_without_a_number_is_refused_and_the_trial_runs_on(place: Place, value: float | None) -> None:
+    with open_study(place) as study:
         study.ask(1)
 
         with pytest.raises(
@@ -199,67 +199,68 @@ def test_complete_without_a_number_is_refused_and_the_trial_runs_on(tmp_path: Pa
     ids=lambda case: case.kind.value if isinstance(case, End) else "",
 )
 def test_each_end_is_told_to_optuna(
-    tmp_path: Path, end: End, state: TrialState, value: float | None, steps: dict[int, float]
+    place: Place, end: End, state: TrialState, value: float | None, steps: dict[int, float]
 ) -> None:
-    with open_study(tmp_path) as study:
+    with open_study(place) as study:
         study.ask(1)
         study.record(report(0, 1))
         study.tell(0, end)
 
-    [trial] = read_with_optuna(tmp_path)
+    [trial] = read_with_optuna(place)
     assert trial.state is state
     assert trial.value == value
     assert trial.intermediate_values == steps
-    with open_study(tmp_path) as study:
+    with open_study(place) as study:
         assert study.trials()[0].end == end
 
 
-def test_a_trial_that_died_inside_ask_is_failed_and_not_listed(tmp_path: Path) -> None:
-    with open_study(tmp_path) as study:
+def test_a_trial_that_died_inside_ask_is_failed_and_not_listed(place: Place) -> None:
+    with open_study(place) as study:
         study.ask(1)
-    _create_trial_without_params(tmp_path)
+    _create_trial_without_params(place)
 
-    with open_study(tmp_path) as study:
+    with open_study(place) as study:
         study.ask(1)
         listed = [trial.trial_id for trial in study.trials()]
 
     assert listed == [0, 2]
-    assert [trial.state.name for trial in read_with_optuna(tmp_path)] == ["RUNNING", "FAIL", "RUNNING"]
+    assert [trial.state.name for trial in read_with_optuna(place)] == ["RUNNING", "FAIL", "RUNNING"]
 
 
 def test_a_tell_that_died_half_way_is_finished_when_the_study_is_opened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    with open_study(tmp_path) as study, monkeypatch.context() as patch:
+    with open_study(place) as study, monkeypatch.context() as patch:
         study.ask(1)
         patch.setattr(RDBStorage, "set_trial_state_values", die)
         with pytest.raises(KeyboardInterrupt):
             study.tell(0, COMPLETE)
 
-    with open_study(tmp_path) as study:
+    with open_study(place) as study:
         assert study.trials()[0].end == COMPLETE
 
-    assert [trial.state.name for trial in read_with_optuna(tmp_path)] == ["COMPLETE"]
+    assert [trial.state.name for trial in read_with_optuna(place)] == ["COMPLETE"]
 
 
-def test_derived_values_are_kept_with_the_params_and_hidden_from_the_sampler(tmp_path: Path) -> None:
+def test_derived_values_are_kept_with_the_params_and_hidden_from_the_sampler(place: Place) -> None:
     def derive(params: Params) -> Params:
         return {"derived.depth": 2 * int(str(params["model.depth"]))}
 
-    with open_study(tmp_path, derive=derive) as study:
+    with open_study(place, derive=derive) as study:
         [asked] = study.ask(1)
-    with open_study(tmp_path) as study:
+    with open_study(place) as study:
         [restored] = study.trials()
 
     assert asked.params["derived.depth"] == 2 * int(str(asked.params["model.depth"]))
-    assert restored.params == read_trials(tmp_path / "study.db", SPACE)[0].params == asked.params
-    assert read_with_optuna(tmp_path)[0].params.keys() == SPACE.keys()
+    assert restored.params == read_trials(database_at(place), SPACE)[0].params == asked.params
+    assert read_with_optuna(place)[0].params.keys() == SPACE.keys()
 
 
-def _create_trial_without_params(folder: Path) -> None:
-    storage = RDBStorage(f"sqlite:///{folder / 'study.db'}")
-    storage.create_new_trial(storage.get_study_id_from_name("hpo"))
+def _create_trial_without_params(place: Place) -> None:
+    name, url = optuna_names(place)
+    storage = RDBStorage(url)
+    storage.create_new_trial(storage.get_study_id_from_name(name))
     storage.engine.dispose()
