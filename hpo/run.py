@@ -198,7 +198,7 @@ def _search(
             # in the main thread, with which Ray's processes end
             executor = None if start_executor is None else start_executor(sweep, workload)
         study = opening.result()
-        check_states(paths, [trial for trial in study.trials() if trial.end is None])
+        check_states(sweep, paths, [trial for trial in study.trials() if trial.end is None])
         num_slots = 1 if executor is None else executor.num_slots
         driver = Driver(sweep, study, tracker, watch, num_slots=num_slots, clock=time.monotonic)
         status = SweepStatus.CANCELLED if executor is None else _drive(driver, executor, Extensions(paths))

@@ -40,7 +40,7 @@ def export_sweep(
     from hpo.run import export
 
     trial, _, sweep, paths = open_trial(runs, which)
-    check_states(paths, [trial])
+    check_states(sweep, paths, [trial])
     told = {"tta": tta, "fold_norms": fold_norms, "weights": weights}
     asked = sweep.export.model_copy(update={name: to for name, to in told.items() if to is not None})
     return read_card(export(folder, sweep, paths, sweep.data.load(sweep.seed), trial, asked=asked))
@@ -51,7 +51,7 @@ def prune_sweep(
 ) -> list[Point]:
     """Prune the trial `ID/TRIAL`, or the best one of `ID`."""
     trial, _, sweep, paths = open_trial(runs, which)
-    check_states(paths, [trial])
+    check_states(sweep, paths, [trial])
     splits = sweep.data.load(sweep.seed)
     return prune_trial(folder, sweep, paths, splits, trial, mode=mode, amounts=amounts, num_epochs=num_epochs)
 
