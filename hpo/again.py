@@ -1,15 +1,14 @@
 """What must train once more: segments whose code raised, or that went down with their worker."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import final
 
 from hpo.records import Failure, Segment
+from hpo.sweep import Retries
 from hpo.trials import ActiveTrial
 
-MOST_LOST = 3
-"""How often a trial alone in its segment may lose its worker before that is taken for the trial's fault."""
 MOST_ALIKE = 3
 """How many trials in a row may fail with the same error before that is taken for the sweep's fault."""
 
@@ -37,9 +36,9 @@ class Alike:
 class Again:
     """Parts of segments that wait to be handed out again."""
 
-    def __init__(self, num_retries: int, segment_ids: Iterator[int]) -> None:
-        """Code that raised is tried again so often; every part has an id of its own."""
-        self._num_retries = num_retries
+    def __init__(self, retries: Retries, segment_ids: Iterator[int]) -> None:
+        """Every part has an id of its own."""
+        self._retries = retries
         self._segment_ids = segment_ids
         self._segments: list[Segment] = []
 
@@ -58,7 +57,7 @@ class Again:
     def after_error(self, segment: Segment, trial: ActiveTrial) -> bool:
         """Whether a trial whose code raised in `segment` is tried again."""
         trial.num_errors += 1
-        if trial.num_errors > self._num_retries:
+        if trial.num_errors > self._retries.error:
             return False
         self._put(segment, [trial])
         return True
@@ -70,16 +69,24 @@ class Again:
             Of a trial that has lost its worker too often: it is not tried again.
         """
         if len(lost) == 1:
-            trial = lost[0]
+            trial, most = lost[0], self._retries.worker_lost
             trial.num_lost += 1
-            if trial.num_lost >= MOST_LOST:
-                error = f"lost its worker {MOST_LOST} times: {why}"
+            if most != "unlimited" and trial.num_lost > most:
+                error = f"lost its worker {trial.num_lost} times in a row, with nothing new reported: {why}"
                 return Failure(trial_id=trial.spec.trial_id, error=error, traceback=error)
         half = math.ceil(len(lost) / 2)
         for part in (lost[:half], lost[half:]):
             if part:
                 self._put(segment, part)
         return None
+
+    def after_hang(self, segment: Segment, lost: Sequence[ActiveTrial], hung: Collection[int]) -> None:
+        """Try again what went down with a worker that hung: who was training then each alone, the others together."""
+        others = [trial for trial in lost if trial.spec.trial_id not in hung]
+        alone = [[trial] for trial in lost if trial.spec.trial_id in hung]
+        for part in (others, *alone):
+            if part:
+                self._put(segment, part)
 
     def _put(self, segment: Segment, trials: Sequence[ActiveTrial]) -> None:
         specs = tuple(trial.spec for trial in trials)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from hpo.accounts import Accounts
 from hpo.again import MOST_ALIKE, Alike
 from hpo.errors import TrialsFailedError
-from hpo.files import discard
 from hpo.judge import Judge
 from hpo.legs import Legs
+from hpo.limits import Limits
 from hpo.population import Population
 from hpo.progress import Progress, Seldom, Watch
 from hpo.records import Decision, End, EndKind, Failure, Idle, Outcome, Report, Segment, SegmentEnd, TrialRecord
@@ -22,7 +22,7 @@ from hpo.shelf import Shelf
 from hpo.standings import Standings
 from hpo.sweep import Terms
 from hpo.tracking.tracker import Tracker
-from hpo.trials import ActiveTrial, stop_reason
+from hpo.trials import ActiveTrial, diverged, stop_reason
 
 
 class Driver:
@@ -37,14 +37,14 @@ class Driver:
         *,
         num_slots: int,
         clock: Callable[[], float],
-        discard: Callable[[str], None] = discard,
+        shelf: Shelf | None = None,
     ) -> None:
         self._sweep = sweep
         self._study = study
         self._tracker = tracker
         self._watch = Seldom(watch, clock)
         self._num_slots = num_slots
-        self._shelf = Shelf(discard)
+        self._shelf = shelf or Shelf({sweep.metric.name: sweep.metric.goal})
         self._scheduler = sweep.chosen.scheduler
         self._compared = f"ema_{sweep.metric.name}" if compares_averages(self._scheduler) else sweep.metric.name
         self._line = Line(self._scheduler, sweep.epochs)
@@ -52,6 +52,7 @@ class Driver:
         self._budget = full_budget(sweep.budget, self._scheduler, sweep.epochs)
         self._accounts = Accounts(self._budget, sweep.metric.goal, sweep.epochs, clock)
         self._trials = open_trials(sweep, study, self._compared)
+        self._limits = Limits(sweep.retries)
         self._legs = Legs(sweep, study, self._trials, lambda: self._accounts.elapsed_s)
         self.is_done = False
         """Whether there is nothing more to train."""
@@ -89,21 +90,18 @@ class Driver:
         trial = self._trials.get(report.trial_id)
         if trial is None or (report.epoch <= trial.epoch and not report.is_last):
             return  # told before: the segment was lost and has run again
+        report = self._limits.timed(trial, report)
+        trial.num_lost = 0
         self._tracker.log(report)  # first, for what the study holds is not measured again
         self._standings.see(self._study.record(report))
         self._accounts.pay(report)
-        if report.first_bad_step is not None:
-            reason = {"first_bad_step": report.first_bad_step}
-            self._end(trial, End(kind=EndKind.DIVERGED, epoch=report.epoch, metrics=report.metrics, reason=reason))
-            if self._population is not None:
-                self._population.miss(trial)
+        if (lost := diverged(report) or self._limits.overrun(trial, report)) is not None:
+            self._lose(trial, lost)
             return
         trial.last = report
         trial.course.append(self._sweep.metric.goal.as_cost(trial.value(self._compared)))
         if report.checkpoint is not None:
-            self._shelf.hold(report.checkpoint)
-            if trial.checkpoint is not None:
-                self._shelf.release(trial.checkpoint)
+            self._shelf.replace(trial.checkpoint, report.checkpoint)
             trial.kept = report
         if report.best_epoch is not None:
             self._on_rung(self._sweep.epochs, [trial])
@@ -111,6 +109,8 @@ class Driver:
 
     def on_segment_end(self, end: SegmentEnd) -> None:
         """Decide on every trial of the segment: it goes on, ends here, or has to train this segment again."""
+        if len(end.hung) == 1 and (trial := self._trials.get(end.hung[0])) is not None:
+            self._lose(trial, self._limits.end(trial, trial.last))
         for failure in self._legs.land(end):
             self._fail(failure)
         self._on_rung(end.segment.to_epoch, self._legs.arrive(end.segment.cohort[0].trial_id))
@@ -255,6 +255,7 @@ class Driver:
         recall(self._line, self._accounts, self._sweep, self._study)
         if self._population is not None:
             self._population.resume()
+        self._shelf.recall(self._study.trials())
         left = left_behind(self._study, is_population=self._population is not None)
         self._unbegun += left.unbegun
         for trial_id in left.waiting:
@@ -275,20 +276,25 @@ class Driver:
     def _fail(self, failure: Failure) -> None:
         """End a trial for good, and the sweep too where trial after trial fails alike."""
         trial = self._trials[failure.trial_id]
-        reason = {"error": failure.error, "traceback": failure.traceback}
-        self._end(trial, End(kind=EndKind.FAILED, epoch=trial.epoch, reason=reason))
+        self._lose(trial, trial.failed(failure))
         if self._alike.are_too_many(failure.error):
             self.end_waiting("trials failed alike")
             raise TrialsFailedError(f"{MOST_ALIKE} trials in a row failed with the same error:\n{failure.traceback}")
+
+    def _lose(self, trial: ActiveTrial, end: End) -> None:
+        """End a trial that has come to nothing."""
+        self._end(trial, end)
         if self._population is not None:
             self._population.miss(trial)
 
     def _end(self, trial: ActiveTrial, end: End) -> None:
         self._tracker.end(trial.spec.trial_id, end)
-        self._standings.see(self._study.tell(trial.spec.trial_id, end))
+        record = self._study.tell(trial.spec.trial_id, end)
+        self._standings.see(record)
         del self._trials[trial.spec.trial_id]
         if trial.kept is None and trial.inherited is not None:
             self._shelf.release(trial.inherited)
+        self._shelf.retire(record)
         self._accounts.credit(end)
         if end.kind is not EndKind.FAILED:
             self._alike.clear()

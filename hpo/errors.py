@@ -11,6 +11,8 @@ HpoError                 catch this to catch them all
 │   └── OutboxOwnedError what waits for MLflow is being written by another process
 ├── SweepNotFoundError   no sweep, or several, answer to an id
 ├── ResourceError        what was asked for is not to be had on these machines
+├── DiskFullError        there is no room for a sweep's files; it is paused
+├── WorkersError         workers are lost again and again before they have trained anything
 ├── LrRangeError         a learning-rate range test that says nothing
 ├── TrialsFailedError    trial after trial failed with the same error
 ├── BundleError          a bundle that cannot be written or read
@@ -81,6 +83,14 @@ class SweepNotFoundError(HpoError):
 
 class ResourceError(HpoError):
     """The machines cannot give what the sweep asks for."""
+
+
+class DiskFullError(HpoError):
+    """There is no room for what a sweep writes; it is paused, and can go on."""
+
+
+class WorkersError(HpoError):
+    """Workers are lost again and again before they have trained anything."""
 
 
 class LrRangeError(HpoError):

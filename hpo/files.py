@@ -50,6 +50,29 @@ def discard(address: Address) -> None:
         _log.warning("%s cannot be removed: %s", masked(str(address)), error)
 
 
+def size_of(address: Address) -> int | None:
+    """In bytes; none if there is nothing."""
+    if not _is_remote(address):
+        try:
+            return Path(address).stat().st_size
+        except FileNotFoundError:
+            return None
+    store, path = _opened(str(address))
+    found: int | None = store.get_file_info(path).size
+    return found
+
+
+def list_files(folder: Address) -> dict[str, int]:
+    """The size of every file in the folders under `folder`, half-written ones too, by address."""
+    if not _is_remote(folder):
+        return {str(file): file.stat().st_size for file in sorted(Path(folder).glob("*/*"))}
+    from pyarrow import fs  # noqa: PLC0415 - files of this machine need no pyarrow
+
+    store, path = _opened(str(folder))
+    found = store.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
+    return {f"{folder}{file.path.removeprefix(path)}": file.size for file in found if file.is_file}
+
+
 def check_writable(folder: str) -> None:
     """Make a folder in a store, or see that it cannot be; a folder of this machine is made with its first file.
 

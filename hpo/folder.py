@@ -16,7 +16,6 @@ from hpo.scheduling import Budget
 from hpo.search.database import check_answers
 from hpo.sweep import Sweep, dump_resolved, load_sweep
 from hpo.tracking.location import absolute
-from hpo.uris import masked
 
 
 def make_folder(sweep: Sweep) -> SweepPaths:
@@ -64,20 +63,28 @@ def open_folder(paths: SweepPaths) -> Sweep:
     return sweep
 
 
-def check_states(sweep: Sweep, paths: SweepPaths, trials: Iterable[TrialRecord]) -> None:
-    """Hold what a study names as states against where the sweep's lie: others are read and deleted by nobody.
+def check_states(paths: SweepPaths, trials: Iterable[TrialRecord]) -> None:
+    """Hold what a study names as states against the sweep's folder: others are read and deleted by nobody.
 
     Raises:
         StudyError: if a state lies elsewhere.
     """
-    home = sweep.storage.located(paths).states
+    home = paths.states
     for trial in trials:
         for file in trial.states.values():
             if not _lies_in(home, file):
                 raise StudyError(
-                    f"{sweep.storage.place(paths)}: trial {trial.trial_id}: every state must lie in {masked(home)}, "
-                    f"but one is {masked(file)}. If the sweep was moved, move it back."
+                    f"{paths.study}: trial {trial.trial_id}: every state must lie in {home}, but one is {file}. "
+                    "If the sweep was moved, move it back."
                 )
+
+
+def _lies_in(folder: str, file: str) -> bool:
+    """Whether a path lies in a folder, links followed; or an address below another one, in the same store."""
+    if "://" not in folder:
+        return "://" not in file and Path(file).resolve().is_relative_to(Path(folder).resolve())
+    (home, _, store), (path, _, options) = folder.partition("?"), file.partition("?")
+    return path.startswith(f"{home}/") and ".." not in path.split("/") and options == store
 
 
 @final
@@ -96,14 +103,6 @@ class Extensions:
             return None
         self._seen = seen
         return load_sweep(self._file).budget
-
-
-def _lies_in(folder: str, file: str) -> bool:
-    """Whether a path lies in a folder, links followed; or an address below another one, in the same store."""
-    if "://" not in folder:
-        return "://" not in file and Path(file).resolve().is_relative_to(Path(folder).resolve())
-    (home, _, store), (path, _, options) = folder.partition("?"), file.partition("?")
-    return path.startswith(f"{home}/") and ".." not in path.split("/") and options == store
 
 
 def _read_folders(path: Path) -> list[str]:

@@ -1,11 +1,13 @@
 """Legs: cohorts on their way to a rung, the segments that carry them, and the book that tells the next driver."""
 
+import errno
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import final
 
 from hpo.again import Again
+from hpo.limits import Limits
 from hpo.records import Failure, Leg, Logbook, Segment, SegmentEnd
 from hpo.search.study import Study
 from hpo.sweep import Terms
@@ -33,7 +35,8 @@ class Legs:
         self._elapsed_s = elapsed_s
         self._generation = 0 if study.logbook is None else study.logbook.generation + 1
         self._segment_ids = itertools.count(1)
-        self._again = Again(sweep.retries.error, self._segment_ids)
+        self._again = Again(sweep.retries, self._segment_ids)
+        self._limits = Limits(sweep.retries)
         self._running: dict[int, Segment] = {}
         self._by_trial: dict[int, Leg] = {}
 
@@ -78,7 +81,14 @@ class Legs:
             self.log()
 
     def land(self, end: SegmentEnd) -> list[Failure]:
-        """A segment is over; what was lost or raised is tried again, but for these."""
+        """A segment is over; what was lost or raised is tried again, but for these.
+
+        Raises:
+            OSError: if the disk of its worker is full.
+        """
+        for failure in end.failures:
+            if failure.is_disk_full:
+                raise OSError(errno.ENOSPC, failure.error)
         segment = self._running.pop(end.segment.segment_id)
         left = {spec.trial_id: self._trials[spec.trial_id] for spec in segment.cohort if spec.trial_id in self._trials}
         failed = []
@@ -87,6 +97,9 @@ class Legs:
             if trial is not None and not self._again.after_error(segment, trial):
                 failed.append(failure)
         lost = [trial for trial in left.values() if trial.epoch < segment.to_epoch]
+        if end.hung:
+            self._again.after_hang(segment, lost, end.hung)
+            return failed
         killer = self._again.after_loss(segment, lost, end.lost)
         return failed if killer is None else [*failed, killer]
 
@@ -123,6 +136,9 @@ class Legs:
             seed=self._seed,
             checkpoints={trial.spec.trial_id: trial.checkpoint for trial in trials if trial.checkpoint is not None},
             generation=self._generation,
+            left_s={
+                trial.spec.trial_id: left_s for trial in trials if (left_s := self._limits.left_s(trial)) is not None
+            },
         )
 
     def _left(self, leg: Leg) -> list[ActiveTrial]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
+from hpo.room import Need, need_of
 from hpo.scheduling import Hyperband, Pbt, Scheduler, full_budget
 from hpo.scheduling.ladder import Bracket
 from hpo.sweep import Sweep
@@ -24,8 +25,8 @@ class Plan:
     """Over all trials."""
     seconds_per_epoch: float
     """Of one trial of the base recipe, alone on one thread of this machine."""
-    checkpoint_bytes: int
-    """Of one trial."""
+    disk: Need
+    """For training states."""
 
     @property
     def rungs(self) -> dict[int, int]:
@@ -40,11 +41,6 @@ class Plan:
         """One slot alone would train this long."""
         return self.num_epochs * self.seconds_per_epoch
 
-    @property
-    def disk_bytes(self) -> int:
-        """Each trial keeps its last checkpoint."""
-        return self.num_trials * self.checkpoint_bytes
-
 
 def make_plan(sweep: Sweep, splits: Splits) -> Plan:
     """Count on paper, and try the base recipe for a few steps."""
@@ -58,7 +54,7 @@ def make_plan(sweep: Sweep, splits: Splits) -> Plan:
         brackets=_brackets(scheduler, num_trials, epochs),
         num_epochs=scheduler.planned_epochs(num_trials, epochs),
         seconds_per_epoch=cost.seconds_per_epoch,
-        checkpoint_bytes=cost.checkpoint_bytes,
+        disk=need_of(sweep, cost.checkpoint_bytes),
     )
 
 

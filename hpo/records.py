@@ -44,6 +44,8 @@ class Segment:
     """Which start of the sweep's driver made this segment."""
     attempt: int = 0
     """How often this segment was handed out before."""
+    left_s: Mapping[int, float] = field(default_factory=dict)
+    """How long each trial may train in this segment; empty where trials may take their time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,21 @@ class Failure:
     error: str
     """Type and message, on one line."""
     traceback: str
+    is_disk_full: bool = False
+    """Whether the disk was full: no fault of the trial's, and nothing that another attempt would mend."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """Trials begin to train, or to be made ready: said before it is done, so that it is known who hangs if nobody
+    says anything more. Not said where trials may take their time.
+    """
+
+    trial_ids: tuple[int, ...]
+
+
+Message = Report | Failure | Begun
+"""What a worker says of a segment."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +107,9 @@ class SegmentEnd:
     failures: tuple[Failure, ...] = ()
     lost: str | None = None
     """Why the worker is gone, when it is."""
+    hung: tuple[int, ...] = ()
+    """Who was training, side by side, when nothing was said for longer than one of them may train: the worker was
+    ended for it."""
 
 
 class Idle(Enum):

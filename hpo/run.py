@@ -10,6 +10,7 @@ from functools import partial
 from importlib import import_module, metadata
 from pathlib import Path
 
+from hpo.disk import is_for_want_of_room, want_of_room_told
 from hpo.driver import Driver
 from hpo.errors import NoAverageError
 from hpo.execution.executor import Executor
@@ -25,8 +26,10 @@ from hpo.records import Report, TrialRecord
 from hpo.results.lr_curve import write_lr_curve
 from hpo.results.rungs import summarize_rungs
 from hpo.results.table import find_front, leaderboard
+from hpo.room import check_room
 from hpo.search.study import Study
 from hpo.search.terms import Search
+from hpo.shelf import Shelf
 from hpo.sweep import Export, Sweep, check_data, find_lr_curve, settled, with_lr_bounds
 from hpo.tracking.mlflow import MlflowTracker
 from hpo.tracking.tracker import NullTracker, SweepStatus, Tracker
@@ -57,6 +60,7 @@ def start_ray(sweep: Sweep, workload: TorchWorkload) -> Executor:
         cpus=asked.cpus,
         gpus=asked.gpus,
         max_concurrent=None if asked.max_concurrent == "auto" else asked.max_concurrent,
+        autoscaling=asked.autoscaling,
     )
 
 
@@ -74,12 +78,13 @@ def run_sweep(sweep: Sweep, *, watch: Watch = lambda _: None, start_executor: St
         start_executor: where to train.
 
     Raises:
-        HpoError: if the data do not fit the sweep, or its learning-rate range test says nothing, before any worker
-            starts; or if trial after trial fails alike.
+        HpoError: if data or disk do not fit the sweep, or its learning-rate range test says nothing, before any
+            worker starts; if trial after trial fails alike; or if the disk is full, which pauses the sweep.
     """
     splits = sweep.data.load(sweep.seed)
     check_data(sweep, splits)
     sweep, reasons = settled(sweep, splits)
+    check_room(sweep, splits)
     sweep, curve = _tested(sweep, splits)
     paths = make_folder(sweep)
     if curve is not None:
@@ -158,19 +163,23 @@ def _carry_out(
     """From wherever the sweep stands to its end, or to where it is interrupted."""
     started = time.monotonic()
     tracker = _make_tracker(sweep, paths)
-    tracker.log_artifact(paths.resolved)
-    if paths.lr_range.exists():
-        tracker.log_artifact(paths.lr_range)
     summary: dict[str, float | int | str] = {}
     status = SweepStatus.FAILED
-    try:
-        result = _search(sweep, splits, paths, tracker, watch, start_executor)
-        if result.best is not None and sweep.export.formats and result.status is not SweepStatus.PAUSED:
-            _export_best(sweep, paths, splits, result.best, tracker)
-        summary = summarize(sweep, result)
-        status = result.status
-    finally:
-        untracked = tracker.finish(summary, status)
+    with want_of_room_told(paths):
+        try:
+            tracker.log_artifact(paths.resolved)
+            if paths.lr_range.exists():
+                tracker.log_artifact(paths.lr_range)
+            result = _search(sweep, splits, paths, tracker, watch, start_executor)
+            if result.best is not None and sweep.export.formats and result.status is not SweepStatus.PAUSED:
+                _export_best(sweep, paths, splits, result.best, tracker)
+            summary = summarize(sweep, result)
+            status = result.status
+        except Exception as error:
+            status = SweepStatus.PAUSED if is_for_want_of_room(error) else status
+            raise
+        finally:
+            untracked = tracker.finish(summary, status)
     bundle = paths.bundle if paths.bundle.exists() else None
     return replace(result, bundle=bundle, untracked=untracked, elapsed_s=time.monotonic() - started)
 
@@ -198,9 +207,10 @@ def _search(
             # in the main thread, with which Ray's processes end
             executor = None if start_executor is None else start_executor(sweep, workload)
         study = opening.result()
-        check_states(sweep, paths, [trial for trial in study.trials() if trial.end is None])
+        check_states(workload.paths, study.trials())
         num_slots = 1 if executor is None else executor.num_slots
-        driver = Driver(sweep, study, tracker, watch, num_slots=num_slots, clock=time.monotonic)
+        shelf = Shelf(sweep.goals, sweep.storage.keep)
+        driver = Driver(sweep, study, tracker, watch, num_slots=num_slots, clock=time.monotonic, shelf=shelf)
         status = SweepStatus.CANCELLED if executor is None else _drive(driver, executor, Extensions(paths))
         if status is SweepStatus.CANCELLED:
             driver.end_waiting("cancelled")

@@ -18,6 +18,7 @@ from hpo.records import Goal, Params, Report, TrialRecord, TrialSpec
 from hpo.scheduling import Budget, full_budget
 from hpo.search.study import Study
 from hpo.search.terms import Search
+from hpo.shelf import Shelf
 from hpo.spaces.conditions import Conditions
 from hpo.spaces.space import Space
 from hpo.spaces.values import Value
@@ -156,6 +157,7 @@ def simulate(simulation: Simulation, folder: Path) -> Simulated:
         epoch_s=simulation.epoch_s,
     )
     history: list[Measured] = []
+    metric = simulation.metric
     with _open_study(simulation, folder) as study:
         driver = Driver(
             simulation,
@@ -164,7 +166,7 @@ def simulate(simulation: Simulation, folder: Path) -> Simulated:
             lambda _: None,
             num_slots=executor.num_slots,
             clock=executor.clock,
-            discard=lambda _: None,  # a simulated checkpoint is no file
+            shelf=Shelf({metric.name: metric.goal}, discard=lambda _: None),  # a simulated checkpoint is no file
         )
 
         def on_report(report: Report) -> None:

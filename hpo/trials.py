@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hpo.records import Decision, End, EndKind, Report, TrialSpec
+from hpo.records import Decision, End, EndKind, Failure, Report, TrialSpec
 
 Reason = Mapping[str, float | int | str]
 
@@ -26,6 +26,7 @@ class ActiveTrial:
     """The first that would have stopped it, if it is a control."""
     num_errors: int = 0
     num_lost: int = 0
+    """In a row, alone in its segment, since it last reported something new."""
 
     @property
     def epoch(self) -> int:
@@ -49,6 +50,11 @@ class ActiveTrial:
         value = self.value(metric)
         return End(kind=kind, epoch=self.epoch, value=value, metrics=self.last.metrics, reason=reason)
 
+    def failed(self, failure: Failure) -> End:
+        """Its end, where its code raised too often."""
+        reason = {"error": failure.error, "traceback": failure.traceback}
+        return End(kind=EndKind.FAILED, epoch=self.epoch, reason=reason)
+
     def finish(self, max_epochs: int) -> Reason:
         """How it came to be complete: where early stopping took it back to, or by what it would have been stopped."""
         if self.spared is not None:
@@ -57,6 +63,14 @@ class ActiveTrial:
             return {}
         early = {"early_stopped": self.epoch} if self.epoch < max_epochs else {}
         return early | {"best_epoch": self.last.best_epoch}
+
+
+def diverged(report: Report) -> End | None:
+    """The end of a trial by a report, if that is of a loss that is not finite."""
+    if report.first_bad_step is None:
+        return None
+    reason = {"first_bad_step": report.first_bad_step}
+    return End(kind=EndKind.DIVERGED, epoch=report.epoch, metrics=report.metrics, reason=reason)
 
 
 def stop_reason(decision: Decision) -> Reason:

@@ -37,7 +37,11 @@ NINE = tuple({LR: value} for value in (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0
 
 
 class WorkerLostError(Exception):
-    """Raised by a behaviour: the worker is gone."""
+    """Raised by a behaviour: the worker is gone; ended, if trials hung."""
+
+    def __init__(self, why: str, *hung: int) -> None:
+        super().__init__(why)
+        self.hung = hung
 
 
 @dataclass
@@ -51,7 +55,9 @@ class Workers:
     def run(self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd) -> None:
         while isinstance(segment := next_segment(), Segment):
             self.segments.append(segment)
-            failures, lost = [], None
+            failures: list[Failure] = []
+            lost: str | None = None
+            hung: tuple[int, ...] = ()
             try:
                 for message in self.behave(segment):
                     if isinstance(message, Report):
@@ -59,8 +65,8 @@ class Workers:
                     else:
                         failures.append(message)
             except WorkerLostError as error:
-                lost = str(error)
-            on_segment_end(SegmentEnd(segment=segment, failures=tuple(failures), lost=lost))
+                lost, hung = str(error), error.hung
+            on_segment_end(SegmentEnd(segment=segment, failures=tuple(failures), lost=lost, hung=hung))
 
 
 @dataclass
@@ -124,7 +130,7 @@ def make_sweep(
     epochs: int = 9,
     scheduler: Scheduler | None = None,
     budget: Budget | None = None,
-    error_retries: int = 1,
+    retries: Retries | None = None,
     points: tuple[Mapping[str, float], ...] = (),
     ema_half_life: float = 0.0,
     seed: int = 0,
@@ -137,7 +143,7 @@ def make_sweep(
         space={LR: Uniform(min=0.1, max=0.9)},
         scheduler=scheduler or Asha(controls=0.0),
         budget=budget or Budget(trials=num_trials),
-        retries=Retries(error=error_retries),
+        retries=retries or Retries(),
         points=points,
         ema_half_life=ema_half_life,
         seed=seed,

@@ -1,5 +1,6 @@
 """The driver, against workers that do what a test tells them: no torch, no Ray, a real study."""
 
+import errno
 import itertools
 import math
 from collections import Counter
@@ -24,6 +25,7 @@ from hpo.records import (
 )
 from hpo.scheduling import Asha, Budget, Hyperband, NoScheduler
 from hpo.scheduling.controls import is_control
+from hpo.sweep import Retries
 from tests.driving import LR, NINE, Behave, Bench, Message, WorkerLostError, Workers, make_sweep, reports, well
 
 
@@ -269,7 +271,7 @@ def test_a_trial_that_raises_is_tried_again_and_may_succeed(bench: Bench) -> Non
 def test_a_trial_that_raises_beyond_its_retries_has_failed_with_the_traceback(bench: Bench, retries: int) -> None:
     workers = Workers(failing("ValueError: no", who=lambda trial_id: trial_id == 1))
 
-    trials = bench.drive(make_sweep(num_trials=3, scheduler=NoScheduler(), error_retries=retries), workers)
+    trials = bench.drive(make_sweep(num_trials=3, scheduler=NoScheduler(), retries=Retries(error=retries)), workers)
 
     assert kinds(trials) == {EndKind.COMPLETE: 2, EndKind.FAILED: 1}
     assert end_of(trials, 1).reason == {"error": "ValueError: no", "traceback": "Traceback of ValueError: no"}
@@ -292,7 +294,7 @@ def test_failures_that_differ_do_not_end_the_sweep(bench: Bench) -> None:
         for trial in segment.cohort:
             yield Failure(trial_id=trial.trial_id, error=f"KeyError: {trial.trial_id % 2}", traceback="")
 
-    trials = bench.drive(make_sweep(num_trials=6, scheduler=NoScheduler(), error_retries=0), Workers(behave))
+    trials = bench.drive(make_sweep(num_trials=6, scheduler=NoScheduler(), retries=Retries(error=0)), Workers(behave))
 
     assert kinds(trials) == {EndKind.FAILED: 6}
 
@@ -304,14 +306,17 @@ def test_a_lost_cohort_is_halved_until_the_trial_that_kills_its_worker_is_alone(
 
     cohorts = [[trial.trial_id for trial in segment.cohort] for segment in workers.segments]
     assert cohorts[:3] == [[0, 1, 2, 3, 4, 5, 6, 7], [2, 3, 4], [5, 6, 7]]
-    assert cohorts.count([2]) == 3
+    assert cohorts.count([2]) == 6
     assert end_of(trials, 2).kind is EndKind.FAILED
-    assert end_of(trials, 2).reason["error"] == "lost its worker 3 times: the worker process died"
+    assert (
+        end_of(trials, 2).reason["error"]
+        == "lost its worker 6 times in a row, with nothing new reported: the worker process died"
+    )
     assert kinds(trials) == {EndKind.COMPLETE: 7, EndKind.FAILED: 1}
 
 
 def test_three_trials_in_a_row_that_kill_their_worker_end_the_sweep(bench: Bench) -> None:
-    with pytest.raises(TrialsFailedError, match="lost its worker 3 times: the worker process died"):
+    with pytest.raises(TrialsFailedError, match="lost its worker 6 times in a row, with nothing new reported"):
         bench.drive(make_sweep(num_trials=8, scheduler=NoScheduler()), Workers(losing(*range(8))))
 
 
@@ -489,3 +494,18 @@ def test_whoever_watches_is_told_at_most_four_times_a_second(bench: Bench) -> No
     told = [progress.elapsed_s for progress in bench.progress[:-1]]
     assert told == pytest.approx([0.3, 0.6, 0.9, 1.2, 1.5, 1.8])
     assert bench.progress[-1].rungs == {9: 2}
+
+
+def test_a_full_disk_is_nobodys_fault_and_ends_the_run(bench: Bench) -> None:
+    def behave(segment: Segment) -> Iterator[Message]:
+        *others, last = segment.cohort
+        for trial in others:
+            yield from reports(segment, trial)
+        yield Failure(trial_id=last.trial_id, error="OSError: no space", traceback="...", is_disk_full=True)
+
+    with pytest.raises(OSError, match="no space") as caught:
+        bench.drive(make_sweep(retries=Retries(error=0)), Workers(behave))
+    trials = bench.drive(make_sweep(), Workers(well))
+
+    assert caught.value.errno == errno.ENOSPC
+    assert kinds(trials) == {EndKind.STOPPED: 8, EndKind.COMPLETE: 1}

@@ -8,23 +8,16 @@ from hpo.errors import StudyError
 from hpo.folder import check_states
 from hpo.paths import SweepPaths
 from hpo.records import TrialRecord
-from hpo.sweep import Sweep, load_sweep
-from tests.hostile.conftest import sweep_file
 
-
-@pytest.fixture
-def sweep(tmp_path: Path) -> Sweep:
-    """One whose states lie in a store."""
-    (tmp_path / "sweep.yaml").write_text(sweep_file(storage="{checkpoints: 's3://bucket/mine?region=here'}"))
-    return load_sweep(tmp_path / "sweep.yaml")
+PATHS = SweepPaths(Path("runs/small-0000"), remote="s3://bucket/mine?region=here")
 
 
 def state(address: str) -> TrialRecord:
     return TrialRecord(trial_id=0, params={}, states={1: address})
 
 
-def test_a_state_below_the_address_of_its_sweep_is_fine(sweep: Sweep) -> None:
-    check_states(sweep, SweepPaths(Path("runs/small-0000")), [state("s3://bucket/mine/small-0000/a?region=here")])
+def test_a_state_below_the_address_of_its_sweep_is_fine() -> None:
+    check_states(PATHS, [state("s3://bucket/mine/small-0000/a?region=here")])
 
 
 @pytest.mark.parametrize(
@@ -37,6 +30,6 @@ def test_a_state_below_the_address_of_its_sweep_is_fine(sweep: Sweep) -> None:
         "/etc/passwd",
     ],
 )
-def test_a_state_at_another_address_is_refused(address: str, sweep: Sweep) -> None:
+def test_a_state_at_another_address_is_refused(address: str) -> None:
     with pytest.raises(StudyError, match=r"every state must lie in s3://bucket/mine/small-0000\?region=here, but one"):
-        check_states(sweep, SweepPaths(Path("runs/small-0000")), [state(address)])
+        check_states(PATHS, [state(address)])

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 
 # A room imports from the rows above its own, and from itself. Only in the first row may siblings meet.
 ROWS = """
-errors config records paths progress uris files
+errors config records paths progress uris files sizes disk
 training.seeds training.bundles training.depth
 spaces scheduling training.models training.optimizers training.augmentations training.data training.initializers \
     training.schedules training.regularizers training.losses training.precision training.batch_growth \
@@ -31,14 +31,14 @@ training.workload training.__init__
 search ensembles results tracking curves
 execution export cluster
 sweep
-standings
+standings room
 plan accounts trials origin shelf
-judge again resuming
+judge again resuming limits
 legs
 population
 driver
 folder interrupts outcome
-run prune simulation doctor control
+run prune simulation doctor control cleaning
 cli __init__ __main__
 """
 

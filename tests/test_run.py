@@ -18,7 +18,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from hpo.errors import DataError, SweepError
+from hpo.errors import DataError, StudyError, SweepError
 from hpo.execution import Executor, NextSegment, OnReport, OnSegmentEnd
 from hpo.folder import make_folder, write_resolved
 from hpo.outcome import SweepResult
@@ -428,13 +428,20 @@ def per_epoch(sweep: Finished) -> dict[int, list[tuple[int, float]]]:
     return {trial_id: [(point.step, point.value) for point in points] for trial_id, points in histories.items()}
 
 
-def test_a_sweep_that_has_finished_may_be_resumed_and_is_as_it_was(finished: Finished, tmp_path: Path) -> None:
-    shutil.copytree(finished.result.paths.root, tmp_path / "copy")
+def test_a_sweep_that_has_finished_may_be_resumed_and_is_as_it_was(tmp_path: Path) -> None:
+    finished = finish(tmp_path, "budget.trials=3", "tracking=none")
 
-    again = resume_sweep(SweepPaths(tmp_path / "copy"), start_executor=start_local)
+    again = resume_sweep(finished.result.paths, start_executor=start_local)
 
     assert again.status is SweepStatus.FINISHED
     assert read_trials(again.paths.study, again.space) == finished.trials
+
+
+def test_a_copy_of_a_sweep_leaves_the_states_of_the_original_alone(finished: Finished, tmp_path: Path) -> None:
+    shutil.copytree(finished.result.paths.root, tmp_path / "copy")
+
+    with pytest.raises(StudyError, match=r"trial 0: every state must lie in .*copy.checkpoints, but one is .* moved"):
+        resume_sweep(SweepPaths(tmp_path / "copy"), start_executor=start_local)
 
 
 def test_a_sweep_that_was_paused_may_be_cancelled_its_best_is_exported(tmp_path: Path) -> None:

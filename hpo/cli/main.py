@@ -10,7 +10,7 @@ import typer
 
 from hpo.cli import going
 from hpo.cli.conduct import errors_told, make_importable
-from hpo.cli.options import RUNS, Json, PruneMode, Runs, Set, SweepFile, SweepId, Tta, Weights, numbers
+from hpo.cli.options import RUNS, Json, PruneMode, Runs, Set, SweepFile, SweepId, Tta, Weights, numbers, size
 
 app = typer.Typer(
     name="hpo",
@@ -33,6 +33,7 @@ def check(file: SweepFile, set_: Set = None, as_json: Json = False) -> None:
     """Validate a sweep file; show its space, rungs, time and disk. Starts nothing."""
     from hpo.cli import show
     from hpo.plan import make_plan
+    from hpo.room import refuse_without_room
     from hpo.sweep import check_data, load_sweep, settled
 
     with errors_told():
@@ -41,7 +42,9 @@ def check(file: SweepFile, set_: Set = None, as_json: Json = False) -> None:
         splits = sweep.data.load(sweep.seed)
         check_data(sweep, splits)
         sweep, reasons = settled(sweep, splits)
-        show.plan(sweep, splits, make_plan(sweep, splits), reasons, as_json=as_json)
+        plan = make_plan(sweep, splits)
+        refuse_without_room(sweep, plan.disk)
+        show.plan(sweep, splits, plan, reasons, as_json=as_json)
 
 
 @app.command(name="lr-range")
@@ -222,6 +225,25 @@ def doctor(
         show_checkups(found, versions(), as_json=as_json)
     if any(checkup.problems for checkup in found):
         raise typer.Exit(1)
+
+
+@app.command(name="gc")
+def gc_(
+    sweep_id: SweepId,
+    keep: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="What states may take, as 500MB; else as in the file.")
+    ] = None,
+    as_json: Json = False,
+    runs: Runs = RUNS,
+) -> None:
+    """Free disk: what nobody needs of a sweep that no driver has; with a limit, the worst trials' states too."""
+    from hpo.cli import show
+    from hpo.cli.sweeps import clean_up_sweep
+
+    limit = None if keep is None else size(keep)
+    with errors_told():
+        make_importable()
+        show.freed(clean_up_sweep(runs, sweep_id, limit), as_json=as_json)
 
 
 @app.command()

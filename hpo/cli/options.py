@@ -17,6 +17,19 @@ PruneMode = Literal["global_l1", "structured"]
 RUNS = Path("runs")
 
 
+def size(text: str) -> int:
+    """Bytes, of `500MB`."""
+    from hpo.sizes import parse_size
+
+    try:
+        found = parse_size(int(text) if text.isdecimal() else text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    if not isinstance(found, int) or found == 0:
+        raise typer.BadParameter(f"must be more than nothing, but got {text}")
+    return found
+
+
 def numbers(text: str) -> list[float]:
     """Of `0.5,0.9`."""
     try:

@@ -8,6 +8,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from hpo.cleaning import Freed
 from hpo.cli.live import best_so_far
 from hpo.cli.rungs import rung_text
 from hpo.cli.text import clock, domain_text, grid, make_console, number, objective, print_json
@@ -18,6 +19,8 @@ from hpo.paths import written_beside
 from hpo.plan import Plan
 from hpo.prune import Point
 from hpo.results.table import to_json
+from hpo.room import room_advice
+from hpo.sizes import size_text
 from hpo.spaces.coordinates import to_effective
 from hpo.spaces.values import shown
 from hpo.sweep import Sweep
@@ -46,14 +49,15 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, reasons: Sequence[str], *,
                 "num_children": planned.num_children,
                 "num_epochs": planned.num_epochs,
                 "training_s": planned.training_s,
-                "disk_bytes": planned.disk_bytes,
+                "disk_bytes": planned.disk.in_all_bytes,
+                "least_disk_bytes": planned.disk.at_once_bytes,
                 "num_train": len(splits.train),
                 "num_validation": len(splits.validation),
                 "num_test": num_test,
                 "sampler": sweep.chosen.sampler.as_tree(),
                 "scheduler": sweep.chosen.scheduler.as_tree(),
                 "why": list(reasons),
-                "advice": advice(sweep),
+                "advice": [*advice(sweep), *room_advice(sweep.storage, planned.disk)],
             }
         )
         return
@@ -75,14 +79,14 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, reasons: Sequence[str], *,
     if planned.num_children > 0:
         cost.add_row("children", f"about {planned.num_children}, each in the place of a trial that gives way")
     cost.add_row("time", f"{planned.num_epochs:.0f} epochs, about {planned.training_s:.0f} s on one core like this")
-    cost.add_row("disk", f"about {planned.disk_bytes / 1e6:.0f} MB of checkpoints under {sweep.storage.checkpoints}")
+    cost.add_row("disk", f"about {size_text(planned.disk.in_all_bytes)} of states under {sweep.storage.checkpoints}")
     console.print(cost, *reasons, sep="\n", soft_wrap=True)
-    advise(sweep, console)
+    advise(sweep, console, list(room_advice(sweep.storage, planned.disk)))
 
 
-def advise(sweep: Sweep, console: Console) -> None:
+def advise(sweep: Sweep, console: Console, more: Sequence[str] = ()) -> None:
     """What had better be changed, a line each; nothing where all is well."""
-    for text in advice(sweep):
+    for text in [*advice(sweep), *more]:
         console.print(f"advice: {text}", style="yellow", soft_wrap=True)
 
 
@@ -192,6 +196,17 @@ def predictions(predicted: Predictions, out: Path | None, *, as_json: bool) -> N
         console.print(f"{name} {value:.6f}")
     if out is not None:
         console.print(f"log-probabilities: {out}")
+
+
+def freed(done: Freed, *, as_json: bool) -> None:
+    """What has gone of a sweep's folder."""
+    if as_json:
+        print_json(asdict(done))
+        return
+    print(
+        f"freed {size_text(done.num_bytes)}: {done.num_states} states of trials that ended, {done.num_strays} files "
+        f"that belong to none, and Ray Tune's bookkeeping; {size_text(done.left_bytes)} of states are left"
+    )
 
 
 def curve(points: Sequence[Point], *, as_json: bool) -> None:

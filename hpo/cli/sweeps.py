@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from hpo.cleaning import Freed, clean_up
 from hpo.errors import HpoError
 from hpo.export.inference import Tta
 from hpo.export.weights import Weights
@@ -40,7 +41,7 @@ def export_sweep(
     from hpo.run import export
 
     trial, _, sweep, paths = open_trial(runs, which)
-    check_states(sweep, paths, [trial])
+    check_states(sweep.storage.located(paths), [trial])
     told = {"tta": tta, "fold_norms": fold_norms, "weights": weights}
     asked = sweep.export.model_copy(update={name: to for name, to in told.items() if to is not None})
     return read_card(export(folder, sweep, paths, sweep.data.load(sweep.seed), trial, asked=asked))
@@ -51,9 +52,15 @@ def prune_sweep(
 ) -> list[Point]:
     """Prune the trial `ID/TRIAL`, or the best one of `ID`."""
     trial, _, sweep, paths = open_trial(runs, which)
-    check_states(sweep, paths, [trial])
+    check_states(sweep.storage.located(paths), [trial])
     splits = sweep.data.load(sweep.seed)
     return prune_trial(folder, sweep, paths, splits, trial, mode=mode, amounts=amounts, num_epochs=num_epochs)
+
+
+def clean_up_sweep(runs: Path, sweep_id: str, keep: int | None) -> Freed:
+    """Let go what nobody needs of a sweep; see `clean_up`."""
+    paths = find_sweep(runs, sweep_id)
+    return clean_up(paths, open_folder(paths), keep)
 
 
 def serve(runs: Path, sweep_id: str | None, uri: str | None, port: int) -> None:

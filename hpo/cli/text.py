@@ -80,7 +80,7 @@ def end_text(row: JsonTree) -> Text:
     return Text(end, style=STYLES[EndKind(end)] if end in set(EndKind) else "")
 
 
-def why(row: JsonTree) -> str:
+def why(row: JsonTree) -> str:  # noqa: PLR0911 - one for each kind of end
     """Why a trial ended as it did, in a sentence."""
     reason = row["reason"]
     match row["end"], reason:
@@ -94,6 +94,8 @@ def why(row: JsonTree) -> str:
             return f"The sweep ended: {why_ended}."
         case "diverged", {"first_bad_step": step}:
             return f"The loss of step {step} was not finite."
+        case "timed_out", {"limit_s": limit_s}:
+            return f"It trained longer than the {clock(limit_s)} that it may."
         case _, {"error": error}:
             return str(error)
         case _:

@@ -11,6 +11,7 @@ from hpo.cli.rungs import decisions_json, decisions_table
 from hpo.cli.text import end_text, grid, make_console, objective, print_json, why
 from hpo.cli.trials_table import trials_table
 from hpo.config import JsonTree
+from hpo.files import size_of
 from hpo.paths import SweepPaths
 from hpo.records import TrialRecord
 from hpo.results.lineage import lineage, lineage_json
@@ -58,7 +59,9 @@ def trial_json(row: JsonTree, record: TrialRecord) -> JsonTree:
     """A row of the leaderboard, and what has no room there."""
     values = {str(epoch): value for epoch, value in record.values.items()}
     decisions = decisions_json(record.decisions)
-    return {**row, "values": values, "decisions": decisions, "checkpoint": record.checkpoint}
+    is_there = record.checkpoint is not None and size_of(record.checkpoint) is not None
+    checkpoint = record.checkpoint if is_there else None
+    return {**row, "values": values, "decisions": decisions, "checkpoint": checkpoint}
 
 
 def params_table(params: Mapping[str, object]) -> Table:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from hpo.records import Failure, Idle, Report, Segment, SegmentEnd
+from hpo.records import Idle, Message, Report, Segment, SegmentEnd
 
 NextSegment = Callable[[], Segment | Idle]
 """Hands out work. `Idle.WAIT` is answered only while a segment is running."""
@@ -14,7 +14,7 @@ OnSegmentEnd = Callable[[SegmentEnd], None]
 class Workload(Protocol):
     """What a worker can do with segments; sent to each worker once."""
 
-    def open(self, *, num_threads: int, use_gpu: bool) -> Callable[[Segment], Iterator[Report | Failure]]:
+    def open(self, *, num_threads: int, use_gpu: bool) -> Callable[[Segment], Iterator[Message]]:
         """A function that trains a segment, reporting as it goes."""
         ...
 
@@ -24,16 +24,20 @@ class Executor(Protocol):
 
     All three functions are called in the driver's process, one call at a time. Every segment handed out
     ends in exactly one `on_segment_end`, after its reports: also when its worker died, which is said in
-    `SegmentEnd.lost`. An exception raised by one of the functions ends `run` and comes out of it.
+    `SegmentEnd.lost`; but for those that an interrupt finds running. An exception raised by one of the functions ends
+    `run` and comes out of it.
     """
 
     num_slots: int
     """Segments that run at once."""
 
-    def interrupt(self) -> None:
-        """Make `run` return soon, or raise KeyboardInterrupt; called while it runs, perhaps by a signal handler."""
-        ...
-
     def run(self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd) -> None:
         """Take segments and run them until `next_segment` answers `Idle.DONE` and nothing is running."""
+        ...
+
+    def interrupt(self) -> None:
+        """Make `run` return soon, as it stands; called while it runs, in its thread, perhaps by a signal's handler.
+
+        None of the three functions is cut short by it; what a worker has said before may still be told.
+        """
         ...

@@ -35,29 +35,26 @@ class SimulatedExecutor:
         self._curve_of = curve_of
         self._epoch_s = epoch_s
         self._now_s = 0.0
+        self._is_interrupted = False
 
     def clock(self) -> float:
         """Virtual seconds since the start."""
         return self._now_s
-
-    def interrupt(self) -> None:
-        """See `Executor.interrupt`."""
-        raise KeyboardInterrupt
 
     def run(self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd) -> None:
         """See `Executor.run`."""
         idle = list(range(self.num_slots))
         timelines: dict[int, _Timeline] = {}
         upcoming: list[tuple[float, int, _Message]] = []  # a heap; a slot stands in it once at most
-        while True:
-            while idle and isinstance(segment := next_segment(), Segment):
+        while not self._is_interrupted:
+            while self._may_hand_out(idle) and isinstance(segment := next_segment(), Segment):
                 slot = heappop(idle)
                 timelines[slot] = self._timeline(segment)
                 _put_next(upcoming, slot, timelines[slot])
             if not upcoming:
                 return
             self._now_s = upcoming[0][0]
-            while upcoming and upcoming[0][0] == self._now_s:
+            while upcoming and upcoming[0][0] == self._now_s and not self._is_interrupted:
                 _, slot, message = heappop(upcoming)
                 match message:
                     case Report():
@@ -66,6 +63,13 @@ class SimulatedExecutor:
                     case SegmentEnd():
                         on_segment_end(message)
                         heappush(idle, slot)
+
+    def interrupt(self) -> None:
+        """See `Executor.interrupt`."""
+        self._is_interrupted = True
+
+    def _may_hand_out(self, idle: list[int]) -> bool:
+        return bool(idle) and not self._is_interrupted
 
     def _timeline(self, segment: Segment) -> _Timeline:
         """What a slot says, and when, that takes the segment now."""
@@ -77,9 +81,13 @@ class SimulatedExecutor:
             except Exception as error:  # noqa: BLE001 - whatever the curve of a user raises
                 failures.append(_failure(spec, error))
                 continue
+            left_s = segment.left_s.get(spec.trial_id, math.inf)
             for report in reports:
                 at_s += report.metrics["seconds"]
                 yield at_s, report
+                left_s -= report.metrics["seconds"]
+                if left_s < 0:
+                    break
         yield at_s, SegmentEnd(segment=segment, failures=tuple(failures))
 
     def _measure(self, spec: TrialSpec, segment: Segment) -> list[Report]:

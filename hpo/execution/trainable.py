@@ -7,10 +7,12 @@ from typing import Any
 from ray import tune
 
 from hpo.execution.executor import Workload
-from hpo.records import Failure, Report, Segment
+from hpo.records import Begun, Message, Segment
 
 FLUSH_S = 0.5
-"""Messages travel together that came within this time: Ray Tune needs milliseconds for each result."""
+"""Messages travel together that came within this time, and with `Begun`, which does not wait: Ray Tune needs
+milliseconds for each result.
+"""
 MESSAGES = "messages"
 SEGMENT = "segment"
 """What to train; or, in seconds, how long to rest before asking again."""
@@ -38,15 +40,15 @@ class SegmentTrainable(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """All messages of the next moments; the last result is `done`."""
         started = time.monotonic()
-        messages: list[Report | Failure] = []
+        messages: list[Message] = []
         for message in self._messages:
             messages.append(message)
-            if time.monotonic() - started >= FLUSH_S:
+            if isinstance(message, Begun) or time.monotonic() - started >= FLUSH_S:
                 return {MESSAGES: messages, "done": False}
         return {MESSAGES: messages, "done": True}
 
 
-def _rest(rest_s: float) -> Iterator[Report | Failure]:
+def _rest(rest_s: float) -> Iterator[Message]:
     """Says nothing, in its time."""
     time.sleep(rest_s)
     yield from ()

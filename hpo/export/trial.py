@@ -12,6 +12,7 @@ from hpo.export.bundle import AS_TRAINED, write_bundle
 from hpo.export.folding import num_norms
 from hpo.export.inference import Inference
 from hpo.export.weights import Weights, averaged, told
+from hpo.files import size_of
 from hpo.records import TrialRecord
 from hpo.training.bundles.card import portable_tree
 from hpo.training.checkpoint import read_checkpoint
@@ -51,11 +52,17 @@ def last_state(trial: TrialRecord) -> TrialState:
     """What a trial left at its last checkpoint.
 
     Raises:
-        BundleError: if it has none.
+        BundleError: if it has none, or has it no more.
     """
     if trial.checkpoint is None:
         raise BundleError(
             f"trial {trial.trial_id} must have a checkpoint, but it ended before its first. Export another trial."
+        )
+    if size_of(trial.checkpoint) is None:
+        raise BundleError(
+            f"trial {trial.trial_id} must have its state, but {trial.checkpoint} is gone: dropped to keep within "
+            "storage.keep, or by hand. Export another trial, such as the best, whose state is always kept; or set "
+            "this one's params as the only one of `points`, and train it again."
         )
     return read_checkpoint(trial.checkpoint)
 

@@ -22,6 +22,8 @@ from hpo.sweep.effective import coordinate_problems, rate_problems
 from hpo.sweep.inert import inert_problems
 from hpo.sweep.metrics import Metric, Objective, front_problems, main_metric, metric_problems
 from hpo.sweep.population import change_problems, population_problems
+from hpo.sweep.resources import Resources
+from hpo.sweep.retries import Retries
 from hpo.sweep.rules import (
     control_problems,
     course_problems,
@@ -41,26 +43,6 @@ from hpo.training.data import Data
 from hpo.training.lr_range import LrRange
 from hpo.training.recipe import Recipe, flatten, signature, state_signature, with_params
 from hpo.uris import holds_password, masked
-
-
-class Resources(Config):
-    """What each segment is given, and how many train at once."""
-
-    cpus: Annotated[float, Field(gt=0)] = 1.0
-    """Processor cores per segment; a share is allowed."""
-    gpus: Annotated[float, Field(ge=0)] = 0.0
-    """GPUs per segment; 0.5 lets two share one."""
-    lanes: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    """Trials that train side by side as one program; auto: as many as measured to pay, 1: each alone."""
-    max_concurrent: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    """Segments that train at once; auto: as many as the machines hold."""
-
-
-class Retries(Config):
-    """What is tried again."""
-
-    error: Annotated[int, Field(ge=0)] = 1
-    """How often a segment whose code raised is tried again."""
 
 
 class Export(Inference):

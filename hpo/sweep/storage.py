@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from hpo.config import Config
 from hpo.paths import SweepPaths
 from hpo.search.places import Place, Shared
+from hpo.sizes import Size
 from hpo.uris import holds_password, masked
 
 SCHEMES = ("s3", "gs", "abfs", "abfss", "hdfs", "file")
@@ -30,6 +31,11 @@ class Storage(Config):
     """Holds one folder per sweep; relative to the current folder. Or the address of a store, as `s3://bucket/prefix`:
     then only training states lie there, and the sweeps' folders in `runs`. Credentials come from the environment of
     driver and workers (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_ENDPOINT_URL`).
+    """
+    keep: Size | None = None
+    """The most that the training states of a sweep may take, as 500MB or 2GB; none: all are kept.
+
+    States that trials go on from stay, and the winner's. Of trials that have ended the worst go first.
     """
 
     @property

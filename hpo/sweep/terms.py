@@ -8,7 +8,7 @@ from hpo.spaces.conditions import Conditions
 from hpo.spaces.space import Space
 from hpo.sweep.choosing import Chosen
 from hpo.sweep.metrics import Metric
-from hpo.sweep.model import Retries
+from hpo.sweep.retries import Retries
 
 
 class Terms(Protocol):

@@ -86,10 +86,13 @@ class MlflowTracker:
     ) -> str | None:
         """See `Tracker`."""
         now_ms = self._now_ms()
-        for trial_id in sorted(self._open_trials):
-            self._put(left_open(trial_id, status, now_ms))
-        self._put(finished(summary, status, now_ms))
-        return self._outbox.close(timeout_s)
+        try:
+            for trial_id in sorted(self._open_trials):
+                self._put(left_open(trial_id, status, now_ms))
+            self._put(finished(summary, status, now_ms))
+        finally:
+            untracked = self._outbox.close(timeout_s)
+        return untracked
 
     def _put(self, *told: Entry) -> None:
         """The first thing that MLflow is told is that the sweep began."""

@@ -22,6 +22,8 @@ def write_checkpoint(address: Address, state: TrialState) -> None:
     named = _prefixed(MODULE, state.module) | _prefixed(OPTIMIZER, state.optimizer)
     named |= _prefixed(AVERAGED, state.averaged)
     metadata = {"epoch": str(state.epoch), "plateau": json.dumps(asdict(state.course.plateau))}
+    if state.micro_batch > 0:
+        metadata["micro_batch"] = str(state.micro_batch)
     best = state.course.best
     if best is not None:
         named |= _prefixed(BEST_MODULE, best.module) | _prefixed(BEST_AVERAGED, best.averaged)
@@ -40,6 +42,7 @@ def read_checkpoint(address: Address) -> TrialState:
         with fetched(address) as path, safe_open(path, framework="pt") as file:
             metadata = file.metadata()
             epoch, plateau = int(metadata["epoch"]), PlateauMemory(**json.loads(metadata["plateau"]))
+            micro_batch = int(metadata.get("micro_batch", 0))
             best = json.loads(metadata.get("best", "null"))
             named = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
@@ -49,6 +52,7 @@ def read_checkpoint(address: Address) -> TrialState:
         module=_under(MODULE, named),
         optimizer=_under(OPTIMIZER, named),
         averaged=_under(AVERAGED, named),
+        micro_batch=micro_batch,
         course=Course(plateau=plateau, best=None if best is None else _best(best, named)),
     )
 

@@ -9,7 +9,7 @@ from hpo.training.recipe import Recipe
 from hpo.training.schedules import Plateau
 from hpo.training.state import Best, Course, Tensors, TrialState
 
-OF_THE_WAY = ("lr", "seconds", "samples_per_second", "lanes")
+OF_THE_WAY = ("lr", "seconds", "samples_per_second", "lanes", "micro_batch")
 """Metrics that speak of how an epoch was trained, not of the weights that came out."""
 
 

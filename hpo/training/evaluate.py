@@ -10,11 +10,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from hpo.training.luck import batch_sizes
 
 NUM_AT_ONCE = 2048
-"""Examples in one forward pass, over all lanes."""
+"""Examples in one forward pass, where they fit into memory."""
 
 
 def evaluate(
-    forward: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, y: torch.Tensor, num_lanes: int = 1
+    forward: Callable[[torch.Tensor], torch.Tensor],
+    x: torch.Tensor,
+    y: torch.Tensor,
+    num_lanes: int = 1,
+    num_at_once: int = NUM_AT_ONCE,
 ) -> list[dict[str, float]]:
     """Of each lane, val_loss: the mean negative log-likelihood in nats, unsmoothed; and val_accuracy: exact.
 
@@ -23,8 +27,9 @@ def evaluate(
         x: inputs [n, ...].
         y: class indices [n].
         num_lanes: L.
+        num_at_once: examples in one forward pass, over all lanes.
     """
-    size = max(1, NUM_AT_ONCE // num_lanes)
+    size = max(1, num_at_once // num_lanes)
     losses = torch.zeros(num_lanes, dtype=x.dtype, device=x.device)
     num_correct = torch.zeros(num_lanes, dtype=torch.int64, device=x.device)
     with torch.inference_mode():

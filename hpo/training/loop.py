@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from hpo.disk import is_for_want_of_room
 from hpo.paths import SweepPaths
-from hpo.records import Failure, Report, Segment, TrialSpec
+from hpo.records import Begun, Failure, Message, Report, Segment, TrialSpec
 from hpo.training.checkpoint import read_checkpoint, write_checkpoint
 from hpo.training.choice import LaneChoice, make_program
 from hpo.training.course import best_state, concluded, follow
@@ -36,41 +37,71 @@ class _Standing:
     """As it stands now."""
 
 
-def train(segment: Segment, data: TrainingData, paths: SweepPaths, choice: LaneChoice) -> Iterator[Report | Failure]:
+def train(segment: Segment, data: TrainingData, paths: SweepPaths, choice: LaneChoice) -> Iterator[Message]:
     """Train every trial of the cohort from one epoch to the other; one report per trial and epoch.
 
     Trials of one signature train side by side, as many as `choice` says. A trial's last report follows its
     checkpoint, so it never speaks of a state that is not on disk. A trial whose code raises yields a failure and the
-    others go on; one whose loss is not finite reports so and ends, as does one that early stopping ends. torch's global
-    generator is left as it was.
+    others go on, unless the disk is full; one whose loss is not finite reports so and ends, as does one that early
+    stopping ends. torch's global generator is left as it was. Where trials have limits, one that has passed its own
+    trains no more, and whoever might hang next is named before.
     """
     standing: list[_Standing] = []
     for spec in segment.cohort:
+        yield from _begun([spec], segment)
         try:
             with torch.random.fork_rng(devices=[]):
                 standing.append(_prepare(spec, segment, data))
         except Exception as error:  # noqa: BLE001 - whatever a trial raises becomes its record
             yield _failure(spec, error)
     for group in _groups(standing):
+        yield from _begun([trial.spec for trial in group], segment)
         for chunk in _chunks(group, _num_lanes(choice, group)):
-            yield from _train_chunk(chunk, segment, data, paths)
+            for message in _train_chunk(chunk, segment, data, paths):
+                yield message
+                if isinstance(message, Failure) and message.is_disk_full:
+                    return
 
 
 def _train_chunk(
     chunk: Sequence[_Standing], segment: Segment, data: TrainingData, paths: SweepPaths
-) -> Iterator[Report | Failure]:
-    """Side by side; if that raises, in halves where memory ran out, else each alone: the same reports again."""
+) -> Iterator[Message]:
+    """Side by side; if that raises, in halves where memory ran out, else each alone: the same reports again.
+
+    A trial alone for which memory ran out accumulates its gradients, over micro-batches half as large as before. On a
+    full disk it is the first that fails, for all.
+    """
+    yield from _begun([trial.spec for trial in chunk], segment)
     try:
         with torch.random.fork_rng(devices=[]):
             yield from _train_together(chunk, segment, data, paths)
+        smaller = []
     except Exception as error:  # noqa: BLE001 - see train
-        if len(chunk) == 1:
+        smaller = [] if is_for_want_of_room(error) else _smaller(chunk, error)
+        if not smaller:
             yield _failure(chunk[0].spec, error)
-            return
-        size = math.ceil(len(chunk) / 2) if isinstance(error, torch.OutOfMemoryError) else 1
+    for part in smaller:  # without the error, which holds what did not fit
+        yield from _train_chunk(part, segment, data, paths)
+
+
+def _smaller(chunk: Sequence[_Standing], error: Exception) -> list[Sequence[_Standing]]:
+    """What to try in place of a chunk that raised; nothing if there is nothing left to try."""
+    is_full = isinstance(error, torch.OutOfMemoryError)
+    if len(chunk) > 1:
+        size = math.ceil(len(chunk) / 2) if is_full else 1
         logger.warning("%d trials cannot train side by side (%s); %d at a time now.", len(chunk), error, size)
-        for first in range(0, len(chunk), size):
-            yield from _train_chunk(chunk[first : first + size], segment, data, paths)
+        return [chunk[first : first + size] for first in range(0, len(chunk), size)]
+    trial = chunk[0]
+    whole = trial.state.micro_batch or trial.recipe.batch_size_at(trial.recipe.epochs)
+    if not is_full or whole == 1:
+        return []
+    micro_batch = math.ceil(whole / 2)
+    logger.warning(
+        "Trial %d cannot train on %d examples at once (%s); it accumulates gradients over %d at a time now, and so do "
+        "its batch norms, if any, take their statistics.",
+        *(trial.spec.trial_id, whole, error, micro_batch),
+    )
+    return [[replace(trial, state=replace(trial.state, micro_batch=micro_batch))]]
 
 
 def _train_together(
@@ -78,6 +109,7 @@ def _train_together(
 ) -> Iterator[Report]:
     luck = Luck(segment.seed, chunk[0].spec.seed_index)
     alive = list(chunk)
+    left_s = dict(segment.left_s)
     program = make_program([trial.recipe for trial in chunk], data, luck, [trial.state for trial in chunk])
     for epoch in range(segment.from_epoch + 1, segment.to_epoch + 1):
         reports = _train_epoch(program, alive, epoch, data)
@@ -90,7 +122,9 @@ def _train_together(
                 yield replace(report, checkpoint=file)
             else:
                 yield report
-        going = [lane for lane, report in enumerate(reports) if not report.is_last]
+        for report in reports:
+            left_s[report.trial_id] = left_s.get(report.trial_id, math.inf) - report.metrics["seconds"]
+        going = [lane for lane, report in enumerate(reports) if not report.is_last and left_s[report.trial_id] >= 0]
         if not going:
             return
         if len(going) < len(alive):
@@ -115,6 +149,8 @@ def _train_epoch(program: Program, trials: Sequence[_Standing], epoch: int, data
             "samples_per_second": num_examples / training_s,
             "lanes": len(trials),
         }
+        if len(trials) == 1 and trial.state.micro_batch > 0:
+            found["micro_batch"] = trial.state.micro_batch
         first_bad_step = end.first_bad_step
         if first_bad_step is None and not all(map(math.isfinite, metrics.values())):
             first_bad_step = first_steps(trial.recipe, num_examples)[epoch] - 1
@@ -122,6 +158,11 @@ def _train_epoch(program: Program, trials: Sequence[_Standing], epoch: int, data
             found |= {"train_loss": end.train_loss, **metrics, "num_parameters": program.num_parameters}
         reports.append(Report(trial_id=trial.spec.trial_id, epoch=epoch, metrics=found, first_bad_step=first_bad_step))
     return reports
+
+
+def _begun(specs: Sequence[TrialSpec], segment: Segment) -> Iterator[Begun]:
+    if segment.left_s:
+        yield Begun(trial_ids=tuple(spec.trial_id for spec in specs))
 
 
 def _prepare(spec: TrialSpec, segment: Segment, data: TrainingData) -> _Standing:
@@ -179,4 +220,5 @@ def _num_lanes(choice: LaneChoice, group: Sequence[_Standing]) -> int:
 
 def _failure(spec: TrialSpec, error: Exception) -> Failure:
     text = f"{type(error).__name__}: {error}"
-    return Failure(trial_id=spec.trial_id, error=text, traceback="".join(traceback.format_exception(error)))
+    told = "".join(traceback.format_exception(error))
+    return Failure(trial_id=spec.trial_id, error=text, traceback=told, is_disk_full=is_for_want_of_room(error))

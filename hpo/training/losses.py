@@ -133,6 +133,25 @@ class Distillation(Config):
 Loss = Annotated[CrossEntropy | Focal | Distillation, Field(discriminator="kind")]
 
 
+def loss_of_part(
+    loss: Loss, logits: torch.Tensor, part: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None
+) -> torch.Tensor:
+    """What a part of a batch brings to its loss: those of all parts add up to it, and so do their gradients.
+
+    Args:
+        loss: of the batch.
+        logits: of the part [b, C].
+        part: its targets.
+        targets: of the batch.
+        weights: class weights, if any.
+    """
+    share = _total(part, weights) / _total(targets, weights)
+    if weights is not None and not isinstance(loss, Distillation):  # the mean entropy is not weighted
+        coef = loss.entropy_coef * (len(part) / len(targets)) / float(share)
+        loss = loss.model_copy(update={"entropy_coef": coef})
+    return loss(logits, part, weights) * share
+
+
 def with_teacher(y: torch.Tensor, log_probs: torch.Tensor) -> torch.Tensor:
     """Targets of distillation [B, 2, C]: classes y [B] as probabilities, and a teacher's log-probabilities [B, C]."""
     return torch.stack([functional.one_hot(y, log_probs.shape[1]).to(log_probs), log_probs], 1)

@@ -12,6 +12,7 @@ from hpo.training.luck import Luck
 from hpo.training.program import initial_state
 from hpo.training.recipe import Recipe
 from hpo.training.solo import Solo
+from hpo.training.state import TrialState
 from hpo.training.teacher import teacher_log_probs
 
 NUM_STEPS = 20
@@ -31,22 +32,47 @@ def probe(recipe: Recipe, splits: Splits) -> Cost:
     """Train a few steps, and scale up."""
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    num_tried = min(len(splits.train), NUM_STEPS * recipe.batch_size)
-    part = Examples(splits.train.x[:num_tried], splits.train.y[:num_tried])
-    teacher = teacher_log_probs(recipe.loss, part.x, splits.normalization)
-    data = as_tensors(part, splits.validation, splits.num_classes, torch.device("cpu"), teacher)
     try:
         with torch.random.fork_rng(devices=[]):
-            solo = Solo(recipe, data, Luck(0, 0), initial_state(recipe, data, 0, 0))
+            solo, num_tried = _begun(recipe, splits, NUM_STEPS)
             solo.train_epoch(1)  # warms up
             training_s = _seconds(lambda: solo.train_epoch(2))
             validation_s = _seconds(solo.evaluate)
     finally:
         torch.set_num_threads(num_threads)
-    state = solo.state(0, 2)
-    num_bytes = sum(value.nbytes for value in (*state.module.values(), *state.optimizer.values()))
     seconds = training_s * len(splits.train) / num_tried + validation_s
-    return Cost(seconds_per_epoch=seconds, checkpoint_bytes=num_bytes)
+    return Cost(seconds_per_epoch=seconds, checkpoint_bytes=_num_bytes(solo.state(0, 2), recipe))
+
+
+def state_bytes(recipe: Recipe, splits: Splits) -> int:
+    """Of a trial's state on disk, as it is after a step."""
+    with torch.random.fork_rng(devices=[]):
+        solo, _ = _begun(recipe, splits, 1)
+        solo.train_epoch(1)
+    return _num_bytes(solo.state(0, 1), recipe)
+
+
+def network_bytes(recipe: Recipe, splits: Splits) -> int:
+    """Of a network's weights and buffers."""
+    with torch.random.fork_rng(devices=[]):
+        network = recipe.model.build(splits.input_shape, splits.num_classes)
+    return sum(value.nbytes for value in network.state_dict().values())
+
+
+def _begun(recipe: Recipe, splits: Splits, num_steps: int) -> tuple[Solo, int]:
+    """A trial whose epochs have so many steps; and of how many examples."""
+    num_tried = min(len(splits.train), num_steps * recipe.batch_size)
+    part = Examples(splits.train.x[:num_tried], splits.train.y[:num_tried])
+    teacher = teacher_log_probs(recipe.loss, part.x, splits.normalization)
+    data = as_tensors(part, splits.validation, splits.num_classes, torch.device("cpu"), teacher)
+    return Solo(recipe, data, Luck(0, 0), initial_state(recipe, data, 0, 0)), num_tried
+
+
+def _num_bytes(state: TrialState, recipe: Recipe) -> int:
+    """On disk, with what early stopping may go back to."""
+    weights = sum(value.nbytes for value in (*state.module.values(), *state.averaged.values()))
+    best = weights if recipe.early_stopping.patience > 0 else 0
+    return weights + best + sum(value.nbytes for value in state.optimizer.values())
 
 
 def _seconds(work: Callable[[], object]) -> float:

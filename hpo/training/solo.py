@@ -8,10 +8,10 @@ from torch import nn
 from torch.func import functional_call
 
 from hpo.training.depth import batch_norms, freeze
-from hpo.training.evaluate import estimate_norms, evaluate
+from hpo.training.evaluate import NUM_AT_ONCE, estimate_norms, evaluate
 from hpo.training.examples import TrainingData
-from hpo.training.losses import weights_of_classes
-from hpo.training.luck import Luck
+from hpo.training.losses import loss_of_part, weights_of_classes
+from hpo.training.luck import Luck, batch_sizes
 from hpo.training.precision import autocast, matmul_precision
 from hpo.training.program import (
     Epoch,
@@ -66,6 +66,7 @@ class Solo:
         self._class_weights = weights_of_classes(recipe.loss, data.train_y, data.train_x, data.num_classes)
         self._first_steps = first_steps(recipe, len(data.train_y))
         self._epoch = state.epoch
+        self._micro_batch = state.micro_batch
 
     @property
     def num_parameters(self) -> int:
@@ -97,7 +98,8 @@ class Solo:
             num = num_averaged(recipe, epoch)
             self._average(1 - 1 / max(1, num))
             if num > 0:
-                estimate_norms(self._module, self._averaged_forward, data.train_x, recipe.batch_size, self._held)
+                size = self._micro_batch or recipe.batch_size
+                estimate_norms(self._module, self._averaged_forward, data.train_x, size, self._held)
         return [summarize(torch.stack(losses).tolist(), [len(batch) for batch in batches], rate, first_step)]
 
     def evaluate(self) -> list[dict[str, float]]:
@@ -117,6 +119,7 @@ class Solo:
             module=dict(self._module.state_dict()),
             optimizer=_named_state(self._optimizer, self._module),
             averaged=self._averaged,
+            micro_batch=self._micro_batch,
         )
 
     def keep(self, lanes: Sequence[int]) -> None:
@@ -124,7 +127,8 @@ class Solo:
 
     def _measured(self, forward: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, float]:
         data = self._data
-        return evaluate(lambda x: forward(x).unsqueeze(0), data.validation_x, data.validation_y)[0]
+        at_once = self._micro_batch or NUM_AT_ONCE
+        return evaluate(lambda x: forward(x).unsqueeze(0), data.validation_x, data.validation_y, num_at_once=at_once)[0]
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
         with autocast(self._recipe.precision, x.device):
@@ -143,9 +147,7 @@ class Solo:
 
         def closure() -> torch.Tensor:
             self._optimizer.zero_grad()
-            with autocast(self._recipe.precision, x.device):
-                loss = self._recipe.loss(self._forward(x), targets, self._class_weights)
-            loss.backward()
+            loss = self._backward(x, targets)
             if self._recipe.grad_clip > 0:
                 nn.utils.clip_grad_norm_(self._params, self._recipe.grad_clip)
             if self._regularizer_numbers:
@@ -157,6 +159,22 @@ class Solo:
             params = [parameter.detach().unsqueeze(0) for parameter in self._params]
             self._recipe.regularizer.project(params, self._regularizer_numbers)
         return loss.detach()
+
+    def _backward(self, x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Gradients of the loss of a batch, which is returned; accumulated over micro-batches where there are any."""
+        if self._micro_batch == 0:
+            with autocast(self._recipe.precision, x.device):
+                loss: torch.Tensor = self._recipe.loss(self._forward(x), targets, self._class_weights)
+            loss.backward()
+            return loss
+        sizes = batch_sizes(len(x), self._micro_batch)
+        losses = []
+        for part, wanted in zip(x.split(sizes), targets.split(sizes), strict=True):
+            with autocast(self._recipe.precision, x.device):
+                loss = loss_of_part(self._recipe.loss, self._forward(part), wanted, targets, self._class_weights)
+            loss.backward()
+            losses.append(loss.detach())
+        return torch.stack(losses).sum()
 
     def _adjust_grads(self, step: int, seed: int) -> None:
         grads = [parameter.grad.unsqueeze(0) for parameter in self._params if parameter.grad is not None]

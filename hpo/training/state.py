@@ -45,6 +45,8 @@ class TrialState:
     """By `kind.parameter`, in `torch.optim`'s words: `momentum_buffer.0.weight`, `exp_avg.0.weight`."""
     averaged: Tensors = field(default_factory=dict)
     """The running average of `module`; empty where none is kept."""
+    micro_batch: int = 0
+    """Examples at once, over which a trial alone accumulates gradients; 0: whole batches, as long as they fit."""
     course: Course = Course()
     """What was measured before; whoever trains the trial brings it forward, not its program."""
 

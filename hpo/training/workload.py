@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from hpo.paths import SweepPaths
-from hpo.records import Failure, Report, Segment
+from hpo.records import Message, Segment
 from hpo.training.choice import LaneChoice, LaneSetting
 from hpo.training.data.splits import Examples
 from hpo.training.examples import as_tensors
 from hpo.training.loop import train
 
-Trainer = Callable[[Segment], Iterator[Report | Failure]]
+Trainer = Callable[[Segment], Iterator[Message]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,3 +44,7 @@ def test_a_trial_that_gave_way_says_who_took_its_place() -> None:
     assert why({"end": "stopped", "reason": reason}) == (
         "At epoch 3 it was number 4 of the 4 that had come so far; going on took 0.75. Trial 17 took its place."
     )
+
+
+def test_a_trial_over_its_limit_says_what_it_was() -> None:
+    assert why({"end": "timed_out", "reason": {"limit_s": 1800.0}}) == "It trained longer than the 0:30:00 that it may."

@@ -164,6 +164,38 @@ def test_what_the_driver_raises_comes_out_as_it_is(make_executor: MakeExecutor, 
         executor.run(conversation.next_segment, on_report, conversation.on_segment_end)
 
 
+def test_an_interrupted_run_returns_though_there_is_more_to_do(make_executor: MakeExecutor, tmp_path: Path) -> None:
+    conversation = Conversation([segment(1, "", ""), segment(2, "")])
+    executor = make_executor(Arithmetic(tmp_path))
+
+    def on_report(report: Report) -> None:
+        conversation.heard.append(report)
+        executor.interrupt()
+
+    executor.run(conversation.next_segment, on_report, conversation.on_segment_end)
+
+    assert set(conversation.ends) <= {1}
+    assert set(conversation.reports) <= {10, 11}
+    assert len(conversation.segments) == 1
+
+
+def test_training_in_this_process_is_cut_short_by_an_interrupt_and_what_the_driver_does_is_not(tmp_path: Path) -> None:
+    conversation = Conversation([segment(1, "hold", to_epoch=1)])
+    os.mkfifo(tmp_path / "gate")
+    executor = LocalExecutor(Process(tmp_path / "gate"))
+
+    def next_segment() -> Segment | Idle:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        return conversation.next_segment()
+
+    before = signal.signal(signal.SIGALRM, lambda *_: executor.interrupt())
+    executor.run(next_segment, conversation.heard.append, conversation.on_segment_end)
+    signal.signal(signal.SIGALRM, before)
+
+    assert conversation.num_running == 1
+    assert conversation.heard == []
+
+
 def test_nothing_to_do_is_done_at_once(make_executor: MakeExecutor, tmp_path: Path) -> None:
     conversation = Conversation([])
 
@@ -212,6 +244,15 @@ def test_a_worker_that_had_to_wait_is_there_for_the_next_segment(in_ray: MakeExe
 def test_ray_says_at_once_that_no_node_is_large_enough(two_slots: None, tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match=r"a node must offer cpus=64 and gpus=1, but the largest of 1 has 2 CPUs"):
         RayExecutor(Arithmetic(tmp_path), folder=tmp_path, cpus=64, gpus=1)
+
+
+def test_a_cluster_that_grows_is_waited_for(two_slots: None, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    executor = RayExecutor(Arithmetic(tmp_path), folder=tmp_path, cpus=64, max_concurrent=7, autoscaling=True)
+
+    assert executor.num_slots == 7
+    assert "a node must offer cpus=64 and gpus=0, but the largest of 1 has 2 CPUs and 0 GPUs. The sweep waits" in (
+        caplog.text
+    )
 
 
 def test_slots_follow_the_resources_of_a_segment(two_slots: None, tmp_path: Path) -> None:

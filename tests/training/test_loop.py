@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from hpo.paths import SweepPaths
@@ -308,3 +309,24 @@ def test_a_new_best_lies_below_the_best_by_more_than_min_delta(loss: float, is_b
 
     assert stopping.is_best(loss, best=1.0) is is_best
     assert stopping.is_best(5.0, best=math.inf)
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_where_the_disk_is_full_nobody_trains_again_or_goes_on(
+    lanes: int, splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workload = TorchWorkload(
+        train=splits.train, validation=splits.validation, num_classes=10, paths=SweepPaths(tmp_path), lanes=lanes
+    )
+    train = workload.open(num_threads=1, use_gpu=False)
+
+    def full(path: Path, state: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("hpo.training.loop.write_checkpoint", full)
+
+    messages = list(train(segment(GOOD, GOOD, GOOD, GOOD, to_epoch=1)))
+
+    failures = [message for message in messages if isinstance(message, Failure)]
+    assert [(failure.trial_id, failure.is_disk_full) for failure in failures] == [(0, True)]
+    assert messages == failures

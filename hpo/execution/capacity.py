@@ -1,0 +1,42 @@
+"""How many segments a Ray cluster holds at once."""
+
+import logging
+
+import ray
+
+from hpo.errors import ResourceError
+
+logger = logging.getLogger(__name__)
+
+
+def num_slots(cpus: float, gpus: float, max_concurrent: int | None, *, autoscaling: bool = False) -> int:
+    """Segments at once, each of which is given `cpus` and `gpus`.
+
+    Args:
+        cpus: of one node.
+        gpus: of the same node, may be a fraction.
+        max_concurrent: at most; needed where the cluster starts nodes on demand, and is then the answer.
+        autoscaling: whether it does.
+
+    Raises:
+        ResourceError: if no node holds a segment, and none will be started for one.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    needs = {kind: need for kind, need in (("CPU", cpus), ("GPU", gpus)) if need > 0}
+    num = sum(int(min(*(node.get(kind, 0) / need for kind, need in needs.items()), 1e6)) for node in nodes)
+    if num == 0:
+        most = {kind: max((node.get(kind, 0) for node in nodes), default=0) for kind in ("CPU", "GPU")}
+        lack = (
+            f"resources: a node must offer cpus={cpus:g} and gpus={gpus:g}, but the largest of {len(nodes)} has "
+            f"{most['CPU']:g} CPUs and {most['GPU']:g} GPUs."
+        )
+        if not autoscaling:
+            raise ResourceError(
+                f"{lack} Ask for less, or join a larger node; or set resources.autoscaling, if the cluster starts "
+                "nodes on demand."
+            )
+        logger.warning("%s The sweep waits for the cluster to start one.", lack)
+    if autoscaling:
+        assert max_concurrent is not None
+        return max_concurrent
+    return min(num, max_concurrent or num)

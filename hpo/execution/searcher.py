@@ -1,0 +1,134 @@
+"""Segments as what Ray Tune searches for."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from hpo.execution.executor import NextSegment, OnReport, OnSegmentEnd
+from hpo.execution.patience import Patience
+from hpo.execution.trainable import MESSAGES, SEGMENT
+from hpo.records import Failure, Idle, Message, Report, Segment, SegmentEnd
+
+LEAST_REST_S, MOST_REST_S, REST_SHARE = 0.1, 30.0, 0.1
+"""How long a worker without a segment waits before it asks again."""
+
+
+@dataclass
+class _Running:
+    """A segment that a worker has, or is about to get."""
+
+    segment: Segment
+    failures: list[Failure] = field(default_factory=list)
+    patience: Patience | None = None
+    """From when the worker has it."""
+    hung: tuple[int, ...] = ()
+
+
+class SegmentSearcher(Searcher):
+    """Hands segments to Tune as if they were proposals, and their results back."""
+
+    def __init__(self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd) -> None:
+        super().__init__(metric=None, mode=None)
+        self.raised: Exception | None = None
+        """What one of the three functions has raised."""
+        self.num_ended = 0
+        """Segments that a worker has trained to their end."""
+        self._next_segment = next_segment
+        self._on_report = on_report
+        self._on_segment_end = on_segment_end
+        self._running: dict[str, _Running] = {}
+        self._waiting_since: float | None = None
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]  # FINISHED is a string
+        with self._keeping_what_is_raised():
+            match self._next_segment():
+                case Segment() as segment:
+                    self._running[trial_id] = _Running(segment)
+                    self._waiting_since = None
+                    return {SEGMENT: segment}
+                case Idle.WAIT:  # Tune would end a worker that has no trial, and a new one takes seconds
+                    return {SEGMENT: self._rest_s(time.monotonic())}
+                case Idle.DONE:
+                    return str(Searcher.FINISHED)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        with self._keeping_what_is_raised():
+            for message in result.get(MESSAGES, ()):
+                self._hear(self._running[trial_id], message)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        if trial_id not in self._running:
+            return  # it rested
+        if result is not None and not error:
+            self.on_trial_result(trial_id, result)
+        self._end(trial_id, "the worker process died" if error else None)
+
+    def begin(self, trial_id: str) -> None:
+        """A worker has got what was suggested."""
+        if trial_id in self._running:
+            running = self._running[trial_id]
+            running.patience = Patience(running.segment, time.monotonic())
+
+    def find_hung(self) -> list[str]:
+        """Tune's trials whose workers have hung since this was last asked."""
+        now_s, found = time.monotonic(), []
+        for trial_id, running in self._running.items():
+            if running.patience is not None and not running.hung:
+                running.hung = running.patience.hung(now_s)
+                found += [trial_id] if running.hung else []
+        return found
+
+    def lose_all(self, why: str) -> None:
+        """Tune is gone, and every worker with it."""
+        for trial_id in list(self._running):
+            self._end(trial_id, why)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the study holds the truth."""
+        Path(checkpoint_path).touch()
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore: Tune's snapshots are never used."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing of the driver: Tune pickles its searcher, for the restores that we never ask for."""
+        return {}
+
+    def _hear(self, running: _Running, message: Message) -> None:
+        if running.patience is not None:
+            running.patience.hear(message, time.monotonic())
+        match message:
+            case Report():
+                self._on_report(message)
+            case Failure():
+                running.failures.append(message)
+
+    def _end(self, trial_id: str, lost: str | None) -> None:
+        with self._keeping_what_is_raised():
+            running = self._running.pop(trial_id)
+            self.num_ended += lost is None
+            end = SegmentEnd(
+                segment=running.segment, failures=tuple(running.failures), lost=lost, hung=running.hung if lost else ()
+            )
+            self._on_segment_end(end)
+
+    def _rest_s(self, now: float) -> float:
+        """A tenth of how long there has been nothing: work waits little, and a long wait makes few Ray trials."""
+        self._waiting_since = self._waiting_since or now
+        return min(max(REST_SHARE * (now - self._waiting_since), LEAST_REST_S), MOST_REST_S)
+
+    @contextmanager
+    def _keeping_what_is_raised(self) -> Iterator[None]:
+        """An exception of the driver's ends the run at this hook or, where Tune swallows it, at the next one."""
+        if self.raised is not None:
+            raise self.raised
+        try:
+            yield
+        except Exception as error:
+            self.raised = error
+            raise
