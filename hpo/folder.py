@@ -79,10 +79,12 @@ def check_states(paths: SweepPaths, trials: Iterable[TrialRecord]) -> None:
                 )
 
 
-def _lies_in(home: str, file: str) -> bool:
-    if "://" in home:
-        return file.startswith(f"{home}/") and ".." not in file.split("/")
-    return Path(file).resolve().is_relative_to(Path(home).resolve())
+def _lies_in(folder: str, file: str) -> bool:
+    """Whether a path lies in a folder, links followed; or an address below another one, in the same store."""
+    if "://" not in folder:
+        return "://" not in file and Path(file).resolve().is_relative_to(Path(folder).resolve())
+    (home, _, store), (path, _, options) = folder.partition("?"), file.partition("?")
+    return path.startswith(f"{home}/") and ".." not in path.split("/") and options == store
 
 
 @final

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,10 +18,11 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from hpo.errors import DataError, SweepError
+from hpo.errors import DataError, StudyError, SweepError
 from hpo.execution import Executor, NextSegment, OnReport, OnSegmentEnd
 from hpo.folder import make_folder, write_resolved
 from hpo.outcome import SweepResult
+from hpo.paths import SweepPaths
 from hpo.records import EndKind, Report, TrialRecord
 from hpo.run import StartExecutor, cancel_sweep, resume_sweep, run_sweep, start_local, start_ray
 from hpo.search.reading import read_trials
@@ -427,14 +429,19 @@ def per_epoch(sweep: Finished) -> dict[int, list[tuple[int, float]]]:
 
 
 def test_a_sweep_that_has_finished_may_be_resumed_and_is_as_it_was(tmp_path: Path) -> None:
-    done = finish(tmp_path, "budget.trials=4")
-    trials = done.trials
+    finished = finish(tmp_path, "budget.trials=3", "tracking=none")
 
-    again = resume_sweep(done.result.paths, start_executor=start_local)
+    again = resume_sweep(finished.result.paths, start_executor=start_local)
 
     assert again.status is SweepStatus.FINISHED
-    assert done.trials == trials
-    assert sorted(done.children) == [0, 1, 2, 3]
+    assert read_trials(again.paths.study, again.space) == finished.trials
+
+
+def test_a_copy_of_a_sweep_leaves_the_states_of_the_original_alone(finished: Finished, tmp_path: Path) -> None:
+    shutil.copytree(finished.result.paths.root, tmp_path / "copy")
+
+    with pytest.raises(StudyError, match=r"trial 0: every state must lie in .*copy.checkpoints, but one is .* moved"):
+        resume_sweep(SweepPaths(tmp_path / "copy"), start_executor=start_local)
 
 
 def test_a_sweep_that_was_paused_may_be_cancelled_its_best_is_exported(tmp_path: Path) -> None:

@@ -146,3 +146,21 @@ def test_an_entry_is_one_line_and_comes_back_as_it_was(entry: Entry) -> None:
 
     assert line.count(b"\n") == 1
     assert entries.from_line(line) == entry
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"trial_id": "x"}',
+        b'{"tags": [1]}',
+        b'{"params": {"a": 1}}',
+        b'{"points": [["loss", "evil", 1, 2]]}',
+        b'{"points": [["loss", NaN, 1, 2]]}',
+        b'{"status": "GONE"}',
+        b'{"unknown": 1}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_line_with_anything_else_in_it_is_refused(line: bytes) -> None:
+    with pytest.raises(ValueError, match="must be a line that hpo wrote"):
+        entries.from_line(line)

@@ -211,6 +211,19 @@ def test_one_process_at_a_time_writes_a_file(outbox: Outbox, runs: MemoryRuns, p
     assert outbox.close(timeout_s=10) is None
 
 
+def test_a_file_outside_the_sweep_is_not_sent(runs: MemoryRuns, path: Path) -> None:
+    spool = open_spool(path)
+    for artifact in (Path("/etc/passwd"), path.parent / ".." / "secret", path.parent / "best"):
+        spool.append(to_line(Entry(trial_id=None, artifact=artifact)))
+    spool.close()
+
+    shortfall = Outbox(path, runs.open, linger_s=LINGER_S).close(timeout_s=10)
+
+    assert shortfall is not None
+    assert f"an artifact must lie in {path.parent}, but one is /etc/passwd" in shortfall
+    assert [entry.artifact for entry in runs.written] == [path.parent / "best"]
+
+
 def test_a_damaged_line_is_told_and_does_not_block_the_rest(runs: MemoryRuns, path: Path) -> None:
     spool = open_spool(path)
     for line in (to_line(Entry(trial_id=0)), b"\0\0\0\n", b"[1]\n", to_line(Entry(trial_id=1)), b'{"trial_id": 2, "ta'):
