@@ -20,6 +20,7 @@ from hpo.search.reading import read_trials
 from hpo.sweep import Sweep, load_sweep
 from hpo.tracking import ui
 from tests.chaos.cast import Drivers, Nodes, Server, wait_until
+from tests.servers import Postgres, postgres
 
 pytestmark = pytest.mark.slow
 
@@ -27,6 +28,7 @@ NUM_ROUNDS = 30
 ALONE = ("driver", "driver", "mlflow")
 """Who may die where the driver trains by itself."""
 ON_RAY = ("driver", "driver", "worker", "worker", "node", "mlflow")
+"""Who may die where others train; beside them PostgreSQL, where it keeps the study."""
 SWEEP = """
 name: chaos
 data: {{kind: digits}}
@@ -40,7 +42,7 @@ budget: {budget}
 resources: {{lanes: 1, max_concurrent: {max_concurrent}}}
 retries: {{error: 3}}
 export: {{formats: []}}
-storage: {{checkpoints: {folder}}}
+storage: {{checkpoints: {folder}, study: {study}}}
 tracking: {tracking}
 seed: {seed}
 """
@@ -61,6 +63,7 @@ class Stage:
     drivers: Drivers
     nodes: Nodes
     server: Server
+    postgres: Postgres
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +75,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Ite
     server = Server(f"sqlite:///{empty_database}", port)
     drivers = Drivers({"RAY_ADDRESS": nodes.address})
     server.start()
-    yield Stage(drivers, nodes, server)
-    drivers.close()
+    with postgres() as study_server:
+        yield Stage(drivers, nodes, server, study_server)
+        drivers.close()
     server.kill()
     nodes.close()
 
@@ -87,10 +91,12 @@ class Round:
     stage: Stage
     file: Path
     is_on_ray: bool
+    is_on_postgres: bool
 
     def play(self) -> SweepPaths:
         """Kill until everybody has died who was going to; then let the sweep end."""
-        victims, longest_s = (ON_RAY, 7.0) if self.is_on_ray else (ALONE, 2.0)
+        longest_s = 7.0 if self.is_on_ray else 2.0
+        victims = [*(ON_RAY if self.is_on_ray else ALONE), *(["postgres"] if self.is_on_postgres else [])]
         num = self.random.randint(2, 4)
         kills = [(self.random.uniform(0.2, longest_s), self.random.choice(victims)) for _ in range(num)]
         self._start(run=str(self.file))
@@ -120,6 +126,9 @@ class Round:
                 self.stage.nodes.kill_node()
             case "mlflow":
                 self.stage.server.restart()
+            case "postgres":
+                self.stage.postgres.kill()
+                self.stage.postgres.start()
 
     def _go_on(self) -> None:
         """As a user does, who finds a sweep that has ended before its time."""
@@ -135,7 +144,7 @@ class Round:
 
 @pytest.mark.parametrize("seed", range(NUM_ROUNDS))
 def test_whoever_is_killed_nothing_is_lost_and_nothing_is_there_twice(seed: int, stage: Stage, tmp_path: Path) -> None:
-    is_on_ray = seed % 3 > 0
+    is_on_ray, is_on_postgres = seed % 3 == 0, seed % 4 == 1
     max_concurrent = 1 if seed % 2 == 0 or not is_on_ray else 2
     sampler, scheduler, budget = PLANS[seed % 5]
     text = SWEEP.format(
@@ -144,16 +153,17 @@ def test_whoever_is_killed_nothing_is_lost_and_nothing_is_there_twice(seed: int,
         budget=budget,
         max_concurrent=max_concurrent,
         folder=tmp_path / "runs",
+        study=stage.postgres.url if is_on_postgres else "sqlite",
         tracking=f"{{uri: '{stage.server.uri}', experiment: round-{seed}}}",
         seed=seed,
     )
     file = tmp_path / "chaos.yaml"
     file.write_text(text)
 
-    paths = Round(tmp_path, Random(seed), stage, file, is_on_ray=is_on_ray).play()
+    paths = Round(tmp_path, Random(seed), stage, file, is_on_ray=is_on_ray, is_on_postgres=is_on_postgres).play()
 
     sweep = load_sweep(paths.resolved)
-    trials = read_trials(paths.study, sweep.space)
+    trials = read_trials(sweep.storage.place(paths), sweep.space)
     assert all(trial.end is not None for trial in trials)
     assert wait_until(lambda: ui.is_up(stage.server.uri), 60)
     [checkup] = check_up([paths])
@@ -185,7 +195,7 @@ def trial_of(run: Run) -> int | None:
 
 
 def undisturbed(file: Path, folder: Path) -> list[TrialRecord]:
-    overrides = [f"storage.checkpoints={folder / 'undisturbed'}", "tracking=none"]
+    overrides = [f"storage.checkpoints={folder / 'undisturbed'}", "tracking=none", "storage.study=sqlite"]
     sweep = load_sweep(file, overrides)
     return read_trials(run_sweep(sweep, start_executor=start_local).paths.study, sweep.space)
 
