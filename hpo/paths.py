@@ -106,8 +106,8 @@ def find_sweep(runs: Path, sweep_id: str) -> SweepPaths:
 
 
 def list_sweeps(runs: Path) -> list[SweepPaths]:
-    """All sweeps under `runs`, oldest first."""
-    found = [path for path in runs.glob("*/resolved.yaml") if path.is_file()]
+    """All sweeps under `runs`, oldest first; by absolute paths, for workers have a current folder of their own."""
+    found = [path for path in runs.absolute().glob("*/resolved.yaml") if path.is_file()]
     found.sort(key=lambda path: path.stat().st_mtime)
     return [SweepPaths(path.parent) for path in found]
 

@@ -531,6 +531,26 @@ def test_an_interrupt_leaves_nothing_running_and_says_how_to_go_on(
     assert states(study).keys() <= {"COMPLETE", "PRUNED"}
 
 
+@pytest.mark.slow
+def test_a_sweep_whose_driver_was_killed_is_resumed_and_then_extended_from_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(SMALL.replace("epochs: 4", "epochs: 60").replace("trials: 8", "trials: 16"))
+    process = start_hpo(tmp_path, "run", "small.yaml", "-s", "scheduler.eta=8", "-s", "resources.max_concurrent=2")
+    assert process.stdout is not None
+    next(line for line in process.stdout if "epochs" in line)
+    process.kill()
+    process.wait()
+    [folder] = (tmp_path / "runs").iterdir()
+
+    resumed = start_hpo(tmp_path, "resume", folder.name)
+    said = resumed.communicate()[0]
+    extended = start_hpo(tmp_path, "extend", folder.name, "--trials", "+4")
+    said_then = extended.communicate()[0]
+
+    assert (resumed.returncode, extended.returncode) == (0, 0), said + said_then
+    found = states(folder / "study.db")
+    assert (found.total(), set(found)) == (20, {"COMPLETE", "PRUNED"})
+
+
 def start_hpo(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", "from hpo.cli import app; app()", *arguments]
     return subprocess.Popen(
