@@ -192,7 +192,7 @@ class Driver:
         if not cohort:
             return None
         epoch = cohort[0].epoch
-        trials = [self._trials[standing.trial_id] for standing in cohort]
+        trials = [self._trials[waiting.trial_id] for waiting in cohort]
         return self._legs.begin(trials, epoch, self._line.rung_above(epoch))
 
     def _new(self) -> Segment | None:
