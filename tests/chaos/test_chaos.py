@@ -1,5 +1,6 @@
 """Sweeps in which everything is killed at random moments: in the end nothing is lost, and nothing is there twice."""
 
+import shutil
 import socket
 from collections import Counter
 from collections.abc import Iterator
@@ -71,8 +72,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Ite
     with closing(socket.socket()) as free:
         free.bind((ui.HOST, 0))
         port = int(free.getsockname()[1])
+    store = shutil.copy(empty_database, tmp_path_factory.mktemp("chaos") / "mlflow.db")
     nodes = Nodes()
-    server = Server(f"sqlite:///{empty_database}", port)
+    server = Server(f"sqlite:///{store}", port)
     drivers = Drivers({"RAY_ADDRESS": nodes.address})
     server.start()
     with postgres() as study_server:
