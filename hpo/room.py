@@ -13,10 +13,7 @@ from hpo.scheduling.packing import most_in_cohort
 from hpo.sizes import size_text
 from hpo.sweep import Storage, Sweep
 from hpo.training.data import Splits
-from hpo.training.probe import network_bytes, state_bytes
-
-MOST_TIMES = 16
-"""A state takes fewer times what the network does."""
+from hpo.training.probe import most_state_bytes, state_bytes
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +56,7 @@ def check_room(sweep: Sweep, splits: Splits) -> None:
         SweepError: see `refuse_without_room`.
     """
     storage = sweep.storage
-    most = need_of(sweep, MOST_TIMES * network_bytes(sweep.recipe, splits))
+    most = need_of(sweep, most_state_bytes(sweep.recipe, splits))
     if storage.keep is None and most.in_all_bytes < _free_bytes(storage):
         return
     need = need_of(sweep, state_bytes(sweep.recipe, splits))

@@ -6,25 +6,23 @@ from pathlib import Path
 import pytest
 
 from hpo.errors import SweepError
+from hpo.paths import SweepPaths
+from hpo.records import Report, Segment, TrialSpec
 from hpo.room import Need, check_room, need_of, refuse_without_room, room_advice
 from hpo.scheduling import Asha, Budget, FreezeThaw, Hyperband, NoScheduler, Pbt, Scheduler
 from hpo.sweep import Resources, Storage, Sweep
-from hpo.training.checkpoint import write_checkpoint
 from hpo.training.data import Digits, Splits
 from hpo.training.early_stopping import EarlyStopping
-from hpo.training.examples import as_tensors
-from hpo.training.luck import Luck
 from hpo.training.models import Mlp
 from hpo.training.optimizers import AdamW
-from hpo.training.probe import network_bytes, state_bytes
-from hpo.training.program import initial_state
+from hpo.training.probe import most_state_bytes, state_bytes
 from hpo.training.recipe import Recipe
-from hpo.training.seeds import make_generator
-from hpo.training.solo import Solo
+from hpo.training.schedules import WarmRestarts
+from hpo.training.workload import TorchWorkload
 from tests.driving import make_sweep
 
-STATE = 2 * 4 * (64 * 8 + 8 + 8 * 10 + 10)
-"""Bytes of weights and momentum of an MLP 64-8-10."""
+STATE = 2 * 4 * (64 * 8 + 8 + 8 * 10 + 10) + 2 * 359 * 10
+"""Bytes of weights and momentum of an MLP 64-8-10, and of what it predicts of the digits' validation split."""
 ONE = Resources(max_concurrent=1)
 MB = 1_000_000
 
@@ -65,19 +63,24 @@ def test_at_once_there_are_the_states_of_those_who_run_or_wait_and_one_more(
         Recipe(model=Mlp(hidden=(8,))),
         Recipe(model=Mlp(hidden=(64, 8), norm="batch"), optimizer=AdamW(), ema_half_life=0.5),
         Recipe(model=Mlp(hidden=(300,)), early_stopping=EarlyStopping(patience=2)),
+        Recipe(model=Mlp(hidden=(300,)), schedule=WarmRestarts(cycles=3), snapshots="all", epochs=3),
     ],
-    ids=["momentum", "adam and an average", "early stopping"],
+    ids=["momentum", "adam and an average", "early stopping", "snapshots"],
 )
 def test_a_state_is_as_large_as_its_file_but_for_names(recipe: Recipe, digits: Splits, tmp_path: Path) -> None:
     told = state_bytes(recipe, digits)
 
-    data = as_tensors(digits.train, digits.validation, digits.num_classes, make_generator().device)
-    solo = Solo(recipe, data, Luck(0, 0), initial_state(recipe, data, 0, 0))
-    solo.train_epoch(1)
-    write_checkpoint(tmp_path / "state", solo.state(0, 1))
-    copies = 2 if recipe.early_stopping.patience else 1
-    in_file = (tmp_path / "state").stat().st_size + (copies - 1) * network_bytes(recipe, digits)
+    num_epochs = 1 if recipe.snapshots == "last" else recipe.epochs
+    trial = TrialSpec(trial_id=0, recipe=recipe.model_dump_json())
+    workload = TorchWorkload(
+        train=digits.train, validation=digits.validation, num_classes=10, paths=SweepPaths(tmp_path)
+    )
+    train = workload.open(num_threads=1, use_gpu=False)
+    *_, last = train(Segment(segment_id=1, cohort=(trial,), from_epoch=0, to_epoch=num_epochs, seed=0))
+    assert isinstance(last, Report)
+    in_file = Path(str(last.checkpoint)).stat().st_size
     assert told <= in_file <= told + 5000
+    assert in_file <= most_state_bytes(recipe, digits)
 
 
 def small(tmp_path: Path, keep: int | None = None) -> Sweep:
@@ -94,7 +97,7 @@ def test_a_quota_that_cannot_hold_what_is_needed_at_once_is_refused(tmp_path: Pa
         check_room(small(tmp_path, keep=17 * STATE - 1), digits)
 
     assert str(caught.value) == (
-        "sweep small: storage.keep: must hold the sweep's 17 states of 4.88 KB together, 83 KB, but is 83 KB. "
+        "sweep small: storage.keep: must hold the sweep's 17 states of 12.1 KB together, 205 KB, but is 205 KB. "
         "Raise it, or train fewer at once."
     )
 

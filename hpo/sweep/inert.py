@@ -62,6 +62,7 @@ NEEDS: Mapping[str, tuple[Is | IsNot, ...]] = {
     "export.fold_norms": (Is("model.norm", "batch"), Is("model.kind", "custom")),
     "export.weights": (IsNot("ema_half_life", 0), IsNot("swa_start", 0)),
     "swa_lr": (IsNot("swa_start", 0),),
+    "snapshots": (Is("schedule.kind", "warm_restarts"), Is("schedule.kind", "cyclic")),
     "early_stopping.min_delta": (IsNot("early_stopping.patience", 0),),
     "batch_growth.factor": (IsNot("batch_growth.every", 0),),
     "batch_growth.most": (IsNot("batch_growth.every", 0),),
@@ -77,6 +78,7 @@ HARMLESS: Mapping[str, Setting] = {
     "export.fold_norms": False,
     "export.weights": "raw",
     "swa_lr": 0,
+    "snapshots": "last",
     "early_stopping.min_delta": 0,
     "batch_growth.most": 0,
 }

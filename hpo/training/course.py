@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from hpo.records import Report
 from hpo.training.recipe import Recipe
-from hpo.training.schedules import Plateau
-from hpo.training.state import Best, Course, Tensors, TrialState
+from hpo.training.schedules import Cyclic, Plateau, WarmRestarts
+from hpo.training.state import RAW, Best, Course, Snapshot, Tensors, TrialState
 
 OF_THE_WAY = ("lr", "seconds", "samples_per_second", "lanes", "micro_batch")
 """Metrics that speak of how an epoch was trained, not of the weights that came out."""
@@ -28,7 +28,16 @@ def follow(recipe: Recipe, course: Course, report: Report, state: Callable[[], T
     least = course.best.metrics["val_loss"] if course.best is not None else math.inf
     if recipe.early_stopping.patience > 0 and recipe.early_stopping.is_best(loss, least):
         course = replace(course, best=_best(report, state()))
+    if report.epoch in snapshot_epochs(recipe):
+        course = replace(course, snapshots=(*course.snapshots, _snapshot(state())))
     return course
+
+
+def snapshot_epochs(recipe: Recipe) -> list[int]:
+    """After which a trial leaves a snapshot: where a cycle of its schedule ends, but for the end of its training."""
+    if recipe.snapshots == "all" and isinstance(recipe.schedule, Cyclic | WarmRestarts):
+        return [epoch for epoch in recipe.schedule.cycle_ends(recipe.epochs) if epoch < recipe.epochs]
+    return []
 
 
 def concluded(recipe: Recipe, course: Course, report: Report) -> Report:
@@ -40,14 +49,31 @@ def concluded(recipe: Recipe, course: Course, report: Report) -> Report:
     return replace(report, metrics={**of_the_way, **best.metrics}, best_epoch=best.epoch)
 
 
-def best_state(best: Best) -> TrialState:
-    """The state that a trial goes back to; it trains no more, and so has no optimizer."""
-    return TrialState(epoch=best.epoch, module=best.module, optimizer={}, averaged=best.averaged)
+def best_state(best: Best, snapshots: tuple[Snapshot, ...]) -> TrialState:
+    """The state that a trial goes back to, with its snapshots; it trains no more, and so has no optimizer."""
+    return TrialState(
+        epoch=best.epoch,
+        module=best.module,
+        optimizer={},
+        averaged=best.averaged,
+        log_probs=best.log_probs,
+        course=Course(snapshots=snapshots),
+    )
 
 
 def _best(report: Report, state: TrialState) -> Best:
     metrics = {name: value for name, value in report.metrics.items() if name not in OF_THE_WAY}
-    return Best(epoch=report.epoch, metrics=metrics, module=_copied(state.module), averaged=_copied(state.averaged))
+    return Best(
+        epoch=report.epoch,
+        metrics=metrics,
+        module=_copied(state.module),
+        averaged=_copied(state.averaged),
+        log_probs=_copied(state.log_probs),
+    )
+
+
+def _snapshot(state: TrialState) -> Snapshot:
+    return Snapshot(epoch=state.epoch, module=_copied(state.module), log_probs={RAW: state.log_probs[RAW].clone()})
 
 
 def _copied(tensors: Tensors) -> Tensors:

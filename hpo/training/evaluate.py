@@ -45,6 +45,23 @@ def evaluate(
     ]
 
 
+def predict(
+    forward: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, num_lanes: int = 1, num_at_once: int = NUM_AT_ONCE
+) -> torch.Tensor:
+    """Log-probabilities of every example by each lane, in float16: [L, n, C], on the processor.
+
+    Args:
+        forward: from [B, ...] to logits [L, B, C], in evaluation mode.
+        x: inputs [n, ...].
+        num_lanes: L.
+        num_at_once: examples in one forward pass, over all lanes.
+    """
+    least = torch.finfo(torch.float16).min
+    with torch.inference_mode():
+        parts = [forward(inputs).float() for inputs in x.split(max(1, num_at_once // num_lanes))]
+        return torch.log_softmax(torch.cat(parts, dim=1), dim=2).clamp(min=least).half().cpu()
+
+
 def estimate_norms(
     module: nn.Module,
     forward: Callable[[torch.Tensor], torch.Tensor],

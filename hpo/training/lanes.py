@@ -9,7 +9,7 @@ import torch
 from torch.func import functional_call, vmap
 
 from hpo.training.depth import batch_norms, freeze
-from hpo.training.evaluate import estimate_norms, evaluate
+from hpo.training.evaluate import estimate_norms, evaluate, predict
 from hpo.training.examples import TrainingData
 from hpo.training.fused import can_fuse, fused_forward
 from hpo.training.losses import weights_of_classes
@@ -22,6 +22,7 @@ from hpo.training.program import (
     average_into,
     draw_batch,
     first_steps,
+    has_average,
     keeps_average,
     num_averaged,
     rate_at,
@@ -32,7 +33,7 @@ from hpo.training.program import (
 from hpo.training.recipe import Recipe
 from hpo.training.seeds import seed_layers
 from hpo.training.stacking import stack_numbers, stack_tensors
-from hpo.training.state import Tensors, TrialState
+from hpo.training.state import AVERAGED, RAW, Tensors, TrialState
 
 
 class Lanes:
@@ -97,6 +98,16 @@ class Lanes:
         if any(has_begun):
             self._add_averages(metrics, "swa_", has_begun)
         return metrics
+
+    def predict(self) -> list[Tensors]:
+        """See `Program`."""
+        self._template.eval()
+        predicted = [{RAW: own} for own in self._predict(self._tensors)]
+        has_begun = [has_average(recipe, self._epoch) for recipe in self._recipes]
+        if not any(has_begun):
+            return predicted
+        averages = zip(predicted, self._predict(self._tensors | self._averaged), has_begun, strict=True)
+        return [own | {AVERAGED: average} if has else own for own, average, has in averages]
 
     def state(self, lane: int, epoch: int) -> TrialState:
         """See `Program`; a view, which the next step changes."""
@@ -178,6 +189,10 @@ class Lanes:
         data = self._data
         forward = lambda x: self._forward(tensors, x)  # noqa: E731
         return evaluate(forward, data.validation_x, data.validation_y, len(self._recipes))
+
+    def _predict(self, tensors: Tensors) -> torch.Tensor:
+        """Of every lane [L, n, C]."""
+        return predict(lambda x: self._forward(tensors, x), self._data.validation_x, len(self._recipes))
 
     def _add_averages(self, metrics: list[dict[str, float]], prefix: str, wanted: Sequence[bool]) -> None:
         averages = self._evaluate(self._tensors | self._averaged)

@@ -5,8 +5,9 @@ import math
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 
 import torch
 
@@ -20,7 +21,7 @@ from hpo.training.examples import TrainingData
 from hpo.training.luck import Luck
 from hpo.training.program import Program, first_steps, initial_state
 from hpo.training.recipe import Recipe, signature
-from hpo.training.state import Course, TrialState
+from hpo.training.state import Course, Tensors, TrialState
 
 logger = logging.getLogger(__name__)
 
@@ -113,12 +114,16 @@ def _train_together(
     program = make_program([trial.recipe for trial in chunk], data, luck, [trial.state for trial in chunk])
     for epoch in range(segment.from_epoch + 1, segment.to_epoch + 1):
         reports = _train_epoch(program, alive, epoch, data)
-        alive = [_followed(program, alive, lane, report) for lane, report in enumerate(reports)]
+        states = partial(_state_after, program, epoch, cache(program.predict))
+        alive = [
+            _followed(trial, report, partial(states, lane))
+            for lane, (trial, report) in enumerate(zip(alive, reports, strict=True))
+        ]
         reports = [concluded(trial.recipe, trial.course, report) for trial, report in zip(alive, reports, strict=True)]
         for lane, report in enumerate(reports):
             if report.first_bad_step is None and (epoch == segment.to_epoch or report.is_last):
                 file = paths.checkpoint(report.trial_id, epoch, segment.generation, segment.attempt)
-                write_checkpoint(file, _state(program, alive, lane, report))
+                write_checkpoint(file, _left(alive[lane].course, report, partial(states, lane)))
                 yield replace(report, checkpoint=file)
             else:
                 yield report
@@ -174,20 +179,21 @@ def _prepare(spec: TrialSpec, segment: Segment, data: TrainingData) -> _Standing
     return _Standing(spec, recipe, state, state.course)
 
 
-def _followed(program: Program, trials: Sequence[_Standing], lane: int, report: Report) -> _Standing:
-    """The trial of a lane after an epoch; one that has diverged is as it was."""
-    trial = trials[lane]
-    if report.is_last:
-        return trial
-    return replace(trial, course=follow(trial.recipe, trial.course, report, lambda: program.state(lane, report.epoch)))
+def _state_after(program: Program, epoch: int, predict: Callable[[], list[Tensors]], lane: int) -> TrialState:
+    """Of a lane, with what it predicts; the next step changes it."""
+    return replace(program.state(lane, epoch), log_probs=predict()[lane])
 
 
-def _state(program: Program, trials: Sequence[_Standing], lane: int, report: Report) -> TrialState:
-    """What the trial of a lane leaves on disk."""
-    course = trials[lane].course
+def _followed(trial: _Standing, report: Report, state: Callable[[], TrialState]) -> _Standing:
+    """A trial after an epoch that led to `state`; one that has diverged is as it was."""
+    return trial if report.is_last else replace(trial, course=follow(trial.recipe, trial.course, report, state))
+
+
+def _left(course: Course, report: Report, state: Callable[[], TrialState]) -> TrialState:
+    """What a trial leaves on disk that stands in `state`, or goes back to its best."""
     if report.best_epoch is not None and course.best is not None:
-        return best_state(course.best)
-    return replace(program.state(lane, report.epoch), course=course)
+        return best_state(course.best, course.snapshots)
+    return replace(state(), course=course)
 
 
 def _groups(trials: Sequence[_Standing]) -> list[list[_Standing]]:

@@ -19,7 +19,7 @@ from hpo.training.models.whitening import fit_whitening
 from hpo.training.optimizers import Lbfgs
 from hpo.training.recipe import Recipe
 from hpo.training.seeds import make_generator
-from hpo.training.state import TrialState
+from hpo.training.state import Tensors, TrialState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +52,13 @@ class Program(Protocol):
         """val_loss, in nats, and val_accuracy of the weights; ema_val_loss or swa_val_loss and so on of their average.
 
         There is no swa_val_loss before the average has begun.
+        """
+        ...
+
+    def predict(self) -> list[Tensors]:
+        """Log-probabilities of the validation examples, [n, C] in float16, by RAW weights and by their AVERAGED ones.
+
+        There are none of an average that is not kept, or has not begun.
         """
         ...
 
@@ -144,6 +151,11 @@ def num_averaged(recipe: Recipe, epoch: int) -> int:
 def keeps_average(recipe: Recipe) -> bool:
     """Whether an average of weights is kept, running or from some epoch on."""
     return recipe.ema_half_life > 0 or recipe.swa_start > 0
+
+
+def has_average(recipe: Recipe, epoch: int) -> bool:
+    """Whether there is an average of weights after `epoch`."""
+    return recipe.ema_half_life > 0 or num_averaged(recipe, epoch) > 0
 
 
 def draw_batch(

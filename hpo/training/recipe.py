@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -67,6 +67,8 @@ class Recipe(Config):
     """Full length, for which the schedule is planned."""
     early_stopping: Annotated[EarlyStopping, OUTSIDE] = EarlyStopping()
     """Whether a trial may end before, at its best epoch."""
+    snapshots: Annotated[Literal["last", "all"], OUTSIDE] = "last"
+    """Networks that a trial leaves for ensembles: its last, or those at the ends of the schedule's cycles, too."""
 
     @model_validator(mode="after")
     def _keep_one_average(self) -> Self:

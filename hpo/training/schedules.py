@@ -4,6 +4,7 @@
 schedule is never stretched to a rung, so that values at a rung are comparable and survivors go on.
 """
 
+import itertools
 import math
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
@@ -129,6 +130,10 @@ class Cyclic(Config):
     decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Of a triangle's height by the next; 0.5 is Smith's triangular2."""
 
+    def cycle_ends(self, epochs: int) -> list[int]:
+        """After how many of so many epochs each triangle ends, rounded to whole ones."""
+        return _cycle_ends(epochs, self.cycles)
+
     def __call__(self, progress: float) -> float:
         cycle, place = _cycle(progress, self.cycles)
         height = (1 - self.floor) * self.decay**cycle
@@ -150,6 +155,10 @@ class WarmRestarts(Config):
     """Of the peak from one cycle to the next."""
     floor: Floor = 0.0
     """Factor at the end of each cycle."""
+
+    def cycle_ends(self, epochs: int) -> list[int]:
+        """After how many of so many epochs each half cosine ends, rounded to whole ones."""
+        return _cycle_ends(epochs, self.cycles, self.stretch)
 
     def __call__(self, progress: float) -> float:
         cycle, place = _cycle(progress, self.cycles, self.stretch)
@@ -261,3 +270,9 @@ def _cycle(progress: float, num_cycles: int, stretch: int = 1) -> tuple[int, flo
             return cycle, max(0.0, left - 1e-9) / length
         left -= length
     return num_cycles - 1, 1.0
+
+
+def _cycle_ends(epochs: int, num_cycles: int, stretch: int = 1) -> list[int]:
+    """Whole epochs, each once: where there are more cycles than epochs, several end together."""
+    ends = list(itertools.accumulate(stretch**number for number in range(num_cycles)))
+    return sorted({max(1, round(epochs * end / ends[-1])) for end in ends})

@@ -8,7 +8,7 @@ from torch import nn
 from torch.func import functional_call
 
 from hpo.training.depth import batch_norms, freeze
-from hpo.training.evaluate import NUM_AT_ONCE, estimate_norms, evaluate
+from hpo.training.evaluate import NUM_AT_ONCE, estimate_norms, evaluate, predict
 from hpo.training.examples import TrainingData
 from hpo.training.losses import loss_of_part, weights_of_classes
 from hpo.training.luck import Luck, batch_sizes
@@ -18,6 +18,7 @@ from hpo.training.program import (
     average_into,
     draw_batch,
     first_steps,
+    has_average,
     keeps_average,
     num_averaged,
     rate_at,
@@ -29,7 +30,7 @@ from hpo.training.pruning import hold_masks
 from hpo.training.recipe import Recipe
 from hpo.training.seeds import seed_layers
 from hpo.training.stacking import stack_numbers
-from hpo.training.state import Tensors, TrialState
+from hpo.training.state import AVERAGED, RAW, Tensors, TrialState
 
 
 class Solo:
@@ -112,6 +113,14 @@ class Solo:
             metrics |= {f"swa_{name}": value for name, value in self._measured(self._averaged_forward).items()}
         return [metrics]
 
+    def predict(self) -> list[Tensors]:
+        """See `Program`."""
+        self._module.eval()
+        predicted = {RAW: self._predicted(self._forward)}
+        if has_average(self._recipe, self._epoch):
+            predicted[AVERAGED] = self._predicted(self._averaged_forward)
+        return [predicted]
+
     def state(self, lane: int, epoch: int) -> TrialState:
         """See `Program`; a view, which the next step changes."""
         return TrialState(
@@ -129,6 +138,10 @@ class Solo:
         data = self._data
         at_once = self._micro_batch or NUM_AT_ONCE
         return evaluate(lambda x: forward(x).unsqueeze(0), data.validation_x, data.validation_y, num_at_once=at_once)[0]
+
+    def _predicted(self, forward: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        at_once = self._micro_batch or NUM_AT_ONCE
+        return predict(lambda x: forward(x).unsqueeze(0), self._data.validation_x, num_at_once=at_once)[0]
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
         with autocast(self._recipe.precision, x.device):

@@ -9,6 +9,9 @@ from hpo.training.schedules import PlateauMemory
 
 Tensors = dict[str, torch.Tensor]
 
+RAW, AVERAGED = "raw", "averaged"
+"""Which weights of a network predict: those of its last step, or their average."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Best:
@@ -21,6 +24,19 @@ class Best:
     """As in `TrialState`."""
     averaged: Tensors = field(default_factory=dict)
     """As in `TrialState`."""
+    log_probs: Tensors = field(default_factory=dict)
+    """As in `TrialState`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """A network as it was at the end of a cycle of its schedule."""
+
+    epoch: int
+    module: Tensors
+    """As in `TrialState`."""
+    log_probs: Tensors
+    """As in `TrialState`, by RAW weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +47,8 @@ class Course:
     """Of a plateau schedule."""
     best: Best | None = None
     """What early stopping may go back to; none where it is off."""
+    snapshots: tuple[Snapshot, ...] = ()
+    """Of the cycles that are over, but for one that ends with the training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +65,8 @@ class TrialState:
     """The running average of `module`; empty where none is kept."""
     micro_batch: int = 0
     """Examples at once, over which a trial alone accumulates gradients; 0: whole batches, as long as they fit."""
+    log_probs: Tensors = field(default_factory=dict)
+    """By RAW weights and by AVERAGED ones, of the validation examples: [n, C] in float16; empty within a segment."""
     course: Course = Course()
     """What was measured before; whoever trains the trial brings it forward, not its program."""
 

@@ -23,7 +23,7 @@ from hpo.training.recipe import Recipe
 from hpo.training.regularizers import Regularizer
 from hpo.training.schedules import Cosine, Linear, Schedule, Step
 from hpo.training.solo import Solo
-from hpo.training.state import TrialState
+from hpo.training.state import AVERAGED, RAW, TrialState
 
 NUM_LANES = 4
 LUCK = Luck(seed=0, seed_index=0)
@@ -219,6 +219,22 @@ def assert_equal(lanes: Program, solos: Sequence[Program], tolerance: float) -> 
             for name, value in getattr(theirs, kind).items():
                 torch.testing.assert_close(getattr(ours, kind)[name], value, atol=tolerance, rtol=0)
         assert lanes.evaluate()[lane] == pytest.approx(solo.evaluate()[0], abs=tolerance)
+        [predicted] = solo.predict()
+        assert lanes.predict()[lane].keys() == predicted.keys()
+        for weights, log_probs in predicted.items():
+            torch.testing.assert_close(lanes.predict()[lane][weights], log_probs, atol=1e-2, rtol=1e-3)
+
+
+def assert_measured(program: Program, data: TrainingData) -> None:
+    """What a program predicts has the loss that it measures, as closely as float16 tells."""
+    for predicted, metrics in zip(program.predict(), program.evaluate(), strict=True):
+        for weights, log_probs in predicted.items():
+            prefix = {RAW: [""], AVERAGED: ["ema_", "swa_"]}[weights]
+            [expected] = [metrics[f"{each}val_loss"] for each in prefix if f"{each}val_loss" in metrics]
+            loss = torch.nn.functional.nll_loss(log_probs.double(), data.validation_y).item()
+            assert log_probs.dtype == torch.float16
+            assert loss == pytest.approx(expected, rel=2e-3)
+            torch.testing.assert_close(log_probs.double().exp().sum(1), torch.ones(20).double(), atol=5e-3, rtol=0)
 
 
 def train_both(recipes: Sequence[Recipe], data: TrainingData, tolerance: float) -> None:
@@ -234,6 +250,7 @@ def train_both(recipes: Sequence[Recipe], data: TrainingData, tolerance: float) 
             states = [lanes.state(lane, epoch) for lane in range(len(recipes))]
             lanes, solos = Lanes(recipes, data, LUCK, states), alone(recipes, data, states)
     assert_equal(lanes, solos, tolerance)
+    assert_measured(lanes, data)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

@@ -371,6 +371,7 @@ def test_a_wrong_file_is_explained(tmp_path: Path, text: str, message: str) -> N
         ("batch_growth: {most: 512}", "batch_growth.most", "batch_growth.every is 0.0"),
         ("early_stopping: {min_delta: 0.01}", "early_stopping.min_delta", "early_stopping.patience is 0"),
         ("swa_lr: 0.1", "swa_lr", "swa_start is 0.0"),
+        ("snapshots: all", "snapshots", "schedule.kind is cosine"),
         ("  swa_lr: uniform(0.05, 0.5)", "space.swa_lr", "swa_start is 0.0"),
         (
             "optimizer: {kind: sgd, weight_decay: 0, decay_mode: decoupled}",

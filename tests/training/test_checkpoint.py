@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from hpo.errors import HpoError
-from hpo.training.checkpoint import read_checkpoint, write_checkpoint
+from hpo.training.checkpoint import read_checkpoint, read_predictions, write_checkpoint
 from hpo.training.schedules import PlateauMemory
-from hpo.training.state import Best, Course, TrialState
+from hpo.training.state import RAW, Best, Course, Snapshot, TrialState
 
 
 def make_state(epoch: int = 3) -> TrialState:
@@ -44,6 +44,33 @@ def test_the_best_state_so_far_comes_back_too(tmp_path: Path) -> None:
     assert read.course.best.module["w"].equal(best.module["w"])
     assert read.course.best.averaged["w"].equal(best.averaged["w"])
     assert read.module.keys() == make_state().module.keys()
+
+
+def test_snapshots_and_predictions_come_back_too(tmp_path: Path) -> None:
+    first, second = (
+        Snapshot(epoch=epoch, module={"w": torch.randn(3)}, log_probs={RAW: torch.randn(4, 2).half()})
+        for epoch in (9, 18)
+    )
+    state = replace(make_state(27), log_probs={RAW: torch.randn(4, 2).half()}, course=Course(snapshots=(first, second)))
+    path = tmp_path / "epoch.safetensors"
+
+    write_checkpoint(path, state)
+
+    read = read_checkpoint(path)
+    assert read.log_probs[RAW].equal(state.log_probs[RAW])
+    for written, found in zip((first, second), read.course.snapshots, strict=True):
+        assert found.epoch == written.epoch
+        assert found.module["w"].equal(written.module["w"])
+        assert found.log_probs[RAW].equal(written.log_probs[RAW])
+    assert read_predictions(path) == {
+        (27, RAW): approx(state.log_probs[RAW]),
+        (9, RAW): approx(first.log_probs[RAW]),
+        (18, RAW): approx(second.log_probs[RAW]),
+    }
+
+
+def approx(log_probs: torch.Tensor) -> object:
+    return pytest.approx(log_probs.double().numpy())
 
 
 def test_a_view_is_written_with_its_own_values_only(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors import SafetensorError
@@ -12,15 +13,15 @@ from torch import nn
 from hpo.paths import SweepPaths
 from hpo.records import Failure, Report, Segment, TrialSpec
 from hpo.training.batch_growth import BatchGrowth
-from hpo.training.checkpoint import read_checkpoint
+from hpo.training.checkpoint import Predicted, read_checkpoint, read_predictions
 from hpo.training.course import concluded
 from hpo.training.data import Digits, Examples, Splits
 from hpo.training.early_stopping import EarlyStopping
 from hpo.training.models import Mlp, Model, Resnet
 from hpo.training.optimizers import AdamW, NAdam, Sgd
 from hpo.training.recipe import Recipe
-from hpo.training.schedules import Constant, Plateau
-from hpo.training.state import Best, Course
+from hpo.training.schedules import Constant, Plateau, WarmRestarts
+from hpo.training.state import AVERAGED, RAW, Best, Course
 from hpo.training.workload import TorchWorkload, Trainer
 
 METRICS = {"train_loss", "val_loss", "val_accuracy", "lr", "seconds", "samples_per_second"}
@@ -263,6 +264,41 @@ def test_the_last_checkpoint_of_a_trial_that_stops_early_holds_what_was_measured
     assert state.epoch == report.best_epoch
     assert found == pytest.approx({name: report.metrics[name] for name in found}, rel=1e-5)
     assert state.optimizer == {}
+
+
+@pytest.mark.parametrize("patience", [0, 1])
+def test_the_last_checkpoint_holds_what_its_network_predicts(train: Trainer, splits: Splits, patience: int) -> None:
+    recipe = with_patience(patience, swa_start=0.1)
+
+    report = reports_of(train, segment(recipe, to_epoch=8))[0][-1]
+
+    epoch = report.best_epoch or report.epoch
+    predicted = read_predictions(str(report.checkpoint))
+    assert predicted.keys() == {(epoch, RAW), (epoch, AVERAGED)}
+    for prefix, weights in (("", RAW), ("swa_", AVERAGED)):
+        loss = nll(predicted[epoch, weights], splits)
+        assert loss == pytest.approx(report.metrics[f"{prefix}val_loss"], rel=1e-3)
+
+
+def test_a_trial_leaves_a_snapshot_at_the_end_of_each_cycle(train: Trainer, splits: Splits) -> None:
+    recipe = RESTLESS.model_copy(update={"schedule": WarmRestarts(cycles=4), "snapshots": "all"})
+    first = reports_of(train, segment(recipe, to_epoch=5))[0]
+
+    second = reports_of(train, segment(recipe, from_epoch=5, to_epoch=8, checkpoints={0: str(first[-1].checkpoint)}))[0]
+
+    losses = {report.epoch: report.metrics["val_loss"] for report in (*first, *second)}
+    left = str(second[-1].checkpoint)
+    found = {epoch: nll(log_probs, splits) for (epoch, _), log_probs in read_predictions(left).items()}
+    assert found == pytest.approx({epoch: losses[epoch] for epoch in (2, 4, 6, 8)}, rel=1e-3)
+    module = RESTLESS.model.build(splits.input_shape, 10).eval()
+    x, y = torch.from_numpy(splits.validation.x), torch.from_numpy(splits.validation.y)
+    for snapshot in read_checkpoint(left).course.snapshots:
+        module.load_state_dict(snapshot.module)
+        assert nn.functional.cross_entropy(module(x), y).item() == pytest.approx(losses[snapshot.epoch], rel=1e-5)
+
+
+def nll(log_probs: Predicted, splits: Splits) -> float:
+    return -float(np.take_along_axis(log_probs.astype(float), splits.validation.y[:, None], axis=1).mean())
 
 
 def test_a_trial_that_diverges_does_not_go_back() -> None:

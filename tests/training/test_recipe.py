@@ -111,6 +111,7 @@ def test_trials_that_differ_in_per_lane_numbers_share_a_signature() -> None:
         {"initializer.kind": "constant"},
         {"schedule.floor": 0.1},
         {"swa_lr": 0.1},
+        {"snapshots": "all"},
         {"early_stopping.patience": 3},
     ],
 )

@@ -168,3 +168,19 @@ def test_a_plateau_warms_up_and_then_knows_nothing_of_progress() -> None:
     schedule = Plateau(warmup=0.2)
 
     assert [schedule(progress) for progress in (0.05, 0.1, 0.2, 0.9)] == pytest.approx([0.25, 0.5, 1, 1])
+
+
+@pytest.mark.parametrize("schedule", [WarmRestarts(cycles=3), WarmRestarts(cycles=3, stretch=2), Cyclic(cycles=4)])
+def test_cycles_end_where_the_rate_is_lowest(schedule: WarmRestarts | Cyclic) -> None:
+    epochs = 84
+    rates = [schedule(step / 8400) for step in range(8401)]
+
+    ends = schedule.cycle_ends(epochs)
+
+    lowest = [step for step in range(1, 8400) if rates[step] <= rates[step - 1] and rates[step] < rates[step + 1]]
+    assert ends[-1] == epochs
+    assert ends[:-1] == [round(step / 100) for step in lowest]
+
+
+def test_more_cycles_than_epochs_end_together() -> None:
+    assert WarmRestarts(cycles=5, stretch=3).cycle_ends(3) == [1, 3]
