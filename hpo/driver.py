@@ -64,7 +64,7 @@ class Driver:
         self._unbegun: list[TrialRecord] = []  # asked for by an earlier driver, but never handed out
         self._alike = Alike()
         self._resume()
-        self._num_asked = sum(record.parent is None for record in study.trials()) - len(self._unbegun)
+        self._num_asked = sum(each.is_proposed and each not in self._unbegun for each in study.trials())
 
     def next_segment(self) -> Segment | Idle:
         """What to train next: what was lost, full cohorts of survivors, new trials, then whoever is left."""
@@ -142,7 +142,7 @@ class Driver:
             self._standings,
             rungs=self._line.num_at_rungs,
             num_trials=num_trials,
-            num_planned=self._budget.trials + num_trials - self._num_asked,  # children come on top
+            num_planned=num_trials + self._budget.trials - self._num_asked - len(self._unbegun),
             num_epochs_planned=self._scheduler.planned_epochs(self._budget.trials, self._sweep.epochs),
             num_running=sum(len(segment.cohort) for segment in self._legs.running),
             num_ready=len(self._line.waiting),

@@ -37,7 +37,8 @@ judge again resuming limits
 legs
 population
 driver
-folder interrupts outcome
+folder interrupts outcome repeats
+stages
 run prune simulation doctor control cleaning
 cli __init__ __main__
 """

@@ -1,6 +1,7 @@
 """Trials as they stand in the database."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -18,6 +19,7 @@ KEPT = "kept"
 DERIVED = "derived"
 DECISIONS = "decisions"
 PARENT = "parent"
+REPEATS = "repeats"
 
 
 def read_trials(place: Place, space: Mapping[str, Domain]) -> list[TrialRecord]:
@@ -51,15 +53,25 @@ def as_record(frozen: FrozenTrial, shape: Shape) -> TrialRecord:
 
 def _as_record(frozen: FrozenTrial, shape: Shape) -> TrialRecord:
     end = frozen.user_attrs.get(END)
-    return TrialRecord(
-        trial_id=frozen.number,
-        params=params_of(frozen, shape),
+    return replace(
+        begun(frozen, shape),
         values=dict(frozen.intermediate_values),
         end=None if end is None else as_end(end),
         kept=kept_of(frozen),
         states=states_of(frozen),
         decisions=decisions_of(frozen),
-        parent=parent_of(frozen),
+    )
+
+
+def begun(trial: FrozenTrial, shape: Shape) -> TrialRecord:
+    """As it was before it had measured anything."""
+    repeated = trial.user_attrs.get(REPEATS)
+    return TrialRecord(
+        trial_id=trial.number,
+        params=params_of(trial, shape),
+        parent=parent_of(trial),
+        repeats=None if repeated is None else int(repeated["trial_id"]),
+        seed_index=0 if repeated is None else int(repeated["seed_index"]),
     )
 
 
