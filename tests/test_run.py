@@ -95,6 +95,9 @@ class Interrupted:
     num_reports: int
     num_slots: int = 1
 
+    def unmet(self) -> None:
+        """Nothing."""
+
     def interrupt(self) -> None:
         self.executor.interrupt()
 

@@ -65,7 +65,7 @@ def owner_of(lock: Path) -> Owner | None:
         return None
     with lock.open("r+", encoding="utf-8", errors="replace") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # those who look do not take each other for drivers
         except BlockingIOError:
             try:
                 return Owner.named(file.read())
