@@ -54,7 +54,7 @@ class Waits:
 
 def _slots(num_out: int, num_slots: int) -> str:
     if num_out < num_slots:
-        return f"{num_slots - num_out} of {num_slots} slots have nothing to train until a running segment ends"
+        return f"{num_slots - num_out} of {num_slots} slots: nothing to train until a running segment ends"
     return "the one slot is taken" if num_slots == 1 else f"all {num_slots} slots are taken"
 
 

@@ -45,10 +45,10 @@ def num_slots(cpus: float, gpus: float, max_concurrent: int | None, *, autoscali
 def unmet(num: int, cpus: float, gpus: float) -> str:
     """What `num` segments, each to be given `cpus` and `gpus`, need to begin, and how much of it is free."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    asked = f"{num} segment{'' if num == 1 else 's'} of cpus={cpus:g} and gpus={gpus:g} wait{'s' if num == 1 else ''}"
-    if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
-        return f"{asked} for a node that offers as much: none of the cluster's {len(nodes)} does"
+    needs = {kind: need for kind, need in (("CPU", cpus), ("GPU", gpus)) if need > 0}
+    who = f"{num} {'segment waits' if num == 1 else 'segments wait'} for a worker with cpus={cpus:g} and gpus={gpus:g}"
+    if not any(all(node.get(kind, 0) >= need for kind, need in needs.items()) for node in nodes):
+        return f"{who}, for which none of the cluster's nodes ({len(nodes)}) is large enough"
     free = ray.available_resources()
-    total = {kind: sum(node.get(kind, 0) for node in nodes) for kind in ("CPU", "GPU")}
-    of_each = (f"{free.get(kind, 0):g} of {num_all:g} {kind}s" for kind, num_all in total.items())
-    return f"{asked} for a worker to start: the cluster has {' and '.join(of_each)} free"
+    of_all = [f"{free.get(kind, 0):g} of {sum(node.get(kind, 0) for node in nodes):g} {kind}s" for kind in needs]
+    return f"{who}; the cluster has {' and '.join(of_all)} free"
