@@ -10,14 +10,14 @@ from functools import partial
 from importlib import import_module, metadata
 from pathlib import Path
 
-from hpo.disk import is_for_want_of_room, want_of_room_told
+from hpo.disk import want_of_room_told
 from hpo.errors import NoAverageError
 from hpo.execution.executor import Executor
 from hpo.execution.local import LocalExecutor
 from hpo.export.trial import export_trial
-from hpo.folder import Extensions, check_states, make_folder, open_folder
+from hpo.folder import check_states, make_folder, open_folder
 from hpo.origin import origin
-from hpo.outcome import SweepResult, summarize
+from hpo.outcome import SweepResult, status_after, summarize
 from hpo.paths import SweepPaths, written_beside
 from hpo.progress import Watch
 from hpo.records import TrialRecord
@@ -174,7 +174,7 @@ def _carry_out(
             summary = summarize(sweep, result)
             status = result.status
         except Exception as error:
-            status = SweepStatus.PAUSED if is_for_want_of_room(error) else status
+            status = status_after(error)
             raise
         finally:
             untracked = tracker.finish(summary, status)
@@ -206,11 +206,11 @@ def _search(
             executor = None if start_executor is None else start_executor(sweep, workload)
         study = opening.result()
         check_states(workload.paths, study.trials())
-        stages = Stages(sweep, study, tracker, watch, wanted=lambda _: [])
+        stages = Stages(sweep, study, tracker, watch, paths, wanted=lambda _: [])
         if executor is None:
             status, progress = SweepStatus.CANCELLED, stages.cancel()
         else:
-            status, progress = stages.run(executor, Extensions(paths))
+            status, progress = stages.run(executor)
         if status is SweepStatus.CANCELLED and executor is not None:
             progress = stages.cancel()
         watch(progress)

@@ -37,9 +37,10 @@ judge again resuming limits
 legs
 population
 driver
-folder interrupts outcome repeats
+folder interrupts outcome waits repeats
+notice
 stages
-run prune simulation doctor control cleaning
+run prune simulation doctor control cleaning status
 cli __init__ __main__
 """
 
