@@ -107,7 +107,7 @@ def test_folds_differ_by_one_example_at_most_and_so_do_their_classes(seed: int) 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_part_has_its_share_of_every_class(seed: int) -> None:
-    labels = np.random.default_rng(seed).integers(7, size=100)
+    labels = np.random.default_rng(seed).integers(7, size=103)
 
     part = stratified_part(labels, 0.3, seed)
 

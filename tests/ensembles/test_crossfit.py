@@ -32,7 +32,7 @@ class Watched:
 
 
 def test_each_fold_is_predicted_by_what_the_other_folds_select() -> None:
-    log_probs, labels = random_members(seed=0, num_examples=100)
+    log_probs, labels = random_members(seed=0, num_members=20, num_examples=100)
 
     found = cross_fitted(log_probs, labels, three, seed=3)
 

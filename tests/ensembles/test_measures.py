@@ -57,6 +57,17 @@ def test_a_class_that_does_not_occur_has_no_recall_and_spoils_no_mean() -> None:
     assert measured.macro_f1 == pytest.approx((4 / 5 + 2 / 3) / 2)
 
 
+def test_a_class_that_is_predicted_but_does_not_occur_lowers_the_f1() -> None:
+    log_probs, labels = predictions(0)
+    labels = np.minimum(labels, 4)
+
+    measured = measure(log_probs, labels)
+
+    assert (log_probs.argmax(1) == 5).any()
+    assert measured.macro_f1 == pytest.approx(f1_score(labels, log_probs.argmax(1), average="macro"))
+    assert measured.recalls[5] is None
+
+
 def test_a_true_class_of_probability_0_makes_the_nll_infinite() -> None:
     assert measure(np.array([[0.0, -np.inf]]), np.array([1])).nll == np.inf
 

@@ -116,11 +116,11 @@ def test_the_mean_is_that_of_every_number_and_counts_stay_the_firsts() -> None:
     assert first["weight"].tolist() == [1.0, 3.0]
 
 
-def test_a_mean_of_half_precision_is_not_rounded_on_the_way() -> None:
-    states = [{"w": torch.tensor([value], dtype=torch.bfloat16)} for value in (256.0, 1.0, 1.0, 1.0, 1.0)]
+def test_a_mean_is_not_rounded_on_the_way() -> None:
+    states = [{"w": torch.tensor([value])} for value in (2.0**24, 1.0, 1.0, 1.0, 1.0)]
 
-    assert average(states)["w"].item() == 52.0  # summed up in bfloat16 it would be 51.2, rounded to 51.25
-    assert average(states)["w"].dtype == torch.bfloat16
+    assert average(states)["w"].item() == (2**24 + 4) / 5  # in float32, 2^24 + 1 is 2^24
+    assert average(states)["w"].dtype == torch.float32
 
 
 def test_a_barrier_is_the_highest_rise_above_the_straight_line() -> None:
