@@ -32,7 +32,8 @@ search ensembles results tracking curves
 execution export cluster
 sweep
 standings room
-plan accounts trials origin shelf
+plan accounts trials origin shelf pool networks
+assembly
 judge again resuming limits
 legs
 population
