@@ -55,6 +55,10 @@ class Inference(Config):
         return torch.logsumexp(of_each.view(len(seen), *x.shape[:1], -1), dim=0) - math.log(len(seen))
 
 
+AS_TRAINED = Inference()
+"""One view, norms in their places."""
+
+
 def views(x: torch.Tensor, tta: Tta) -> list[torch.Tensor]:
     """Images [B, C, H, W] as they are, and mirrored (Page 2019); flip_translate shows both in three places.
 

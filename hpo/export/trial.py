@@ -8,9 +8,9 @@ from pydantic import JsonValue
 from torch import nn
 
 from hpo.errors import BundleError
-from hpo.export.bundle import AS_TRAINED, write_bundle
+from hpo.export.bundle import Formats, write_bundle
 from hpo.export.folding import num_norms
-from hpo.export.inference import Inference
+from hpo.export.inference import AS_TRAINED, Inference
 from hpo.export.weights import Weights, averaged, told
 from hpo.files import size_of
 from hpo.records import TrialRecord
@@ -33,6 +33,7 @@ def export_trial(
     origin: Mapping[str, JsonValue],
     inference: Inference = AS_TRAINED,
     weights: Weights = "raw",
+    formats: Formats = ("pt2",),
 ) -> Path:
     """Write the model of `trial`, as it stood at its last checkpoint, as a bundle; see `export_state`.
 
@@ -45,7 +46,7 @@ def export_trial(
         state = averaged(state, recipe, trial.trial_id)
         metrics = trial.end.metrics if trial.end is not None else {}
         origin = {**origin, **told(recipe, state.epoch, metrics)}
-    return export_state(folder, state, trial, recipe, splits, origin, inference)
+    return export_state(folder, state, trial, recipe, splits, origin, inference, formats)
 
 
 def last_state(trial: TrialRecord) -> TrialState:
@@ -75,6 +76,7 @@ def export_state(
     splits: Splits,
     origin: Mapping[str, JsonValue],
     inference: Inference = AS_TRAINED,
+    formats: Formats = ("pt2",),
 ) -> Path:
     """Write a network as a bundle whose card says where it came from and, if it is changed for it, what that changes.
 
@@ -86,6 +88,7 @@ def export_state(
         splits: what it was trained on.
         origin: where the trial comes from: sweep, MLflow run; and what else the card should hold, or hold instead.
         inference: how the exported model predicts.
+        formats: files of the bundle.
 
     Raises:
         BundleError: if the data do not suit `inference`, or the model cannot be exported.
@@ -113,6 +116,7 @@ def export_state(
         num_classes=splits.num_classes,
         card=card,
         inference=inference,
+        formats=formats,
     )
 
 

@@ -327,7 +327,7 @@ def flip_a_byte_of_the_model(folder: Path) -> None:
 
 def use_a_newer_format(folder: Path) -> None:
     card = read_json(folder / CARD)
-    (folder / CARD).write_text(json.dumps(card | {"format_version": 2}))
+    (folder / CARD).write_text(json.dumps(card | {"format_version": 3}))
 
 
 @pytest.mark.parametrize(
@@ -347,7 +347,7 @@ def use_a_newer_format(folder: Path) -> None:
             flip_a_byte_of_the_model,
             "model.pt2: must have the sha256 that card.json gives, but its content has changed.",
         ),
-        (use_a_newer_format, "card.json: format 1 can be read, but this is format 2. Update hpo."),
+        (use_a_newer_format, "card.json: formats 1 and 2 can be read, but this is format 3. Update hpo."),
     ],
 )
 def test_a_damaged_bundle_is_refused_in_clear_words(damage: Callable[[Path], None], rule: str, bundle: Path) -> None:

@@ -12,18 +12,34 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from hpo.config import Config, JsonTree
 from hpo.errors import BundleError
 
-FORMAT_VERSION: Final = 1
 CARD = "card.json"
 MODEL: Final = "model.pt2"
-
+ONNX: Final = "model.onnx"
+PREDICT: Final = "predict.py"
+REFERENCE: Final = "reference.npz"
+FORMATS: Final = (1, 2)
+"""Of one network, as it always was; of several."""
 
 Size = Annotated[int, Field(ge=1)]
+OfNetwork = tuple[Literal["log_probs"]]
+OfEnsemble = tuple[Literal["log_probs"], Literal["entropy"], Literal["disagreement"]]
+Outputs = OfNetwork | OfEnsemble
+OF_NETWORK: Final[OfNetwork] = ("log_probs",)
+OF_ENSEMBLE: Final[OfEnsemble] = ("log_probs", "entropy", "disagreement")
 
 
 class ModelFile(Config):
     """The archive, as it was written."""
 
     file: Literal["model.pt2"] = MODEL
+    num_bytes: Size
+    sha256: str
+
+
+class OtherFile(Config):
+    """What lies beside the archive: the same model for ONNX Runtime, and with it what predicts, and a test of both."""
+
+    file: Literal["model.onnx", "predict.py", "reference.npz"]
     num_bytes: Size
     sha256: str
 
@@ -52,30 +68,37 @@ class Card(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    format_version: Literal[1] = FORMAT_VERSION
+    format_version: Literal[1, 2]
     model: ModelFile
+    files: tuple[OtherFile, ...] = ()
     input: Input
     output: Output
+    outputs: Outputs = OF_NETWORK
+    """What the model gives, in this order; all but `log_probs` is [batch], in nats."""
     versions: dict[str, str]
     """Of the libraries that wrote the bundle."""
 
 
 def write_card(
-    folder: Path, *, input_shape: tuple[int, ...], num_classes: int, origin: Mapping[str, JsonValue]
+    folder: Path, *, input_shape: tuple[int, ...], num_classes: int, outputs: Outputs, origin: Mapping[str, JsonValue]
 ) -> None:
-    """Describe the model in `folder`, and what it came from.
+    """Describe the model in `folder`, the files beside it, and what it came from.
 
     Raises:
         BundleError: if `origin` holds NaN or infinity, which JSON has no words for.
     """
     taken = sorted(Card.model_fields.keys() & origin.keys())
     assert not taken, f"the format itself writes {taken}"
-    model = folder / MODEL
+    others = [name for name in (ONNX, PREDICT, REFERENCE) if (folder / name).exists()]
+    libraries = ("hpo", "numpy", "torch", *(("onnx", "onnxruntime") if ONNX in others else ()))
     card = Card(
-        model=ModelFile(num_bytes=model.stat().st_size, sha256=_sha256(model)),
+        format_version=1 if outputs == OF_NETWORK else 2,
+        model=ModelFile.model_validate(_described(folder / MODEL)),
+        files=tuple(OtherFile.model_validate(_described(folder / name)) for name in others),
         input=Input(shape=input_shape),
         output=Output(num_classes=num_classes),
-        versions={name: metadata.version(name) for name in ("hpo", "numpy", "torch")},
+        outputs=outputs,
+        versions={name: metadata.version(name) for name in libraries},
     )
     try:
         text = json.dumps(card.model_dump(mode="json") | dict(origin), indent=2, allow_nan=False)
@@ -112,8 +135,8 @@ def read_card(folder: Path) -> Card:
         version = tree["format_version"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(f"{path}: must be a bundle's card with a `format_version`, but: {error!r}.") from error
-    if version != FORMAT_VERSION:
-        raise BundleError(f"{path}: format {FORMAT_VERSION} can be read, but this is format {version!r}. Update hpo.")
+    if version not in FORMATS:
+        raise BundleError(f"{path}: formats 1 and 2 can be read, but this is format {version!r}. Update hpo.")
     try:
         card = Card.model_validate_json(json.dumps(tree))
     except ValidationError as error:
@@ -122,10 +145,12 @@ def read_card(folder: Path) -> Card:
             f"{path}: every field of the format must be there, but {wrong} is missing or wrong."
         ) from error
     _check_intact(folder / MODEL, card.model)
+    for other in card.files:
+        _check_intact(folder / other.file, other)
     return card
 
 
-def _check_intact(model: Path, expected: ModelFile) -> None:
+def _check_intact(model: Path, expected: ModelFile | OtherFile) -> None:
     remedy = "Copy the bundle again, or export the trial again."
     if not model.is_file():
         raise BundleError(f"{model}: no such file. {remedy}")
@@ -134,6 +159,10 @@ def _check_intact(model: Path, expected: ModelFile) -> None:
         raise BundleError(f"{model}: must have {expected.num_bytes} bytes, but has {num_bytes}. {remedy}")
     if _sha256(model) != expected.sha256:
         raise BundleError(f"{model}: must have the sha256 that {CARD} gives, but its content has changed. {remedy}")
+
+
+def _described(path: Path) -> dict[str, str | int]:
+    return {"file": path.name, "num_bytes": path.stat().st_size, "sha256": _sha256(path)}
 
 
 def _sha256(path: Path) -> str:

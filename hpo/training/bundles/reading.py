@@ -1,6 +1,6 @@
 """Reading bundles; nothing in one is unpickled, or run as Python."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,13 +11,14 @@ import numpy.typing as npt
 import torch
 
 from hpo.errors import BundleError, DataError
-from hpo.training.bundles.card import CARD, MODEL, Card, read_card
+from hpo.training.bundles.card import CARD, MODEL, OF_NETWORK, Card, read_card
 from hpo.training.bundles.vetting import vetted
 
 NETWORK: Final = "module."
 """Begins the names of a trial's own tensors in the exported model; the others normalise inputs."""
 
-Predict = Callable[[torch.Tensor], torch.Tensor]
+Predict = Callable[[torch.Tensor], torch.Tensor | Sequence[torch.Tensor]]
+Arrays = Mapping[str, npt.NDArray[np.float32]]
 
 
 def load_bundle(folder: Path) -> "Bundle":
@@ -36,7 +37,7 @@ def read_weights(folder: Path) -> Mapping[str, torch.Tensor]:
     Read once per process, and again when the file changes.
 
     Raises:
-        BundleError: as `load_bundle`.
+        BundleError: as `load_bundle`; or if the bundle holds several networks.
     """
     model = folder / MODEL
     return _read_weights(folder, model.stat().st_mtime_ns if model.is_file() else 0)
@@ -51,10 +52,18 @@ class Bundle:
     card: Card
     """Where the model came from, what it takes and what it gives."""
     model: Predict
-    """From raw inputs [B, *input_shape] float32 to log-probabilities [B, C]."""
+    """From raw inputs [B, *input_shape] float32 to log-probabilities [B, C]; of an ensemble, to all its `outputs`."""
 
     def predict(self, x: npt.NDArray[np.generic], batch_size: int = 1024) -> npt.NDArray[np.float32]:
         """Raw inputs [n, *input_shape] -> log-probabilities [n, C].
+
+        Raises:
+            DataError, BundleError: see `outputs`.
+        """
+        return self.outputs(x, batch_size)["log_probs"]
+
+    def outputs(self, x: npt.NDArray[np.generic], batch_size: int = 1024) -> Arrays:
+        """Raw inputs [n, *input_shape] -> log_probs [n, C]; of an ensemble also entropy [n] and disagreement [n].
 
         Raises:
             DataError: if x has another shape, or is not made of finite numbers.
@@ -70,19 +79,26 @@ class Bundle:
         if not np.isfinite(inputs).all():
             raise DataError("x must be finite in float32, but holds NaN or infinity. Clean or impute it first.")
         starts = range(0, max(1, len(inputs)), batch_size)
-        return np.concatenate([self._log_probs(inputs[start : start + batch_size]) for start in starts])
+        parts = [self._outputs(inputs[start : start + batch_size]) for start in starts]
+        return {name: np.concatenate([part[name] for part in parts]) for name in self.card.outputs}
 
-    def _log_probs(self, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """[n, *input_shape] -> [n, C]."""
-        expected = (len(inputs), self.card.output.num_classes)
+    def _outputs(self, inputs: npt.NDArray[np.float32]) -> Arrays:
+        """[n, *input_shape] -> by name."""
         try:
             with torch.inference_mode():
-                log_probs: npt.NDArray[np.float32] = self.model(torch.from_numpy(inputs)).numpy()
+                given = self.model(torch.from_numpy(inputs))
         except (RuntimeError, AssertionError) as error:  # of torch's operators, and of the program's own checks
             self._refuse(f"take inputs {list(inputs.shape)}, but: {first_line(error)}", error)
-        if log_probs.shape != expected:
-            self._refuse(f"give log-probabilities {list(expected)}, but gives {list(log_probs.shape)}")
-        return log_probs
+        arrays = [each.numpy() for each in ([given] if isinstance(given, torch.Tensor) else given)]
+        if len(arrays) != len(self.card.outputs):
+            self._refuse(f"give {', '.join(self.card.outputs)}, but gives {len(arrays)} arrays")
+        outputs = dict(zip(self.card.outputs, arrays, strict=True))
+        for name, array in outputs.items():
+            expected = (len(inputs), self.card.output.num_classes) if name == "log_probs" else (len(inputs),)
+            if array.shape != expected:
+                what = "log-probabilities" if name == "log_probs" else name
+                self._refuse(f"give {what} {list(expected)}, but gives {list(array.shape)}")
+        return outputs
 
     def _refuse(self, rule: str, error: Exception | None = None) -> NoReturn:
         raise BundleError(f"{self.folder}: the model must do as {CARD} says and {rule}. Export it again.") from error
@@ -95,7 +111,12 @@ def first_line(error: Exception) -> str:
 
 @lru_cache(maxsize=2)
 def _read_weights(folder: Path, changed_ns: int) -> Mapping[str, torch.Tensor]:  # noqa: ARG001 - of the cache's key
-    named = _open(folder / MODEL, read_card(folder)).state_dict
+    card = read_card(folder)
+    if card.outputs != OF_NETWORK:
+        raise BundleError(
+            f"{folder}: must hold one network, but holds an ensemble. Use the bundle of one of its trials."
+        )
+    named = _open(folder / MODEL, card).state_dict
     return {name.removeprefix(NETWORK): value.detach() for name, value in named.items() if name.startswith(NETWORK)}
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from hpo.config import JsonTree
 from hpo.errors import BundleError
+from hpo.training.bundles.card import OF_ENSEMBLE
 
 _PAYLOAD = r"data/(weights/weight_\d+|constants/tensor_\d+|(weights|constants)/\w+_config\.json)"
 _PLAIN = re.compile(rf"[^/]+/({_PAYLOAD}|models/\w+\.json|archive_format|archive_version|byteorder|\.data/\w+)")
@@ -24,11 +25,11 @@ _PLAIN = re.compile(rf"[^/]+/({_PAYLOAD}|models/\w+\.json|archive_format|archive
 _LEAF: JsonTree = {"type": None, "context": None, "children_spec": []}
 _INPUTS = {"type": "builtins.tuple", "context": "null", "children_spec": [_LEAF]}
 _NO_NAMED = {"type": "builtins.dict", "context": "[]", "children_spec": []}
-_SPECS: Final = {
-    "in_spec": {"type": "builtins.tuple", "context": "null", "children_spec": [_INPUTS, _NO_NAMED]},
-    "out_spec": _LEAF,
+_SPECS: Final[dict[str, tuple[JsonTree, ...]]] = {
+    "in_spec": ({"type": "builtins.tuple", "context": "null", "children_spec": [_INPUTS, _NO_NAMED]},),
+    "out_spec": (_LEAF, {"type": "builtins.tuple", "context": "null", "children_spec": [_LEAF] * len(OF_ENSEMBLE)}),
 }
-"""Every bundle takes one tensor and gives one."""
+"""Every bundle takes one tensor and gives one; that of an ensemble gives as many as it has outputs."""
 
 _NAME: Final = r"([A-Za-z_]\w*)?"
 _OPERATOR: Final = (
@@ -123,5 +124,5 @@ def _strange(tree: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 def _is_let_through(key: str, text: str) -> bool:
     if key in _SPECS:
-        return text == json.dumps([1, _SPECS[key]])
+        return text in {json.dumps([1, spec]) for spec in _SPECS[key]}
     return re.fullmatch(_RULES[key], text, re.ASCII) is not None if key in _RULES else bool(_WORD.fullmatch(text))
