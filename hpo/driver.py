@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from hpo.accounts import Accounts
-from hpo.again import MOST_ALIKE, Alike
+from hpo.again import FAILED_ALIKE, MOST_ALIKE, Alike
 from hpo.errors import TrialsFailedError
 from hpo.judge import Judge
 from hpo.legs import Legs
@@ -131,7 +131,7 @@ class Driver:
             self._end(trial, trial.ended(EndKind.STOPPED, self._sweep.metric.name, {"sweep_ended": why}))
         self._line.clear()
         self._ready.clear()
-        self._legs.clear()
+        self._legs.clear(why)
         if self._population is not None:
             self._population.disband()
 
@@ -279,7 +279,7 @@ class Driver:
         trial = self._trials[failure.trial_id]
         self._lose(trial, trial.failed(failure))
         if self._alike.are_too_many(failure.error):
-            self.end_waiting("trials failed alike")
+            self.end_waiting(FAILED_ALIKE)
             raise TrialsFailedError(f"{MOST_ALIKE} trials in a row failed with the same error:\n{failure.traceback}")
 
     def _lose(self, trial: ActiveTrial, end: End) -> None:

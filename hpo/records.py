@@ -256,3 +256,5 @@ class Logbook:
     """Of all drivers."""
     legs: tuple[Leg, ...]
     """All that have not ended, and perhaps some that have."""
+    ended: str | None = None
+    """Why the sweep was ended before all trials were through; none where it was not, or goes on."""

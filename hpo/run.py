@@ -10,7 +10,7 @@ from functools import partial
 from importlib import import_module, metadata
 from pathlib import Path
 
-from hpo.disk import is_for_want_of_room, want_of_room_told
+from hpo.disk import want_of_room_told
 from hpo.driver import Driver
 from hpo.errors import NoAverageError
 from hpo.execution.executor import Executor
@@ -18,8 +18,9 @@ from hpo.execution.local import LocalExecutor
 from hpo.export.trial import export_trial
 from hpo.folder import Extensions, check_states, make_folder, open_folder
 from hpo.interrupts import interrupts
+from hpo.notice import posted
 from hpo.origin import origin
-from hpo.outcome import SweepResult, summarize
+from hpo.outcome import SweepResult, status_after, summarize
 from hpo.paths import SweepPaths, written_beside
 from hpo.progress import Watch
 from hpo.records import Report, TrialRecord
@@ -38,6 +39,7 @@ from hpo.training.lr_range import LrCurve
 from hpo.training.recipe import raw_params, with_params
 from hpo.training.teacher import teacher_log_probs
 from hpo.training.workload import TorchWorkload
+from hpo.waits import Waits
 
 logger = logging.getLogger(__name__)
 
@@ -176,7 +178,7 @@ def _carry_out(
             summary = summarize(sweep, result)
             status = result.status
         except Exception as error:
-            status = SweepStatus.PAUSED if is_for_want_of_room(error) else status
+            status = status_after(error)
             raise
         finally:
             untracked = tracker.finish(summary, status)
@@ -211,9 +213,9 @@ def _search(
         num_slots = 1 if executor is None else executor.num_slots
         shelf = Shelf(sweep.goals, sweep.storage.keep)
         driver = Driver(sweep, study, tracker, watch, num_slots=num_slots, clock=time.monotonic, shelf=shelf)
-        status = SweepStatus.CANCELLED if executor is None else _drive(driver, executor, Extensions(paths))
+        status = SweepStatus.CANCELLED if executor is None else _drive(driver, executor, paths, tracker)
         if status is SweepStatus.CANCELLED:
-            driver.end_waiting("cancelled")
+            driver.end_waiting(SweepStatus.CANCELLED.value)
         progress = driver.progress()
         watch(progress)
         with written_beside(paths.leaderboard) as beside:
@@ -236,20 +238,22 @@ def _search(
     )
 
 
-def _drive(driver: Driver, executor: Executor, extensions: Extensions) -> SweepStatus:
+def _drive(driver: Driver, executor: Executor, paths: SweepPaths, tracker: Tracker) -> SweepStatus:
     """Until there is nothing more to do, or someone interrupts."""
+    extensions, waits = Extensions(paths), Waits(driver, executor, tracker)
 
     def on_report(report: Report) -> None:
         driver.on_report(report)
         if (budget := extensions.take()) is not None:
             driver.extend(budget)
 
-    with interrupts(executor.interrupt) as seen:
+    elapsed_s = driver.progress().elapsed_s
+    with posted(paths.notice, elapsed_s, waits.sentences), interrupts(executor.interrupt) as seen:
         with suppress(KeyboardInterrupt):
-            executor.run(driver.next_segment, on_report, driver.on_segment_end)
+            executor.run(waits.next_segment, on_report, waits.on_segment_end)
+        driver.pause()
         if driver.is_done:
             return SweepStatus.FINISHED
-        driver.pause()
         return SweepStatus.CANCELLED if seen.is_cancelled else SweepStatus.PAUSED
 
 

@@ -37,8 +37,9 @@ judge again resuming limits
 legs
 population
 driver
-folder interrupts outcome
-run prune simulation doctor control cleaning
+folder interrupts outcome waits
+notice
+run prune simulation doctor control cleaning status
 cli __init__ __main__
 """
 

@@ -10,6 +10,7 @@ from hpo.records import Decision, End, EndKind, Leg, Logbook, Outcome, Params, P
 from hpo.search.database import read_only
 from hpo.search.places import Place
 from hpo.search.shape import Shape
+from hpo.search.storage import LOGBOOK
 from hpo.spaces import Domain
 from hpo.spaces.conditions import Conditions
 
@@ -26,13 +27,24 @@ def read_trials(place: Place, space: Mapping[str, Domain]) -> list[TrialRecord]:
     Raises:
         StudyError: if there is no study, or it holds what hpo has not written.
     """
+    return read_study(place, space)[0]
+
+
+def read_study(place: Place, space: Mapping[str, Domain]) -> tuple[list[TrialRecord], Logbook | None]:
+    """Its trials, as `read_trials` does, and what its last driver left; none before the first."""
     with read_only(place) as (database, study_id):
         frozen = database.get_all_trials(study_id)
+        tree = database.get_study_user_attrs(study_id).get(LOGBOOK)
     shape = Shape(space, Conditions(space))
     try:
-        return [as_record(trial, shape) for trial in frozen if shape.is_whole(trial.params)]
+        records = [as_record(trial, shape) for trial in frozen if shape.is_whole(trial.params)]
+        return records, None if tree is None else as_logbook(tree)
     except StudyError as error:
         raise StudyError(f"{place}: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StudyError(
+            f"{place}: the logbook must be as hpo writes it, but is not ({error!r}). Restore it from a copy."
+        ) from error
 
 
 def as_record(frozen: FrozenTrial, shape: Shape) -> TrialRecord:

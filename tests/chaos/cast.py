@@ -87,13 +87,17 @@ class Nodes:
 
     def kill_worker(self, random: Random) -> None:
         """Any that trains, or waits to."""
-        workers = list(_workers())
+        raylets = {process.process.pid for node in self._nodes() for process in node.all_processes["raylet"]}
+        workers = list(_workers(raylets))
         if workers:
             os.kill(random.choice(workers), signal.SIGKILL)
 
     def close(self) -> None:
         """Both nodes."""
         self._cluster.shutdown()
+
+    def _nodes(self) -> list[Any]:
+        return [self._cluster.head_node, *self._cluster.worker_nodes]
 
 
 class Server:
@@ -134,9 +138,10 @@ def wait_until(happened: Callable[[], bool], timeout_s: float) -> bool:
     return True
 
 
-def _workers() -> Iterator[int]:
-    """Processes that Ray has named after what they run."""
+def _workers(raylets: set[int]) -> Iterator[int]:
+    """Children of these, which Ray has named after what they run."""
     for command in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
-            if command.read_text().startswith("ray::SegmentTrainable"):
+            _, _, stat = (command.parent / "stat").read_text().rpartition(")")
+            if command.read_text().startswith("ray::SegmentTrainable") and int(stat.split()[1]) in raylets:
                 yield int(command.parent.name)

@@ -379,7 +379,7 @@ def test_inputs_that_do_not_fit_are_refused(x: np.ndarray, rule: str, written: P
         DataOptions(image_size=4),
         DataOptions(image_size=9, whiten="zca"),
     ],
-    ids=lambda options: "-".join(options.model_fields_set),
+    ids=lambda options: "-".join(sorted(options.model_fields_set)),
 )
 def test_preparation_is_part_of_the_bundle(options: DataOptions, tmp_path: Path) -> None:
     raw = make_inputs(300)
