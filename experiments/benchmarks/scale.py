@@ -1,7 +1,7 @@
 """What the driver needs for a trial, in time and memory, early and late in long sweeps.
 
     python experiments/benchmarks/scale.py
-    python experiments/benchmarks/scale.py --cases "random, none" --trials 2000 --out /tmp/scale.md
+    python experiments/benchmarks/scale.py --cases "random, none" --trials 2000 --out here
 
 Whole sweeps with study, scheduler, packing, budget, shelf and outbox, each in a process of its own: of trials whose
 curves are a formula, on a virtual clock, and of small networks on digits through Ray. What was measured is kept in a
@@ -97,7 +97,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=CASES)
     parser.add_argument("--trials", type=int, help="of each sweep, in place of its own number")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".md"))
+    parser.add_argument("--out", type=Path, default=Path(__file__), help="the plot and its data are called like it")
     return parser.parse_args()
 
 
@@ -125,7 +125,16 @@ def look(num_ended: int, folder: Path) -> Moment:
         process_s=time.process_time(),
         rss_mb=int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20,
         study_mb=sum(file.stat().st_size for file in folder.glob("runs/*/study.db")) / 2**20,
+        work_s=timed_work(),
     )
+
+
+def timed_work() -> float:
+    """Of a processor, for a fixed piece of work: what else the machine does makes it slower, as it makes the driver."""
+    began = time.thread_time()
+    for _ in range(50):
+        json.loads(json.dumps({str(number): [number, {"value": number / 7}] for number in range(10)}))
+    return time.thread_time() - began
 
 
 def read(path: Path) -> dict[str, list[Moment]]:
