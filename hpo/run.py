@@ -23,6 +23,7 @@ from hpo.outcome import SweepResult, summarize
 from hpo.paths import SweepPaths, written_beside
 from hpo.progress import Watch
 from hpo.records import Report, TrialRecord
+from hpo.registering import register_best
 from hpo.results.lr_curve import write_lr_curve
 from hpo.results.rungs import summarize_rungs
 from hpo.results.table import find_front, leaderboard
@@ -134,17 +135,19 @@ def export(
     recipe = with_params(sweep.recipe, trial.params)
     asked = asked or sweep.export
     whence = {**origin(sweep, paths, trial, recipe), "mlflow_run": run_id}
-    return export_trial(folder, trial, recipe, splits, whence, asked.inference, asked.weights)
+    formats = asked.formats or ("pt2",)
+    return export_trial(folder, trial, recipe, splits, whence, asked.inference, asked.weights, formats)
 
 
-def _export_best(sweep: Sweep, paths: SweepPaths, splits: Splits, best: TrialRecord, tracker: Tracker) -> None:
-    """A sweep that ends before its best trial has an average is no failure: it says why there is no bundle."""
+def _export_best(sweep: Sweep, paths: SweepPaths, splits: Splits, best: TrialRecord, tracker: Tracker) -> bool:
+    """Whether there is a bundle now: a sweep that ends before its best trial has an average is no failure."""
     try:
         export(paths.bundle, sweep, paths, splits, best, run_id=tracker.run_id(best.trial_id))
     except NoAverageError as error:
         logger.warning("No model is exported: %s", error)
-        return
+        return False
     tracker.log_artifact(paths.bundle)
+    return True
 
 
 def _tested(sweep: Sweep, splits: Splits) -> tuple[Sweep, LrCurve | None]:
@@ -164,7 +167,7 @@ def _carry_out(
     started = time.monotonic()
     tracker = _make_tracker(sweep, paths)
     summary: dict[str, float | int | str] = {}
-    status = SweepStatus.FAILED
+    status, is_exported = SweepStatus.FAILED, False
     with want_of_room_told(paths):
         try:
             tracker.log_artifact(paths.resolved)
@@ -172,7 +175,7 @@ def _carry_out(
                 tracker.log_artifact(paths.lr_range)
             result = _search(sweep, splits, paths, tracker, watch, start_executor)
             if result.best is not None and sweep.export.formats and result.status is not SweepStatus.PAUSED:
-                _export_best(sweep, paths, splits, result.best, tracker)
+                is_exported = _export_best(sweep, paths, splits, result.best, tracker)
             summary = summarize(sweep, result)
             status = result.status
         except Exception as error:
@@ -180,6 +183,8 @@ def _carry_out(
             raise
         finally:
             untracked = tracker.finish(summary, status)
+    if is_exported:
+        register_best(sweep, paths)
     bundle = paths.bundle if paths.bundle.exists() else None
     return replace(result, bundle=bundle, untracked=untracked, elapsed_s=time.monotonic() - started)
 

@@ -33,7 +33,7 @@ execution export cluster
 sweep
 standings room
 plan accounts trials origin shelf
-judge again resuming limits
+judge again resuming limits registering
 legs
 population
 driver
