@@ -1,6 +1,8 @@
 # Two commands for a newcomer: `make demo` and `make test`. Needs make and Python 3.11 or later.
 PYTHON ?= python3
 VENV ?= .venv
+# Test processes: many tests wait for others more than they compute.
+JOBS ?= 3
 INSTALLED := $(VENV)/installed
 
 .PHONY: help venv demo test lint
@@ -23,7 +25,7 @@ demo: $(INSTALLED)
 	@echo "  experiments/digits.yaml            the file that asked for all this: change it and run it again"
 
 test: $(INSTALLED)
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .

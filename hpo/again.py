@@ -11,6 +11,8 @@ from hpo.trials import ActiveTrial
 
 MOST_ALIKE = 3
 """How many trials in a row may fail with the same error before that is taken for the sweep's fault."""
+FAILED_ALIKE = "trials failed alike"
+"""Why the sweep is ended then."""
 
 
 @final

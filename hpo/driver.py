@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from hpo.accounts import Accounts
-from hpo.again import MOST_ALIKE, Alike
+from hpo.again import FAILED_ALIKE, MOST_ALIKE, Alike
 from hpo.errors import TrialsFailedError
 from hpo.judge import Judge
 from hpo.legs import Legs
@@ -64,7 +64,7 @@ class Driver:
         self._unbegun: list[TrialRecord] = []  # asked for by an earlier driver, but never handed out
         self._alike = Alike()
         self._resume()
-        self._num_asked = sum(record.parent is None for record in study.trials()) - len(self._unbegun)
+        self._num_asked = sum(each.is_proposed and each not in self._unbegun for each in study.trials())
 
     def next_segment(self) -> Segment | Idle:
         """What to train next: what was lost, full cohorts of survivors, new trials, then whoever is left."""
@@ -131,7 +131,7 @@ class Driver:
             self._end(trial, trial.ended(EndKind.STOPPED, self._sweep.metric.name, {"sweep_ended": why}))
         self._line.clear()
         self._ready.clear()
-        self._legs.clear()
+        self._legs.clear(why)
         if self._population is not None:
             self._population.disband()
 
@@ -142,7 +142,7 @@ class Driver:
             self._standings,
             rungs=self._line.num_at_rungs,
             num_trials=num_trials,
-            num_planned=self._budget.trials + num_trials - self._num_asked,  # children come on top
+            num_planned=num_trials + self._budget.trials - self._num_asked - len(self._unbegun),
             num_epochs_planned=self._scheduler.planned_epochs(self._budget.trials, self._sweep.epochs),
             num_running=sum(len(segment.cohort) for segment in self._legs.running),
             num_ready=len(self._line.waiting),
@@ -279,7 +279,7 @@ class Driver:
         trial = self._trials[failure.trial_id]
         self._lose(trial, trial.failed(failure))
         if self._alike.are_too_many(failure.error):
-            self.end_waiting("trials failed alike")
+            self.end_waiting(FAILED_ALIKE)
             raise TrialsFailedError(f"{MOST_ALIKE} trials in a row failed with the same error:\n{failure.traceback}")
 
     def _lose(self, trial: ActiveTrial, end: End) -> None:

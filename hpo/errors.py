@@ -17,6 +17,7 @@ HpoError                 catch this to catch them all
 ├── TrialsFailedError    trial after trial failed with the same error
 ├── BundleError          a bundle that cannot be written or read
 │   └── NoAverageError   averaged weights are asked for, of a trial that has none
+├── EnsembleError        members that cannot be pooled, selected or averaged as asked
 └── PruneError           a network that cannot be pruned as asked
 """
 
@@ -107,6 +108,10 @@ class BundleError(HpoError):
 
 class NoAverageError(BundleError):
     """The averaged weights of a trial that has none, or none yet."""
+
+
+class EnsembleError(HpoError, ValueError):
+    """Members that cannot be pooled, selected or averaged as asked."""
 
 
 class PruneError(HpoError):

@@ -65,7 +65,8 @@ def size_of(address: Address) -> int | None:
 def list_files(folder: Address) -> dict[str, int]:
     """The size of every file in the folders under `folder`, half-written ones too, by address."""
     if not _is_remote(folder):
-        return {str(file): file.stat().st_size for file in sorted(Path(folder).glob("*/*"))}
+        found_here = sorted(Path(folder).glob("*/*"))
+        return {str(file): size for file in found_here if (size := size_of(file)) is not None}  # some go meanwhile
     from pyarrow import fs  # noqa: PLC0415 - files of this machine need no pyarrow
 
     store, path = _opened(str(folder))

@@ -39,6 +39,7 @@ class Legs:
         self._limits = Limits(sweep.retries)
         self._running: dict[int, Segment] = {}
         self._by_trial: dict[int, Leg] = {}
+        self._ended: str | None = None
 
     @property
     def running(self) -> Sequence[Segment]:
@@ -115,8 +116,9 @@ class Legs:
             del self._by_trial[other]
         return left
 
-    def clear(self) -> None:
-        """Nobody is on the way any more."""
+    def clear(self, why: str) -> None:
+        """Nobody is on the way any more, for the sweep was ended."""
+        self._ended = why
         self._by_trial.clear()
         self._again.clear()
         self.log()
@@ -124,7 +126,8 @@ class Legs:
     def log(self) -> None:
         """Write the book."""
         legs = tuple(dict.fromkeys(self._by_trial.values()))
-        self._study.log(Logbook(generation=self._generation, elapsed_s=self._elapsed_s(), legs=legs))
+        kept = Logbook(generation=self._generation, elapsed_s=self._elapsed_s(), legs=legs, ended=self._ended)
+        self._study.log(kept)
 
     def _segment(self, leg: Leg, trials: Sequence[ActiveTrial]) -> Segment:
         self._by_trial.update(dict.fromkeys(leg.trial_ids, leg))

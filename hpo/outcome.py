@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hpo.disk import is_for_want_of_room
+from hpo.errors import BundleError, HpoError, TrialsFailedError
 from hpo.paths import SweepPaths
 from hpo.records import EndKind, TrialRecord
 from hpo.results.rungs import Rung
@@ -37,6 +39,15 @@ class SweepResult:
     """The best model, exported."""
     untracked: str | None = None
     """What MLflow did not take, and why; none when it shows everything."""
+
+
+def status_after(error: Exception) -> SweepStatus:
+    """How a sweep stands that `error` has ended: it goes on once what a user can mend is mended.
+
+    Trials that failed alike have ended, and a model that cannot be exported stays what it is.
+    """
+    is_mendable = isinstance(error, HpoError) and not isinstance(error, TrialsFailedError | BundleError)
+    return SweepStatus.PAUSED if is_mendable or is_for_want_of_room(error) else SweepStatus.FAILED
 
 
 def summarize(sweep: Sweep, result: SweepResult) -> dict[str, float | int | str]:

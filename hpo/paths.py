@@ -49,6 +49,11 @@ class SweepPaths:
         return self.root / "driver.lock"
 
     @property
+    def notice(self) -> Path:
+        """What the driver says of itself; gone when it has left everything in order."""
+        return self.root / "notice.json"
+
+    @property
     def outbox(self) -> Path:
         """What MLflow has yet to be told; gone when it knows all."""
         return self.root / "outbox.jsonl"

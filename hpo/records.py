@@ -224,12 +224,24 @@ class TrialRecord:
     """At its rungs, in order of time."""
     parent: Parent | None = None
     """None for a trial that began from initial weights."""
+    repeats: int | None = None
+    """The trial of the search whose params it trains again, on other luck; none for a trial of the search."""
     seed_index: int = 0
 
     @property
     def checkpoint(self) -> str | None:
         """Where its last state lies."""
         return None if self.kept is None else self.kept.checkpoint
+
+    @property
+    def is_proposed(self) -> bool:
+        """Whether a sampler proposed it: it is neither a child nor a repetition of another."""
+        return self.parent is None and self.repeats is None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it waits for a decision to go on, if it has not ended."""
+        return bool(self.decisions) and self.decisions[-1].outcome is Outcome.PAUSES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,3 +268,5 @@ class Logbook:
     """Of all drivers."""
     legs: tuple[Leg, ...]
     """All that have not ended, and perhaps some that have."""
+    ended: str | None = None
+    """Why the sweep was ended before all trials were through; none where it was not, or goes on."""

@@ -4,25 +4,23 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from importlib import import_module, metadata
 from pathlib import Path
 
-from hpo.disk import is_for_want_of_room, want_of_room_told
-from hpo.driver import Driver
+from hpo.disk import want_of_room_told
 from hpo.errors import NoAverageError
 from hpo.execution.executor import Executor
 from hpo.execution.local import LocalExecutor
 from hpo.export.trial import export_trial
-from hpo.folder import Extensions, check_states, make_folder, open_folder
-from hpo.interrupts import interrupts
+from hpo.folder import check_states, make_folder, open_folder
 from hpo.origin import origin
-from hpo.outcome import SweepResult, summarize
+from hpo.outcome import SweepResult, status_after, summarize
 from hpo.paths import SweepPaths, written_beside
 from hpo.progress import Watch
-from hpo.records import Report, TrialRecord
+from hpo.records import TrialRecord
 from hpo.registering import register_best
 from hpo.results.lr_curve import write_lr_curve
 from hpo.results.rungs import summarize_rungs
@@ -30,7 +28,7 @@ from hpo.results.table import find_front, leaderboard
 from hpo.room import check_room
 from hpo.search.study import Study
 from hpo.search.terms import Search
-from hpo.shelf import Shelf
+from hpo.stages import Stages
 from hpo.sweep import Export, Sweep, check_data, find_lr_curve, settled, with_lr_bounds
 from hpo.tracking.mlflow import MlflowTracker
 from hpo.tracking.tracker import NullTracker, SweepStatus, Tracker
@@ -179,7 +177,7 @@ def _carry_out(
             summary = summarize(sweep, result)
             status = result.status
         except Exception as error:
-            status = SweepStatus.PAUSED if is_for_want_of_room(error) else status
+            status = status_after(error)
             raise
         finally:
             untracked = tracker.finish(summary, status)
@@ -213,13 +211,13 @@ def _search(
             executor = None if start_executor is None else start_executor(sweep, workload)
         study = opening.result()
         check_states(workload.paths, study.trials())
-        num_slots = 1 if executor is None else executor.num_slots
-        shelf = Shelf(sweep.goals, sweep.storage.keep)
-        driver = Driver(sweep, study, tracker, watch, num_slots=num_slots, clock=time.monotonic, shelf=shelf)
-        status = SweepStatus.CANCELLED if executor is None else _drive(driver, executor, Extensions(paths))
-        if status is SweepStatus.CANCELLED:
-            driver.end_waiting("cancelled")
-        progress = driver.progress()
+        stages = Stages(sweep, study, tracker, watch, paths, wanted=lambda _: [])
+        if executor is None:
+            status, progress = SweepStatus.CANCELLED, stages.cancel()
+        else:
+            status, progress = stages.run(executor)
+        if status is SweepStatus.CANCELLED and executor is not None:
+            progress = stages.cancel()
         watch(progress)
         with written_beside(paths.leaderboard) as beside:
             leaderboard(study.trials(), sweep.goals).to_csv(beside, index=False)
@@ -239,23 +237,6 @@ def _search(
         elapsed_s=progress.elapsed_s,
         status=status,
     )
-
-
-def _drive(driver: Driver, executor: Executor, extensions: Extensions) -> SweepStatus:
-    """Until there is nothing more to do, or someone interrupts."""
-
-    def on_report(report: Report) -> None:
-        driver.on_report(report)
-        if (budget := extensions.take()) is not None:
-            driver.extend(budget)
-
-    with interrupts(executor.interrupt) as seen:
-        with suppress(KeyboardInterrupt):
-            executor.run(driver.next_segment, on_report, driver.on_segment_end)
-        if driver.is_done:
-            return SweepStatus.FINISHED
-        driver.pause()
-        return SweepStatus.CANCELLED if seen.is_cancelled else SweepStatus.PAUSED
 
 
 def _open_study(sweep: Sweep, paths: SweepPaths, num_train: int) -> Study:

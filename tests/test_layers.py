@@ -32,13 +32,16 @@ search ensembles results tracking curves
 execution export cluster
 sweep
 standings room
-plan accounts trials origin shelf
+plan accounts trials origin shelf pool networks
+assembly
 judge again resuming limits registering
 legs
 population
 driver
-folder interrupts outcome
-run prune simulation doctor control cleaning
+folder interrupts outcome waits repeats
+notice
+stages
+run prune simulation doctor control cleaning status
 cli __init__ __main__
 """
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +94,9 @@ class Interrupted:
     executor: Executor
     num_reports: int
     num_slots: int = 1
+
+    def unmet(self) -> None:
+        """Nothing."""
 
     def interrupt(self) -> None:
         self.executor.interrupt()
@@ -426,6 +429,33 @@ def per_epoch(sweep: Finished) -> dict[int, list[tuple[int, float]]]:
         for trial_id, run in sweep.children.items()
     }
     return {trial_id: [(point.step, point.value) for point in points] for trial_id, points in histories.items()}
+
+
+@dataclass
+class Broken(Interrupted):
+    """Its driver ends by an error before the first report is told."""
+
+    error: Exception = field(kw_only=True)
+
+    def run(self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd) -> None:
+        def broken(_: Report) -> None:
+            raise self.error
+
+        self.executor.run(next_segment, broken, on_segment_end)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(StudyError("the database did not answer"), "SCHEDULED"), (KeyError("a mistake of ours"), "FAILED")],
+)
+def test_a_sweep_that_ended_by_what_can_be_mended_is_shown_as_one_that_goes_on(
+    tmp_path: Path, uri: str, error: Exception, status: str
+) -> None:
+    with pytest.raises(type(error)):
+        finish(tmp_path, start_executor=lambda *begun: Broken(start_local(*begun), 0, error=error))
+
+    [parent] = [run for run in MlflowClient(uri).search_runs(["1"]) if "hpo.trial" not in run.data.tags]
+    assert parent.info.status == status
 
 
 def test_a_sweep_that_has_finished_may_be_resumed_and_is_as_it_was(tmp_path: Path) -> None:

@@ -40,3 +40,15 @@ def num_slots(cpus: float, gpus: float, max_concurrent: int | None, *, autoscali
         assert max_concurrent is not None
         return max_concurrent
     return min(num, max_concurrent or num)
+
+
+def unmet(num: int, cpus: float, gpus: float) -> str:
+    """What `num` segments, each to be given `cpus` and `gpus`, need to begin, and how much of it is free."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    needs = {kind: need for kind, need in (("CPU", cpus), ("GPU", gpus)) if need > 0}
+    who = f"{num} {'segment waits' if num == 1 else 'segments wait'} for a worker with cpus={cpus:g} and gpus={gpus:g}"
+    if not any(all(node.get(kind, 0) >= need for kind, need in needs.items()) for node in nodes):
+        return f"{who}, for which none of the cluster's nodes ({len(nodes)}) is large enough"
+    free = ray.available_resources()
+    of_all = [f"{free.get(kind, 0):g} of {sum(node.get(kind, 0) for node in nodes):g} {kind}s" for kind in needs]
+    return f"{who}; the cluster has {' and '.join(of_all)} free"

@@ -35,6 +35,13 @@ class Executor(Protocol):
         """Take segments and run them until `next_segment` answers `Idle.DONE` and nothing is running."""
         ...
 
+    def unmet(self) -> str | None:
+        """What segments that were handed out need to begin, in words; none if all have begun.
+
+        May be called from another thread.
+        """
+        ...
+
     def interrupt(self) -> None:
         """Make `run` return soon, as it stands; called while it runs, in its thread, perhaps by a signal's handler.
 

@@ -32,6 +32,9 @@ class LocalExecutor:
                             failures.append(message)
                 on_segment_end(SegmentEnd(segment=segment, failures=tuple(failures)))
 
+    def unmet(self) -> None:
+        """See `Executor.unmet`; a segment begins at once."""
+
     def interrupt(self) -> None:
         """See `Executor.interrupt`; training is cut short."""
         self._is_interrupted = True

@@ -18,7 +18,7 @@ os.environ.update(
 from ray import tune
 
 from hpo.errors import WorkersError
-from hpo.execution.capacity import num_slots
+from hpo.execution.capacity import num_slots, unmet
 from hpo.execution.executor import NextSegment, OnReport, OnSegmentEnd, Workload
 from hpo.execution.searcher import SegmentSearcher
 from hpo.execution.trainable import SegmentTrainable
@@ -61,6 +61,7 @@ class RayExecutor:
         self._folder = folder
         self._resources = {"cpu": cpus, "gpu": gpus}
         self._is_interrupted = False
+        self._searcher: SegmentSearcher | None = None
 
     def run(self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd) -> None:
         """See `Executor.run`. What ends Tune, as a worker does that is killed for its memory, costs what was running.
@@ -70,7 +71,7 @@ class RayExecutor:
         """
         num_ends = 0
         while True:
-            searcher = SegmentSearcher(next_segment, on_report, on_segment_end)
+            searcher = self._searcher = SegmentSearcher(next_segment, on_report, on_segment_end)
             cause = self._fit(searcher)
             if searcher.raised is not None:
                 raise searcher.raised from None  # ours: Tune wraps some exceptions of its hooks and swallows others
@@ -84,6 +85,11 @@ class RayExecutor:
                 )
             logger.warning("Ray Tune ended (%s); what was running trains again.", cause)
             searcher.lose_all(cause)
+
+    def unmet(self) -> str | None:
+        """See `Executor.unmet`; in the numbers of the cluster."""
+        num = 0 if self._searcher is None else self._searcher.num_unbegun
+        return None if num == 0 else unmet(num, self._resources["cpu"], self._resources["gpu"])
 
     def interrupt(self) -> None:
         """See `Executor.interrupt`; workers end at once."""

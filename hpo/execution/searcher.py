@@ -68,6 +68,11 @@ class SegmentSearcher(Searcher):
             self.on_trial_result(trial_id, result)
         self._end(trial_id, "the worker process died" if error else None)
 
+    @property
+    def num_unbegun(self) -> int:
+        """Segments that no worker has got yet."""
+        return sum(running.patience is None for running in list(self._running.values()))
+
     def begin(self, trial_id: str) -> None:
         """A worker has got what was suggested."""
         if trial_id in self._running:

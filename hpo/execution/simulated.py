@@ -64,6 +64,9 @@ class SimulatedExecutor:
                         on_segment_end(message)
                         heappush(idle, slot)
 
+    def unmet(self) -> None:
+        """See `Executor.unmet`; a segment begins at once."""
+
     def interrupt(self) -> None:
         """See `Executor.interrupt`."""
         self._is_interrupted = True

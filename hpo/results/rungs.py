@@ -77,8 +77,9 @@ def _summary(epoch: int, trials: Sequence[TrialRecord], finals: Mapping[int, flo
 
 
 def _final(trial: TrialRecord) -> float | None:
-    """The objective of a trial that went to the end."""
-    return trial.end.value if trial.end is not None and trial.end.kind is EndKind.COMPLETE else None
+    """The objective of a trial of the search that went to the end."""
+    is_through = trial.repeats is None and trial.end is not None and trial.end.kind is EndKind.COMPLETE
+    return trial.end.value if is_through and trial.end is not None else None
 
 
 def _spared_at(decisions: Sequence[Decision]) -> int | None:

@@ -20,7 +20,7 @@ def rank(trials: Sequence[TrialRecord], goal: Goal) -> list[TrialRecord]:
     """Completed trials by value; then those measured on their way, the farthest first, then by value.
 
     After them come trials that have no value yet, diverged ones, and those that failed or took too
-    long. Equals stand in the order in which they were proposed.
+    long. Equals stand in the order in which they were proposed. Repetitions follow all that they may repeat.
     """
     return sorted(trials, key=lambda trial: _order(trial, goal))
 
@@ -55,7 +55,8 @@ def find_front(trials: Sequence[TrialRecord], goals: Mapping[str, Goal]) -> list
         trials: in any order, which they keep.
         goals: which way each metric is better, by name.
     """
-    complete = [trial for trial in trials if trial.end is not None and trial.end.kind is EndKind.COMPLETE]
+    searched = [trial for trial in trials if trial.repeats is None]
+    complete = [trial for trial in searched if trial.end is not None and trial.end.kind is EndKind.COMPLETE]
     costs = [[_cost(trial, name, goal) for name, goal in goals.items()] for trial in complete]
     measured = [(trial, row) for trial, row in zip(complete, costs, strict=True) if all(map(math.isfinite, row))]
     on_front = pareto_front(np.array([row for _, row in measured]).reshape(-1, len(goals)))
@@ -106,7 +107,11 @@ def plain_params(trial: TrialRecord) -> JsonTree:
     return {path: _plain(value) for path, value in trial.params.items()}
 
 
-def _order(trial: TrialRecord, goal: Goal) -> tuple[int, int, float, int]:
+def _order(trial: TrialRecord, goal: Goal) -> tuple[bool, int, int, float, int]:
+    return trial.repeats is not None, *_place(trial, goal)
+
+
+def _place(trial: TrialRecord, goal: Goal) -> tuple[int, int, float, int]:
     value = _value(trial)
     kind = None if trial.end is None else trial.end.kind
     cost = math.inf if value is None else goal.as_cost(value)
@@ -147,6 +152,7 @@ def _row(number: int, trial: TrialRecord) -> JsonTree:
         "epoch": _epoch(trial),
         "value": _value(trial),
         "params": plain_params(trial),
+        "repeats": None if trial.repeats is None else {"trial": trial.repeats, "seed_index": trial.seed_index},
         "parent": None if trial.parent is None else {"trial": trial.parent.trial_id, "epoch": trial.parent.epoch},
         "metrics": {} if trial.end is None else {name: _plain(value) for name, value in trial.end.metrics.items()},
         "reason": {} if trial.end is None else {name: _plain(value) for name, value in trial.end.reason.items()},

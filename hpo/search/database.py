@@ -70,6 +70,21 @@ def read_only(place: Place) -> Iterator[tuple[Database, int]]:
                 yield found
 
 
+def is_begun(place: Place) -> bool:
+    """Whether there is a study.
+
+    Raises:
+        StudyError: if the server does not answer.
+    """
+    match place:
+        case Path():
+            return place.exists()
+        case Shared():
+            from hpo.search import postgres  # noqa: PLC0415 - see above
+
+            return postgres.holds(place)
+
+
 def owner_of(place: Place) -> storage.Owner | None:
     """Who drives the study; none if nobody does.
 

@@ -32,6 +32,8 @@ CONNECTION = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,  # milliseconds, as libpq and the server have them
 }
+LOOK_S = 5
+"""For an answer, if somebody only asks who drives."""
 KEEPALIVES = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
 """The same the other way round: the server lets go of what a vanished driver owned."""
 
@@ -113,7 +115,9 @@ def owner_of(place: Shared) -> Owner | None:
     Raises:
         StudyError: if the database does not answer.
     """
-    with _told(_shown(place)), sqlalchemy.create_engine(_url(place), poolclass=NullPool).connect() as connection:
+    how = {**CONNECTION, "connect_timeout": LOOK_S}
+    engine = sqlalchemy.create_engine(_url(place), poolclass=NullPool, connect_args=how)
+    with _told(_shown(place)), engine.connect() as connection:
         name = connection.exec_driver_sql(OWNER, (_key(place.name),)).scalar_one_or_none()
         return None if name is None else Owner.named(name)
 

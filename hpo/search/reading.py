@@ -1,6 +1,7 @@
 """Trials as they stand in the database."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -10,6 +11,7 @@ from hpo.records import Decision, End, EndKind, Leg, Logbook, Outcome, Params, P
 from hpo.search.database import read_only
 from hpo.search.places import Place
 from hpo.search.shape import Shape
+from hpo.search.storage import LOGBOOK
 from hpo.spaces import Domain
 from hpo.spaces.conditions import Conditions
 
@@ -18,6 +20,7 @@ KEPT = "kept"
 DERIVED = "derived"
 DECISIONS = "decisions"
 PARENT = "parent"
+REPEATS = "repeats"
 
 
 def read_trials(place: Place, space: Mapping[str, Domain]) -> list[TrialRecord]:
@@ -26,13 +29,24 @@ def read_trials(place: Place, space: Mapping[str, Domain]) -> list[TrialRecord]:
     Raises:
         StudyError: if there is no study, or it holds what hpo has not written.
     """
+    return read_study(place, space)[0]
+
+
+def read_study(place: Place, space: Mapping[str, Domain]) -> tuple[list[TrialRecord], Logbook | None]:
+    """Its trials, as `read_trials` does, and what its last driver left; none before the first."""
     with read_only(place) as (database, study_id):
         frozen = database.get_all_trials(study_id)
+        tree = database.get_study_user_attrs(study_id).get(LOGBOOK)
     shape = Shape(space, Conditions(space))
     try:
-        return [as_record(trial, shape) for trial in frozen if shape.is_whole(trial.params)]
+        records = [as_record(trial, shape) for trial in frozen if shape.is_whole(trial.params)]
+        return records, None if tree is None else as_logbook(tree)
     except StudyError as error:
         raise StudyError(f"{place}: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StudyError(
+            f"{place}: the logbook must be as hpo writes it, but is not ({error!r}). Restore it from a copy."
+        ) from error
 
 
 def as_record(frozen: FrozenTrial, shape: Shape) -> TrialRecord:
@@ -51,15 +65,25 @@ def as_record(frozen: FrozenTrial, shape: Shape) -> TrialRecord:
 
 def _as_record(frozen: FrozenTrial, shape: Shape) -> TrialRecord:
     end = frozen.user_attrs.get(END)
-    return TrialRecord(
-        trial_id=frozen.number,
-        params=params_of(frozen, shape),
+    return replace(
+        begun(frozen, shape),
         values=dict(frozen.intermediate_values),
         end=None if end is None else as_end(end),
         kept=kept_of(frozen),
         states=states_of(frozen),
         decisions=decisions_of(frozen),
-        parent=parent_of(frozen),
+    )
+
+
+def begun(trial: FrozenTrial, shape: Shape) -> TrialRecord:
+    """As it was before it had measured anything."""
+    repeated = trial.user_attrs.get(REPEATS)
+    return TrialRecord(
+        trial_id=trial.number,
+        params=params_of(trial, shape),
+        parent=parent_of(trial),
+        repeats=None if repeated is None else int(repeated["trial_id"]),
+        seed_index=0 if repeated is None else int(repeated["seed_index"]),
     )
 
 

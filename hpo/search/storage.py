@@ -5,12 +5,13 @@ import os
 import re
 import socket
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Self, TextIO
 
 from optuna.exceptions import OptunaError
 from optuna.storages import RDBStorage
@@ -26,6 +27,8 @@ STUDY_NAME = "hpo"
 LOGBOOK = "logbook"
 """What changes of a study, beside its trials: the rest says what it is for."""
 BUSY_TIMEOUT_S = 20.0
+NUM_ATTEMPTS, ATTEMPT_S = 5, 0.02
+"""At the lock, before it is taken for another driver's."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def owner_of(lock: Path) -> Owner | None:
         return None
     with lock.open("r+", encoding="utf-8", errors="replace") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # those who look do not take each other for drivers
         except BlockingIOError:
             try:
                 return Owner.named(file.read())
@@ -83,18 +86,28 @@ def owned(lock: Path) -> Iterator[None]:
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _is_locked(file):
             file.seek(0)
             raise StudyError(
                 f"{lock.parent}: a study has one driver at a time, but {file.read() or 'another process'} owns it. "
                 "Wait until it ends, or stop it."
-            ) from None
+            )
         file.truncate(0)
         file.write(str(Owner.this()))
         file.flush()
         yield
+
+
+def _is_locked(file: TextIO) -> bool:
+    """Lock it, and say whether that worked: whoever only looks has the lock for a moment too."""
+    for _ in range(NUM_ATTEMPTS):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(ATTEMPT_S)
+        else:
+            return True
+    return False
 
 
 @contextmanager

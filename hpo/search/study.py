@@ -11,7 +11,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.errors import StudyError
-from hpo.records import Decision, End, EndKind, Logbook, Outcome, Params, Parent, Report, TrialRecord
+from hpo.records import Decision, End, EndKind, Logbook, Params, Parent, Report, TrialRecord
 from hpo.search.database import Database, owned
 from hpo.search.distributions import Stored, encode
 from hpo.search.places import Place
@@ -22,11 +22,11 @@ from hpo.search.reading import (
     END,
     KEPT,
     PARENT,
+    REPEATS,
     as_kept,
     as_logbook,
     as_record,
-    params_of,
-    parent_of,
+    begun,
 )
 from hpo.search.storage import LOGBOOK
 from hpo.search.terms import Search
@@ -98,10 +98,15 @@ class Study:
 
     def descend(self, params: Params, parent: Parent) -> TrialRecord:
         """Begin a trial that nobody has proposed: it goes on from the state of another."""
-        searched = [path for path in self._distributions if path in params]
-        stored = {path: encode(self._search.space[path], params[path]) for path in searched}
+        stored = self._stored(params)
         self._proposer.add(stored)
         return self._begin(stored, {PARENT: asdict(parent)})
+
+    def repeat(self, trial_id: int, seed_index: int) -> TrialRecord:
+        """Begin a trial with the params of another, on luck of its own; whoever proposes never hears of it."""
+        stored = self._stored(self.trial(trial_id).params)
+        self._proposer.skip()
+        return self._begin(stored, {REPEATS: {"trial_id": trial_id, "seed_index": seed_index}})
 
     def completed(self, params: Params) -> Params:
         """The values that were searched, and what else follows from them."""
@@ -159,9 +164,9 @@ class Study:
             trees = [asdict(each) for each in decided.decisions]
             self._storage.set_trial_user_attr(self._rows[trial_id], DECISIONS, trees)
             self._records[trial_id] = decided
-            if _pauses(record):
+            if record.is_paused:
                 self._proposer.resume(trial_id)
-            if _pauses(decided):
+            if decided.is_paused:
                 self._show_pause(decided)
 
     def tell(self, trial_id: int, end: End) -> TrialRecord:
@@ -205,10 +210,12 @@ class Study:
     def _ask_one(self, waiting: Collection[int]) -> TrialRecord:
         search = self._search
         point = search.points[self._num_asked] if self._num_asked < len(search.points) else {}
-        given = {
-            path: encode(search.space[path], value) for path, value in point.items() if path in self._distributions
-        }
-        return self._begin(self._proposer.propose(given, waiting), {})
+        return self._begin(self._proposer.propose(self._stored(point), waiting), {})
+
+    def _stored(self, params: Params) -> dict[str, Stored]:
+        """Those that are searched, as the database holds them."""
+        searched = [path for path in self._distributions if path in params]
+        return {path: encode(self._search.space[path], params[path]) for path in searched}
 
     def _begin(self, params: Mapping[str, Stored], attributes: Mapping[str, Any]) -> TrialRecord:
         derived = self._search.derive(self._shape.values(params))
@@ -223,15 +230,16 @@ class Study:
 
     def _remember(self, number: int, row: int, trial: FrozenTrial) -> TrialRecord:
         self._rows[number] = row
-        params, parent = params_of(trial, self._shape), parent_of(trial)
-        self._num_asked += parent is None
-        self._records[number] = TrialRecord(trial_id=number, params=params, parent=parent)
+        record = begun(trial, self._shape)
+        self._num_asked += record.is_proposed
+        self._records[number] = replace(record, trial_id=number)
         return self._records[number]
 
     def _with_value(self, record: TrialRecord, epoch: int, value: float) -> TrialRecord:
         if epoch not in record.values:
             self._storage.set_trial_intermediate_value(self._rows[record.trial_id], epoch, value)
-            self._proposer.report(record.trial_id, epoch, value)
+            if record.repeats is None:
+                self._proposer.report(record.trial_id, epoch, value)
             record = replace(record, values={**record.values, epoch: value})
             self._records[record.trial_id] = record
         return record
@@ -259,9 +267,10 @@ class Study:
         self._proposer.end(record.trial_id, record.values, stopped)
 
     def _show_end(self, record: TrialRecord, end: End) -> None:
-        if _pauses(record):
+        if record.is_paused:
             self._proposer.resume(record.trial_id)
-        self._proposer.end(record.trial_id, record.values, end)
+        if record.repeats is None:
+            self._proposer.end(record.trial_id, record.values, end)
         self._records[record.trial_id] = replace(record, end=end)
 
     def _restore_all(self) -> None:
@@ -274,20 +283,18 @@ class Study:
                 self._storage.set_trial_state_values(frozen._trial_id, TrialState.FAIL)
 
     def _restore(self, frozen: FrozenTrial) -> None:
-        self._proposer.add(frozen.params)
-        self._remember(frozen.number, frozen._trial_id, frozen)
-        for epoch, value in frozen.intermediate_values.items():
-            self._proposer.report(frozen.number, epoch, value)
         whole = as_record(frozen, self._shape)
+        if whole.repeats is None:
+            self._proposer.add(frozen.params)
+            for epoch, value in frozen.intermediate_values.items():
+                self._proposer.report(frozen.number, epoch, value)
+        else:
+            self._proposer.skip()
+        self._remember(frozen.number, frozen._trial_id, frozen)
         record = replace(whole, end=None)
         self._records[frozen.number] = record
-        if _pauses(record):
+        if record.is_paused:
             self._show_pause(record)
         if whole.end is not None:
             finish = self._show_end if frozen.state.is_finished() else self._finish
             finish(record, whole.end)
-
-
-def _pauses(record: TrialRecord) -> bool:
-    """Whether a trial without an end waits for a decision to go on."""
-    return bool(record.decisions) and record.decisions[-1].outcome is Outcome.PAUSES

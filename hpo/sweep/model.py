@@ -6,8 +6,10 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from hpo.config import Config
+from hpo.ensembles.kinds import AnyEnsemble, Greedy
 from hpo.errors import Problem, SweepError
 from hpo.records import Goal, Params, TrialRecord, TrialSpec
+from hpo.results.finalists import Finalists
 from hpo.scheduling import Budget, full_budget, is_auto
 from hpo.spaces.conditions import Conditions
 from hpo.spaces.coordinates import COORDINATES
@@ -65,10 +67,15 @@ class Tracking(Config):
         return uri
 
 
-def _none_by_name(value: object) -> object:
-    if isinstance(value, str) and value != "none":
-        raise ValueError(f"must be none or a mapping such as {{uri: http://localhost:5000}}, but got {masked(value)}.")
-    return None if value == "none" else value
+def _or_none(example: str) -> BeforeValidator:
+    """Lets a file say `none`; `example`: what else it may say."""
+
+    def read(value: object) -> object:
+        if isinstance(value, str) and value != "none":
+            raise ValueError(f"must be none or a mapping such as {example}, but got {masked(value)}.")
+        return None if value == "none" else value
+
+    return BeforeValidator(read)
 
 
 class Sweep(Recipe):
@@ -113,9 +120,13 @@ class Sweep(Recipe):
     """What is tried again."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of splits, batch order, initial weights and proposals."""
+    finalists: Annotated[Finalists | None, _or_none("{count: 5, seeds: 3}")] = None
+    """The best trials, trained again on fresh luck after the search; none: the best of the search is the winner."""
+    ensemble: Annotated[AnyEnsemble | None, _or_none("{kind: greedy, size: 5}")] = Greedy()
+    """What becomes of all the networks together when the search is over; none: nothing, but by `hpo ensemble`."""
     export: Export = Export()
-    """What becomes of the best model."""
-    tracking: Annotated[Tracking | None, BeforeValidator(_none_by_name)] = Tracking()
+    """What becomes of the best model, and of the ensemble."""
+    tracking: Annotated[Tracking | None, _or_none("{uri: http://localhost:5000}")] = Tracking()
     """Where MLflow shows the sweep; `none`: nowhere."""
     storage: Storage = Storage()
     """Where the sweep is remembered, and checkpoints lie."""

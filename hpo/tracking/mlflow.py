@@ -81,6 +81,10 @@ class MlflowTracker:
         self._put()
         return self._outbox.run_id(trial_id, timeout_s)
 
+    def problem(self) -> str | None:
+        """See `Tracker`."""
+        return self._outbox.problem
+
     def finish(
         self, summary: Mapping[str, float | int | str], status: SweepStatus, timeout_s: float = 60.0
     ) -> str | None:

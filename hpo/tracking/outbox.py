@@ -96,6 +96,11 @@ class Outbox:
         runs = self._runs
         return runs.run_id(trial_id) if runs is not None else None
 
+    @property
+    def problem(self) -> str | None:
+        """Why the last attempt to write has failed; none if it has not."""
+        return self._problem
+
     def close(self, timeout_s: float) -> str | None:
         """Write what waits, and stop. Returns what could not be written, in words."""
         self._started()

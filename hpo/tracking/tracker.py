@@ -43,6 +43,9 @@ class Tracker(Protocol):
     def run_id(self, trial_id: int, timeout_s: float = 60.0) -> str | None:
         """The tracker's own id of a trial, as soon as there is one; none without one in time."""
 
+    def problem(self) -> str | None:
+        """Why nothing can be shown at the moment; may be called from another thread."""
+
     def finish(
         self, summary: Mapping[str, float | int | str], status: SweepStatus, timeout_s: float = 60.0
     ) -> str | None:
@@ -76,6 +79,10 @@ class NullTracker:
 
     def run_id(self, trial_id: int, timeout_s: float = 60.0) -> str | None:
         """There are no runs."""
+        return None
+
+    def problem(self) -> str | None:
+        """There is never one."""
         return None
 
     def finish(

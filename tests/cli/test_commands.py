@@ -31,7 +31,7 @@ def test_help_lists_every_command(hpo: Hpo) -> None:
     said = hpo("--help").output
 
     deciding = ("check", "lr-range", "schema", "docs", "run")
-    reading = ("trials", "trial", "rungs", "best", "export", "prune", "predict", "doctor", "ui")
+    reading = ("trials", "trial", "rungs", "best", "export", "prune", "predict", "doctor", "ui", "ls", "status")
     for command in (*deciding, *reading):
         assert f" {command} " in said
 

@@ -3,6 +3,8 @@
 import os
 import signal
 import sys
+import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,6 +17,7 @@ from ray import cloudpickle
 
 from hpo.errors import ResourceError
 from hpo.execution import Executor, LocalExecutor, Workload
+from hpo.execution.capacity import unmet
 from hpo.execution.ray import RayExecutor
 from hpo.execution.simulated import SimulatedExecutor
 from hpo.paths import SweepPaths
@@ -253,6 +256,40 @@ def test_a_cluster_that_grows_is_waited_for(two_slots: None, tmp_path: Path, cap
     assert "a node must offer cpus=64 and gpus=0, but the largest of 1 has 2 CPUs and 0 GPUs. The sweep waits" in (
         caplog.text
     )
+
+
+def test_a_segment_that_no_node_holds_says_so_until_one_does(two_slots: None, tmp_path: Path) -> None:
+    executor = RayExecutor(Arithmetic(tmp_path), folder=tmp_path, cpus=64, max_concurrent=1, autoscaling=True)
+    conversation = Conversation([segment(1, "")])
+    said = []
+
+    def ask() -> None:
+        while (unmet := executor.unmet()) is None:
+            time.sleep(0.05)
+        said.append(unmet)
+        executor.interrupt()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    conversation.hold(executor)
+    asking.join()
+
+    [sentence] = said
+    assert sentence.startswith("1 segment waits for a worker with cpus=64 and gpus=0, for which none of the cluster's")
+
+
+def test_what_a_segment_waits_for_is_told_in_numbers(two_slots: None) -> None:
+    assert unmet(2, cpus=1, gpus=0) == (
+        "2 segments wait for a worker with cpus=1 and gpus=0; the cluster has 2 of 2 CPUs free"
+    )
+
+
+def test_nothing_waits_when_all_is_over(make_executor: MakeExecutor, tmp_path: Path) -> None:
+    executor = make_executor(Arithmetic(tmp_path))
+
+    Conversation([segment(1, "")]).hold(executor)
+
+    assert executor.unmet() is None
 
 
 def test_slots_follow_the_resources_of_a_segment(two_slots: None, tmp_path: Path) -> None:

@@ -147,6 +147,7 @@ def test_to_json_is_strict_json() -> None:
             "epoch": 3,
             "value": 0.5,
             "params": {"model.hidden": [8]},
+            "repeats": None,
             "parent": None,
             "metrics": {"val_loss": None},
             "reason": {"cutoff": None, "rung": 3},

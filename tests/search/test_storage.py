@@ -1,7 +1,9 @@
+import fcntl
 import re
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 
 from hpo.errors import StudyError
 from hpo.records import Goal
+from hpo.search.storage import owner_of
 from hpo.spaces import Domain, RandInt
 from tests.search.opening import SPACE, open_study
 
@@ -20,6 +23,19 @@ def test_a_study_has_one_driver_at_a_time(tmp_path: Path) -> None:
         pytest.raises(StudyError, match=r"a study has one driver at a time, but process \d+ on .+ owns it\. Wait"),
     ):
         open_study(tmp_path)
+
+
+def test_who_only_looks_is_taken_for_no_driver_and_keeps_none_out(tmp_path: Path) -> None:
+    open_study(tmp_path).close()
+    with (tmp_path / "driver.lock").open("r+") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        seen = owner_of(tmp_path / "driver.lock")
+        leaving = threading.Timer(0.03, fcntl.flock, (looking, fcntl.LOCK_UN))
+        leaving.start()
+        open_study(tmp_path).close()
+        leaving.join()
+
+    assert seen is None
 
 
 def test_close_lets_another_driver_have_the_study(tmp_path: Path) -> None:

@@ -1,0 +1,40 @@
+"""Commands that say how sweeps stand."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from hpo.cli.conduct import errors_told
+from hpo.cli.options import RUNS, Json, Runs
+
+app = typer.Typer()
+
+
+@app.command(name="ls")
+def ls_(as_json: Json = False, runs: Runs = RUNS) -> None:
+    """All sweeps, the newest first: how each stands, how far it is, and its best value."""
+    from hpo.cli.standing import show_list
+    from hpo.paths import list_sweeps
+    from hpo.status import list_states
+
+    with errors_told():
+        show_list(list_states(list_sweeps(runs), time.time()), as_json=as_json)
+
+
+@app.command()
+def status(
+    sweep_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="A sweep's id, or how it begins.")] = None,
+    as_json: Json = False,
+    runs: Runs = RUNS,
+) -> None:
+    """How a sweep stands, or the newest one: who runs it, what its work waits for, what is spent of its budget."""
+    from hpo.cli.standing import show_state
+    from hpo.paths import find_sweep, list_sweeps
+    from hpo.status import list_states, measured
+
+    with errors_told():
+        sweeps = list_sweeps(runs)
+        asked = sweeps[-1] if sweep_id is None and sweeps else find_sweep(runs, sweep_id or "")
+        [state] = list_states([asked], time.time())
+        show_state(measured(state), as_json=as_json)

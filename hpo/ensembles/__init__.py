@@ -1,0 +1,39 @@
+"""Several models that speak with one voice: arrays in, weights out; `soups` alone knows networks' weights."""
+
+from hpo.ensembles.calibration import Calibration, calibrate
+from hpo.ensembles.crossfit import Fit, Score, cross_fitted, gains_by_skill_and_by_chance, score, select_and_calibrate
+from hpo.ensembles.diversity import Diversity, Information, diversity, information
+from hpo.ensembles.intervals import Interval, interval, interval_of_difference
+from hpo.ensembles.measures import Measures, are_right, measure, nlls
+from hpo.ensembles.pooling import pool, tempered
+from hpo.ensembles.selection import Selection, Step, greedy, top
+from hpo.ensembles.stacking import stack
+
+__all__ = [
+    "Calibration",
+    "Diversity",
+    "Fit",
+    "Information",
+    "Interval",
+    "Measures",
+    "Score",
+    "Selection",
+    "Step",
+    "are_right",
+    "calibrate",
+    "cross_fitted",
+    "diversity",
+    "gains_by_skill_and_by_chance",
+    "greedy",
+    "information",
+    "interval",
+    "interval_of_difference",
+    "measure",
+    "nlls",
+    "pool",
+    "score",
+    "select_and_calibrate",
+    "stack",
+    "tempered",
+    "top",
+]

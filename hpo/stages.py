@@ -1,0 +1,88 @@
+"""The stages of a sweep: the search, and the repetitions that what it found asks for."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from hpo.driver import Driver
+from hpo.execution.executor import Executor
+from hpo.folder import Extensions
+from hpo.interrupts import interrupts
+from hpo.notice import posted
+from hpo.paths import SweepPaths
+from hpo.progress import Progress, Watch
+from hpo.records import Report, TrialRecord
+from hpo.repeats import Repeat, begin_missing, has_open, without_search
+from hpo.scheduling import Budget
+from hpo.search.study import Study
+from hpo.shelf import Shelf
+from hpo.sweep import Sweep
+from hpo.tracking.tracker import SweepStatus, Tracker
+from hpo.waits import Waits
+
+
+@dataclass
+class Stages:
+    """Each has a driver of its own, over one study."""
+
+    sweep: Sweep
+    study: Study
+    tracker: Tracker
+    watch: Watch
+    paths: SweepPaths
+    wanted: Callable[[Sequence[TrialRecord]], Iterable[Repeat]]
+    """Which repetitions the trials of a search that is over ask for."""
+
+    def run(self, executor: Executor) -> tuple[SweepStatus, Progress]:
+        """Go through all of them, or until someone interrupts.
+
+        Repetitions that an earlier driver has left come first. A sweep that is given more while some train is searched
+        on after them.
+        """
+        is_searched, extensions = False, Extensions(self.paths)
+        with interrupts(executor.interrupt) as seen:
+            while True:
+                repeats = has_open(self.study)
+                driver = self._driver(executor.num_slots, repeats=repeats)
+                self._drive(driver, executor, None if repeats else extensions)
+                if not driver.is_done:
+                    return SweepStatus.CANCELLED if seen.is_cancelled else SweepStatus.PAUSED, driver.progress()
+                is_searched = (is_searched or not repeats) and not self._is_extended(extensions)
+                if is_searched and not begin_missing(self.study, self.wanted(self.study.trials())):
+                    return SweepStatus.FINISHED, driver.progress()
+
+    def cancel(self) -> Progress:
+        """End every trial at its last state."""
+        driver = self._driver(1, repeats=False)
+        driver.end_waiting(SweepStatus.CANCELLED.value)
+        return driver.progress()
+
+    def _driver(self, num_slots: int, *, repeats: bool) -> Driver:
+        terms = without_search(self.sweep, self.study) if repeats else self.sweep
+        shelf = Shelf(self.sweep.goals, self.sweep.storage.keep)
+        return Driver(
+            terms, self.study, self.tracker, self.watch, num_slots=num_slots, clock=time.monotonic, shelf=shelf
+        )
+
+    def _drive(self, driver: Driver, executor: Executor, extensions: Extensions | None) -> None:
+        def on_report(report: Report) -> None:
+            driver.on_report(report)
+            if extensions is not None and (budget := extensions.take()) is not None:
+                self._extend(budget)
+                driver.extend(budget)
+
+        waits = Waits(driver, executor, self.tracker)
+        with posted(self.paths.notice, driver.progress().elapsed_s, waits.sentences):
+            with suppress(KeyboardInterrupt):
+                executor.run(waits.next_segment, on_report, waits.on_segment_end)
+            driver.pause()
+
+    def _is_extended(self, extensions: Extensions) -> bool:
+        budget = extensions.take()
+        if budget is not None:
+            self._extend(budget)
+        return budget is not None
+
+    def _extend(self, budget: Budget) -> None:
+        self.sweep = self.sweep.model_copy(update={"budget": budget})

@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import brentq
+
+from hpo.ensembles import calibrate, measure, nlls, tempered
+from hpo.ensembles.calibration import fit_temperature
+from hpo.ensembles.folds import stratified_folds, stratified_part
+from hpo.errors import EnsembleError
+from tests.ensembles.members import Array, Labels, log_of, random_members
+
+
+def calibrated_data(seed: int, num_examples: int) -> tuple[Array, Labels]:
+    """Predictions, and labels drawn from them."""
+    generator = np.random.default_rng(seed)
+    log_probs = log_of(2 * generator.normal(size=(num_examples, 4)))
+    labels = (generator.random((num_examples, 1)) > np.exp(log_probs).cumsum(1)).sum(1)
+    return log_probs, labels
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("scale", [0.3, 1.0, 4.0])
+def test_the_temperature_is_where_scipy_finds_the_slope_to_be_0(seed: int, scale: float) -> None:
+    (log_probs,), labels = random_members(seed, num_members=1, num_examples=200)
+    log_probs = log_of(scale * log_probs)
+
+    found = fit_temperature(log_probs, labels)
+
+    def slope(inverse: float) -> float:
+        """Of torch's cross-entropy, by the inverse of the temperature."""
+        factor = torch.tensor(inverse, requires_grad=True, dtype=torch.float64)
+        torch.nn.functional.cross_entropy(factor * torch.tensor(log_probs), torch.tensor(labels)).backward()
+        assert factor.grad is not None
+        return float(factor.grad)
+
+    assert found == pytest.approx(1 / brentq(slope, 0.01, 100), rel=1e-5)
+
+
+def test_calibrated_predictions_have_a_temperature_near_1() -> None:
+    log_probs, labels = calibrated_data(seed=0, num_examples=5000)
+
+    assert calibrate(log_probs, labels, seed=0).fitted == pytest.approx(1, abs=0.06)
+
+
+@pytest.mark.parametrize("factor", [0.5, 3.0])
+def test_predictions_that_are_too_sure_or_not_enough_are_mended(factor: float) -> None:
+    log_probs, labels = calibrated_data(seed=1, num_examples=3000)
+    wrong = log_of(factor * log_probs)
+
+    found = calibrate(wrong, labels, seed=0)
+
+    assert found.temperature == found.fitted == pytest.approx(factor, rel=0.1)
+    assert found.nll_before == pytest.approx(nlls(wrong, labels).mean())
+    assert found.nll_after == pytest.approx(nlls(log_probs, labels).mean(), abs=2e-3)
+    assert measure(tempered(wrong, found.temperature), labels).ece < 0.5 * measure(wrong, labels).ece
+
+
+def test_a_temperature_that_helps_only_where_it_was_fitted_is_not_kept() -> None:
+    found = [calibrate(*calibrated_data(seed, num_examples=40), seed=0) for seed in range(10)]
+
+    refused = [each for each in found if each.temperature == 1.0]
+    assert 0 < len(refused) < 10
+    for each in found:
+        assert (each.temperature == 1.0) == (each.nll_after >= each.nll_before)
+        assert abs(each.fitted - 1) > 1e-3
+
+
+def test_the_number_after_is_of_folds_that_the_temperature_was_not_fitted_on() -> None:
+    log_probs, labels = calibrated_data(seed=2, num_examples=50)
+
+    found = calibrate(log_probs, labels, seed=7)
+
+    folds = stratified_folds(labels, 5, seed=7)
+    parts = [
+        nlls(tempered(log_probs[folds == fold], fit_temperature(log_probs[folds != fold], labels[folds != fold])), each)
+        for fold in range(5)
+        for each in [labels[folds == fold]]
+    ]
+    assert found.nll_after == pytest.approx(np.concatenate(parts).mean())
+    assert found.nll_after > nlls(tempered(log_probs, found.fitted), labels).mean()
+
+
+def test_a_temperature_stays_within_bounds_where_none_is_best() -> None:
+    sure = np.log([[0.9, 0.1]] * 10)
+
+    assert 0.01 <= fit_temperature(sure, np.zeros(10, int)) < 0.1  # from where on the NLL is 0 in float64
+    assert fit_temperature(sure, np.ones(10, int)) == pytest.approx(100, rel=1e-3)
+
+
+def test_predictions_that_rule_out_what_is_true_have_no_temperature() -> None:
+    with pytest.raises(EnsembleError, match="finite predictions that never rule out what is true"):
+        fit_temperature(np.array([[0.0, -np.inf], [0.0, -1.0]]), np.array([1, 0]))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_folds_differ_by_one_example_at_most_and_so_do_their_classes(seed: int) -> None:
+    labels = np.random.default_rng(seed).integers(4, size=103)
+
+    folds = stratified_folds(labels, 5, seed)
+
+    for chosen in (np.ones(103, bool), *(labels == label for label in range(4))):
+        sizes = np.bincount(folds[chosen], minlength=5)
+        assert sizes.max() - sizes.min() <= 1
+    assert np.array_equal(folds, stratified_folds(labels, 5, seed))
+    assert not np.array_equal(folds, stratified_folds(labels, 5, seed + 1))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_part_has_its_share_of_every_class(seed: int) -> None:
+    labels = np.random.default_rng(seed).integers(7, size=103)
+
+    part = stratified_part(labels, 0.3, seed)
+
+    assert part.sum() == 30
+    for label in range(7):
+        assert abs(part[labels == label].sum() - 0.3 * (labels == label).sum()) < 1
+    assert not np.array_equal(part, stratified_part(labels, 0.3, seed + 1))
+
+
+def test_more_folds_than_examples_are_refused() -> None:
+    with pytest.raises(EnsembleError, match="but 3 examples are to be in 4"):
+        stratified_folds(np.array([0, 1, 2]), 4, seed=0)
