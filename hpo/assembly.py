@@ -1,17 +1,15 @@
 """From the networks that a sweep has left to one ensemble, and an honest word on it."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-from torch import nn
 
 from hpo.config import JsonTree
 from hpo.ensembles import Fit, Selection, diversity, gains_by_skill_and_by_chance, measure, select_and_calibrate
 from hpo.ensembles.arrays import Labels, LogProbs
 from hpo.ensembles.kinds import AnyEnsemble, Candidate, Soup
 from hpo.errors import EnsembleError
-from hpo.networks import Networks
+from hpo.export.members import Networks
 from hpo.pool import Pool
 
 _FEW = "no trial went to its end and kept its state. Give the sweep more budget."
@@ -67,9 +65,8 @@ def assemble(kind: AnyEnsemble, pool: Pool, best: int, seed: int, networks: Netw
     """
     admitted = pool.where(lambda candidate: kind.admits(candidate, best))
     if not admitted.candidates:
-        raise EnsembleError(
-            f"ensemble.kind {kind.kind}: there must be networks to select from, but {_WANTING.get(kind.kind, _FEW)}"
-        )
+        missing = _WANTING.get(kind.kind, _FEW)
+        raise EnsembleError(f"ensemble.kind {kind.kind}: there must be networks to select from, but {missing}")
     first = int(np.argmin([measure(log_probs, pool.labels).nll for log_probs in admitted.log_probs]))
     fit = select_and_calibrate(admitted.log_probs, admitted.labels, kind, seed)
     chosen = fit.selection.members
@@ -84,15 +81,6 @@ def assemble(kind: AnyEnsemble, pool: Pool, best: int, seed: int, networks: Netw
         gains=gains_by_skill_and_by_chance(admitted.log_probs, admitted.labels, kind, seed),
     )
     return _stirred(assembly, pool.labels, seed, networks) if assembly.is_soup else assembly
-
-
-def modules(
-    members: Sequence[Candidate], weights: Sequence[float], networks: Networks, *, is_soup: bool
-) -> list[tuple[nn.Module, float]]:
-    """Whose probabilities are averaged, with their weights; of a soup, the one network that it is."""
-    if is_soup:
-        return [(networks.average(members), 1.0)]
-    return [(networks.load(member), weight) for member, weight in zip(members, weights, strict=True)]
 
 
 def described(assembly: Assembly, labels: Labels) -> JsonTree:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hpo.assembly import Assembly
 from hpo.disk import is_for_want_of_room
 from hpo.errors import BundleError, HpoError, TrialsFailedError
 from hpo.paths import SweepPaths
@@ -19,8 +20,12 @@ class SweepResult:
     """What a sweep came to."""
 
     paths: SweepPaths
+    trials: Sequence[TrialRecord]
+    """All of them, repetitions too."""
     best: TrialRecord | None
-    """By the first metric, where there are several; none if no trial was ever measured."""
+    """The finalist that is chosen, where there are finalists; else the best of the search, by the first metric where
+    there are several. None if no trial was ever measured.
+    """
     space: Space
     """What was searched: with the bounds that a learning-rate range test has proposed, where there was one."""
     ends: Mapping[EndKind, int]
@@ -37,6 +42,8 @@ class SweepResult:
     """What was chosen where the file leaves sampler or scheduler open, and why."""
     bundle: Path | None = None
     """The best model, exported."""
+    ensemble: Assembly | None = None
+    """Of what the trials have left; none where the file asks for none, or there is too little."""
     untracked: str | None = None
     """What MLflow did not take, and why; none when it shows everything."""
 

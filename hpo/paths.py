@@ -88,6 +88,16 @@ class SweepPaths:
         """The exported best model."""
         return self.root / "best"
 
+    @property
+    def ensemble(self) -> Path:
+        """Who is in the ensemble, and what it is worth."""
+        return self.root / "ensemble.json"
+
+    @property
+    def ensemble_bundle(self) -> Path:
+        """The exported ensemble."""
+        return self.root / "ensemble"
+
     def checkpoint(self, trial_id: int, epoch: int, generation: int, attempt: int) -> str:
         """A fenced name: a worker that outlives its driver never writes over its successor's file."""
         name = f"epoch-{epoch:05d}-g{generation}-a{attempt}.safetensors"

@@ -10,15 +10,12 @@ from hpo.paths import SweepPaths
 from hpo.sweep import Sweep
 from hpo.tracking.environment import quieten
 from hpo.tracking.location import absolute
-from hpo.uris import filled_in
+from hpo.uris import filled_in, masked
 
 if TYPE_CHECKING:
     from hpo.tracking.registry import Registered
 
 logger = logging.getLogger(__name__)
-
-BEST = "best"
-"""Alias of the version that a sweep has found last."""
 
 
 def register_bundle(bundle: Path, name: str, alias: str | None, uri: str) -> "Registered":
@@ -29,18 +26,13 @@ def register_bundle(bundle: Path, name: str, alias: str | None, uri: str) -> "Re
     return register(bundle, name, alias, uri=absolute(filled_in(uri)), script=SCRIPT)
 
 
-def register_best(sweep: Sweep, paths: SweepPaths) -> None:
-    """Register the exported best model, if the sweep asks for that. A registry that is away takes no result back."""
+def register_exported(sweep: Sweep, paths: SweepPaths, bundle: Path, alias: str) -> None:
+    """Register what a sweep has exported, if it asks for that. A registry that is away takes no result back."""
     name = sweep.export.register_as
     if name is None or sweep.tracking is None:
         return
     try:
-        logger.info("Registered %s.", register_bundle(paths.bundle, name, BEST, sweep.tracking.uri))
+        logger.info("Registered %s.", register_bundle(bundle, name, alias, sweep.tracking.uri))
     except HpoError as error:
-        logger.warning(
-            "The best model is not registered: %s When MLflow is back: hpo register %s %s@%s",
-            error,
-            paths.sweep_id,
-            name,
-            BEST,
-        )
+        remedy = f"When MLflow is back: hpo register {bundle} {name}@{alias} --uri {masked(sweep.tracking.uri)}"
+        logger.warning("%s of %s is not registered: %s %s", alias, paths.sweep_id, error, remedy)

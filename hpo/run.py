@@ -8,20 +8,18 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from importlib import import_module, metadata
-from pathlib import Path
 
+from hpo.assembly import Assembly
 from hpo.disk import want_of_room_told
-from hpo.errors import NoAverageError
+from hpo.errors import EnsembleError, NoAverageError
 from hpo.execution.executor import Executor
 from hpo.execution.local import LocalExecutor
-from hpo.export.trial import export_trial
 from hpo.folder import check_states, make_folder, open_folder
-from hpo.origin import origin
+from hpo.harvest import Harvest
 from hpo.outcome import SweepResult, status_after, summarize
 from hpo.paths import SweepPaths, written_beside
 from hpo.progress import Watch
-from hpo.records import TrialRecord
-from hpo.registering import register_best
+from hpo.registering import register_exported
 from hpo.results.lr_curve import write_lr_curve
 from hpo.results.rungs import summarize_rungs
 from hpo.results.table import find_front, leaderboard
@@ -29,12 +27,12 @@ from hpo.room import check_room
 from hpo.search.study import Study
 from hpo.search.terms import Search
 from hpo.stages import Stages
-from hpo.sweep import Export, Sweep, check_data, find_lr_curve, settled, with_lr_bounds
+from hpo.sweep import Sweep, check_data, find_lr_curve, settled, with_lr_bounds
 from hpo.tracking.mlflow import MlflowTracker
 from hpo.tracking.tracker import NullTracker, SweepStatus, Tracker
 from hpo.training.data import Splits
 from hpo.training.lr_range import LrCurve
-from hpo.training.recipe import raw_params, with_params
+from hpo.training.recipe import raw_params
 from hpo.training.teacher import teacher_log_probs
 from hpo.training.workload import TorchWorkload
 
@@ -120,32 +118,31 @@ def cancel_sweep(paths: SweepPaths) -> SweepResult:
     return _carry_out(sweep, sweep.data.load(sweep.seed), paths, lambda _: None, None)
 
 
-def export(
-    folder: Path,
-    sweep: Sweep,
-    paths: SweepPaths,
-    splits: Splits,
-    trial: TrialRecord,
-    run_id: str | None = None,
-    asked: Export | None = None,
-) -> Path:
-    """Write the model of one trial of a sweep as a bundle, as it is asked for or else as the sweep says."""
-    recipe = with_params(sweep.recipe, trial.params)
-    asked = asked or sweep.export
-    whence = {**origin(sweep, paths, trial, recipe), "mlflow_run": run_id}
-    formats = asked.formats or ("pt2",)
-    return export_trial(folder, trial, recipe, splits, whence, asked.inference, asked.weights, formats)
-
-
-def _export_best(sweep: Sweep, paths: SweepPaths, splits: Splits, best: TrialRecord, tracker: Tracker) -> bool:
-    """Whether there is a bundle now: a sweep that ends before its best trial has an average is no failure."""
+def _take(harvest: Harvest, tracker: Tracker) -> Assembly | None:
+    """The best model and the ensemble leave, as the sweep's file says; what cannot, says why."""
+    sweep, paths, best = harvest.sweep, harvest.paths, harvest.best
+    if best is None:
+        return None
+    if sweep.export.formats:
+        try:
+            harvest.export_trial(paths.bundle, best, tracker.run_id)
+            tracker.log_artifact(paths.bundle)
+            register_exported(sweep, paths, paths.bundle, "best")
+        except NoAverageError as error:  # the sweep has ended before the trial had one
+            logger.warning("No model is exported: %s", error)
+    if sweep.ensemble is None:
+        return None
     try:
-        export(paths.bundle, sweep, paths, splits, best, run_id=tracker.run_id(best.trial_id))
-    except NoAverageError as error:
-        logger.warning("No model is exported: %s", error)
-        return False
-    tracker.log_artifact(paths.bundle)
-    return True
+        assembly = harvest.assemble(sweep.ensemble)
+    except EnsembleError as error:
+        logger.warning("No ensemble is built: %s", error)
+        return None
+    tracker.log_artifact(harvest.write(assembly))
+    if sweep.export.formats:
+        harvest.export_ensemble(paths.ensemble_bundle, assembly, tracker.run_id)
+        tracker.log_artifact(paths.ensemble_bundle)
+        register_exported(sweep, paths, paths.ensemble_bundle, "ensemble")
+    return assembly
 
 
 def _tested(sweep: Sweep, splits: Splits) -> tuple[Sweep, LrCurve | None]:
@@ -165,15 +162,16 @@ def _carry_out(
     started = time.monotonic()
     tracker = _make_tracker(sweep, paths)
     summary: dict[str, float | int | str] = {}
-    status, is_exported = SweepStatus.FAILED, False
+    status = SweepStatus.FAILED
     with want_of_room_told(paths):
         try:
             tracker.log_artifact(paths.resolved)
             if paths.lr_range.exists():
                 tracker.log_artifact(paths.lr_range)
             result = _search(sweep, splits, paths, tracker, watch, start_executor)
-            if result.best is not None and sweep.export.formats and result.status is not SweepStatus.PAUSED:
-                is_exported = _export_best(sweep, paths, splits, result.best, tracker)
+            if result.status is not SweepStatus.PAUSED:
+                harvest = Harvest(sweep, paths, splits, result.trials)
+                result = replace(result, best=harvest.best, ensemble=_take(harvest, tracker))
             summary = summarize(sweep, result)
             status = result.status
         except Exception as error:
@@ -181,8 +179,6 @@ def _carry_out(
             raise
         finally:
             untracked = tracker.finish(summary, status)
-    if is_exported:
-        register_best(sweep, paths)
     bundle = paths.bundle if paths.bundle.exists() else None
     return replace(result, bundle=bundle, untracked=untracked, elapsed_s=time.monotonic() - started)
 
@@ -211,7 +207,8 @@ def _search(
             executor = None if start_executor is None else start_executor(sweep, workload)
         study = opening.result()
         check_states(workload.paths, study.trials())
-        stages = Stages(sweep, study, tracker, watch, paths, wanted=lambda _: [])
+        wanted = lambda trials: Harvest(sweep, paths, splits, trials).repeats()  # noqa: E731 - of trials yet to come
+        stages = Stages(sweep, study, tracker, watch, paths, wanted=wanted)
         if executor is None:
             status, progress = SweepStatus.CANCELLED, stages.cancel()
         else:
@@ -227,6 +224,7 @@ def _search(
             tracker.tag(trial.trial_id, {"hpo.pareto": "true"})
     return SweepResult(
         paths=paths,
+        trials=study.trials(),
         best=progress.best,
         front=front,
         space=sweep.space,

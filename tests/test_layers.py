@@ -32,14 +32,14 @@ search ensembles results tracking curves
 execution export cluster
 sweep
 standings room
-plan accounts trials origin shelf pool networks
+plan accounts trials origin shelf pool
 assembly
 judge again resuming limits registering
 legs
 population
 driver
 folder interrupts outcome waits repeats
-notice
+notice harvest
 stages
 run prune simulation doctor control cleaning status
 cli __init__ __main__

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from hpo.export import write_bundle
-from hpo.run import export, run_sweep, start_local
+from hpo.harvest import Harvest
+from hpo.run import run_sweep, start_local
 from hpo.sweep import load_sweep
 from hpo.training.data.normalization import Normalization
 from hpo.training.models import Mlp
@@ -64,7 +65,8 @@ def test_a_card_names_the_bundles_that_its_trial_read_though_they_are_gone_after
     assert result.best is not None
     shutil.rmtree(tmp_path / "bundles")
 
-    bundle = export(tmp_path / "best", sweep, result.paths, sweep.data.load(0), result.best)
+    harvest = Harvest(sweep, result.paths, sweep.data.load(0), result.trials)
+    bundle = harvest.export_trial(tmp_path / "best", result.best)
 
     text = (bundle / "card.json").read_text()
     card = json.loads(text)

@@ -10,6 +10,7 @@ from hpo.errors import HpoError
 from hpo.export.inference import Tta
 from hpo.export.weights import Weights
 from hpo.folder import check_states, open_folder
+from hpo.harvest import Harvest
 from hpo.paths import SweepPaths, find_sweep
 from hpo.prune import Point, prune_trial
 from hpo.records import TrialRecord
@@ -50,14 +51,13 @@ def export_sweep(
     onnx: bool | None = None,
 ) -> Card:
     """Write the bundle of `ID/TRIAL`, or of the best trial of `ID`, as asked or else as the sweep's file says."""
-    from hpo.run import export
-
-    trial, _, sweep, paths = open_trial(runs, which)
+    trial, records, sweep, paths = open_trial(runs, which)
     check_states(sweep.storage.located(paths), [trial])
     formats = None if onnx is None else ("pt2", "onnx") if onnx else ("pt2",)
     told = {"tta": tta, "fold_norms": fold_norms, "weights": weights, "formats": formats}
     asked = sweep.export.model_copy(update={name: to for name, to in told.items() if to is not None})
-    return read_card(export(folder, sweep, paths, sweep.data.load(sweep.seed), trial, asked=asked))
+    harvest = Harvest(sweep, paths, sweep.data.load(sweep.seed), records)
+    return read_card(harvest.export_trial(folder, trial, asked=asked))
 
 
 def register_model(runs: Path, which: str, name: str, alias: str | None, uri: str | None) -> "Registered":

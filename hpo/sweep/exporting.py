@@ -22,7 +22,9 @@ class Export(Inference):
     weights: Weights = "raw"
     """Those of the last step, or their average by `ema_half_life` or `swa_start`; trials are compared by the former."""
     register_as: Annotated[str, Field(pattern=MODEL_NAME)] | None = None
-    """Name in MLflow's registry, where the best model becomes a version with the alias `best`; none: it does not."""
+    """Name in MLflow's registry, where the best model becomes a version with the alias `best`, and an ensemble one with
+    the alias `ensemble`; none: they do not.
+    """
 
     @field_validator("formats")
     @classmethod

@@ -32,6 +32,7 @@ def test_check_refuses_a_sweep_that_cannot_fit_and_says_what_one_needs(hpo: Hpo)
     plan = json.loads(hpo("check", "small.yaml", "--json").stdout)
 
     state = 2 * 4 * (64 * 16 + 16 + 16 * 10 + 10)  # weights and momentum, in single precision
+    state += 2 * 359 * 10  # and what it predicts of the validation examples, in half precision
     assert refused.exit_code == 1
-    assert "must hold the sweep's 2 states of 9.68 KB together, 19.4 KB, but is 10 KB." in refused.output
+    assert "must hold the sweep's 2 states of 16.9 KB together, 33.7 KB, but is 10 KB." in refused.output
     assert (plan["disk_bytes"], plan["least_disk_bytes"]) == (8 * state, 2 * state)

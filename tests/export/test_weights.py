@@ -10,9 +10,10 @@ from hpo.config import JsonTree
 from hpo.errors import NoAverageError
 from hpo.export import load_bundle
 from hpo.export.trial import export_trial
+from hpo.harvest import Harvest
 from hpo.outcome import SweepResult
 from hpo.records import Report, TrialRecord
-from hpo.run import export, run_sweep, start_local
+from hpo.run import run_sweep, start_local
 from hpo.sweep import Export, Sweep, load_sweep
 from hpo.training.checkpoint import write_checkpoint
 from hpo.training.data import Digits, Splits
@@ -81,7 +82,8 @@ def test_raw_weights_are_exported_beside_an_average_unless_it_is_asked_for(tmp_p
     assert result.best is not None
     assert result.best.end is not None
 
-    averaged = export(tmp_path / "averaged", sweep, result.paths, splits, result.best, asked=Export(weights="averaged"))
+    harvest = Harvest(sweep, result.paths, splits, result.trials)
+    averaged = harvest.export_trial(tmp_path / "averaged", result.best, asked=Export(weights="averaged"))
 
     card, measured = read_card(result.bundle), result.best.end.metrics
     assert (card["weights"], card["metrics"]) == ("raw", dict(measured))

@@ -42,7 +42,16 @@ def find_mistakes(folder: Path, text: str) -> str:
     ("line", "message"),
     [
         ("batchsize: 32", f"batchsize: unknown key. Did you mean `batch_size`? Known keys: {SWEEP_KEYS}."),
-        ("ensemble: {size: 5}", f"ensemble: unknown key. Known keys: {SWEEP_KEYS}."),
+        ("ensembles: {size: 5}", f"ensembles: unknown key. Did you mean `ensemble`? Known keys: {SWEEP_KEYS}."),
+        (
+            "ensemble: {size: 5}",
+            (
+                "ensemble.kind: is required, but is missing. Add one of: greedy, top, stack, snapshot, deep, "
+                "hyper_deep, swa, soup."
+            ),
+        ),
+        ("ensemble: off", "ensemble: must be none or a mapping such as {kind: greedy, size: 5}, but got off."),
+        ("finalists: 5", "finalists: must be a mapping of settings, but got 5."),
         (
             "optimizer: {kind: sgd, momentums: 0.9}",
             (f"optimizer.momentums: unknown key. Did you mean `momentum`? Known keys: {', '.join(Sgd.model_fields)}."),

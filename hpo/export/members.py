@@ -1,6 +1,6 @@
 """Networks as trials have left them, ready to predict; and averages of several."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,27 +10,40 @@ from torch import nn
 
 from hpo.ensembles.kinds import Candidate
 from hpo.ensembles.soups import Soup, State, average, greedy_soup
-from hpo.records import TrialRecord
-from hpo.sweep import Sweep
+from hpo.export.inference import Inference
+from hpo.export.networks import Member
+from hpo.files import Address
 from hpo.training.checkpoint import read_checkpoint
 from hpo.training.data import Splits
 from hpo.training.evaluate import estimate_norms, predict
-from hpo.training.recipe import Recipe, with_params
+from hpo.training.recipe import Recipe
 from hpo.training.state import Tensors, TrialState
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Networks:
-    """Of one sweep."""
+    """Of trials that have learned from the same examples."""
 
-    sweep: Sweep
     splits: Splits
-    trials: Mapping[int, TrialRecord]
-    """By trial_id."""
+    recipe: Callable[[int], Recipe]
+    """By which a trial was trained."""
+    checkpoint: Callable[[int], Address]
+    """Where the last state of a trial lies."""
 
-    def recipe(self, candidate: Candidate) -> Recipe:
-        """By which it was trained."""
-        return with_params(self.sweep.recipe, self.trials[candidate.trial_id].params)
+    def members(
+        self, candidates: Sequence[Candidate], weights: Sequence[float], inference: Inference, *, is_soup: bool
+    ) -> list[Member]:
+        """What leaves: each with its weight; of a soup, the one network that it is.
+
+        Raises:
+            EnsembleError: if a soup is asked for of networks that are not of one architecture.
+            HpoError: if a state is gone, or damaged.
+        """
+        modules = [self.average(candidates)] if is_soup else [self.load(candidate) for candidate in candidates]
+        return [
+            Member(module=module, normalization=self.splits.normalization, weight=weight, inference=inference)
+            for module, weight in zip(modules, [1.0] if is_soup else weights, strict=True)
+        ]
 
     def load(self, candidate: Candidate) -> nn.Module:
         """As its trial left it, in eval mode.
@@ -75,15 +88,15 @@ class Networks:
         return log_probs
 
     def _build(self, candidate: Candidate) -> nn.Module:
-        return self.recipe(candidate).model.build(self.splits.input_shape, self.splits.num_classes)
+        return self.recipe(candidate.trial_id).model.build(self.splits.input_shape, self.splits.num_classes)
 
     def _filled(self, module: nn.Module, state: State, like: Candidate) -> nn.Module:
         module.load_state_dict(dict(state))
-        estimate_norms(module, module, torch.from_numpy(self.splits.train.x), self.recipe(like).batch_size)
+        estimate_norms(module, module, torch.from_numpy(self.splits.train.x), self.recipe(like.trial_id).batch_size)
         return module.eval()
 
     def _tensors(self, candidate: Candidate) -> Tensors:
-        return _of(candidate, read_checkpoint(str(self.trials[candidate.trial_id].checkpoint)))
+        return _of(candidate, read_checkpoint(self.checkpoint(candidate.trial_id)))
 
 
 def _of(candidate: Candidate, state: TrialState) -> Tensors:
