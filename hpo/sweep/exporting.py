@@ -16,8 +16,8 @@ class Export(Inference):
     """What becomes of the best trial's model."""
 
     formats: Formats = ("pt2",)
-    """Files of the bundle; none: nothing is exported but by `hpo export`. With onnx, for which seconds are needed, it
-    predicts without torch: `python predict.py`.
+    """Files of the bundle; none: nothing is exported but by `hpo export`. With onnx, which takes
+    seconds, it predicts without torch: `python predict.py`.
     """
     weights: Weights = "raw"
     """Those of the last step, or their average by `ema_half_life` or `swa_start`; trials are compared by the former."""
