@@ -19,6 +19,7 @@ from hpo.harvest import Harvest
 from hpo.outcome import SweepResult, status_after, summarize
 from hpo.paths import SweepPaths, written_beside
 from hpo.progress import Watch
+from hpo.registering import register_exported
 from hpo.results.lr_curve import write_lr_curve
 from hpo.results.rungs import summarize_rungs
 from hpo.results.table import find_front, leaderboard
@@ -126,6 +127,7 @@ def _take(harvest: Harvest, tracker: Tracker) -> Assembly | None:
         try:
             harvest.export_trial(paths.bundle, best, tracker.run_id)
             tracker.log_artifact(paths.bundle)
+            register_exported(sweep, paths, paths.bundle, "best")
         except NoAverageError as error:  # the sweep has ended before the trial had one
             logger.warning("No model is exported: %s", error)
     if sweep.ensemble is None:
@@ -139,6 +141,7 @@ def _take(harvest: Harvest, tracker: Tracker) -> Assembly | None:
     if sweep.export.formats:
         harvest.export_ensemble(paths.ensemble_bundle, assembly, tracker.run_id)
         tracker.log_artifact(paths.ensemble_bundle)
+        register_exported(sweep, paths, paths.ensemble_bundle, "ensemble")
     return assembly
 
 

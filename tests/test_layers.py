@@ -34,7 +34,7 @@ sweep
 standings room
 plan accounts trials origin shelf pool
 assembly
-judge again resuming limits
+judge again resuming limits registering
 legs
 population
 driver
