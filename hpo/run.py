@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from importlib import import_module, metadata
 
+from hpo.affordable import build
 from hpo.assembly import Assembly
 from hpo.disk import want_of_room_told
 from hpo.errors import EnsembleError, NoAverageError
@@ -133,11 +134,11 @@ def _take(harvest: Harvest, tracker: Tracker) -> Assembly | None:
     if sweep.ensemble is None:
         return None
     try:
-        assembly = harvest.assemble(sweep.ensemble)
+        assembly, sizes = build(harvest, sweep.ensemble)
     except EnsembleError as error:
         logger.warning("No ensemble is built: %s", error)
         return None
-    tracker.log_artifact(harvest.write(assembly))
+    tracker.log_artifact(harvest.write(assembly, [size.as_tree() for size in sizes]))
     if sweep.export.formats:
         harvest.export_ensemble(paths.ensemble_bundle, assembly, tracker.run_id)
         tracker.log_artifact(paths.ensemble_bundle)

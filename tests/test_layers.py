@@ -40,6 +40,7 @@ population
 driver
 folder interrupts outcome waits repeats
 notice harvest
+affordable
 stages
 run prune simulation doctor control cleaning status
 cli __init__ __main__

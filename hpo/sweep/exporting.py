@@ -5,8 +5,10 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from hpo.ensembles.kinds import AnyEnsemble
 from hpo.errors import Problem
 from hpo.export.bundle import Formats
+from hpo.export.cost import Limits
 from hpo.export.inference import Inference
 from hpo.export.weights import Weights
 from hpo.sweep.wording import MODEL_NAME
@@ -26,6 +28,9 @@ class Export(Inference):
     the alias `ensemble`; none: they do not.
     """
 
+    limits: Limits = Limits()
+    """What an ensemble may cost: the largest that keeps to it leaves. Needs onnx among `formats`, for it is measured."""
+
     @field_validator("formats")
     @classmethod
     def _check_formats(cls, formats: Formats) -> Formats:
@@ -39,6 +44,19 @@ class Export(Inference):
     def inference(self) -> Inference:
         """How exported models predict."""
         return Inference(**{name: getattr(self, name) for name in Inference.model_fields})
+
+
+def limit_problems(export: Export, ensemble: AnyEnsemble | None) -> Iterator[Problem]:
+    """A limit is for ensembles, and is measured in ONNX Runtime."""
+    if export.limits == Limits():
+        return
+    if ensemble is None:
+        yield Problem(key="export.limits", message="has no effect, because ensemble is none. Delete it.")
+    elif "onnx" not in export.formats:
+        message = (
+            f"needs export.formats: [pt2, onnx], but that is [{', '.join(export.formats)}]. Add onnx, or delete it."
+        )
+        yield Problem(key="export.limits", message=message)
 
 
 def register_problems(export: Export, *, is_tracked: bool) -> Iterator[Problem]:

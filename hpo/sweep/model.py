@@ -19,7 +19,7 @@ from hpo.sweep.cases import Cases
 from hpo.sweep.choosing import AnySampler, AnyScheduler, Auto, Chosen, choose, choose_for_front
 from hpo.sweep.dependence import dependence_problems, unmet_problems
 from hpo.sweep.effective import coordinate_problems, rate_problems
-from hpo.sweep.exporting import Export, register_problems
+from hpo.sweep.exporting import Export, limit_problems, register_problems
 from hpo.sweep.inert import inert_problems
 from hpo.sweep.metrics import Metric, Objective, front_problems, main_metric, metric_problems
 from hpo.sweep.population import change_problems, population_problems
@@ -244,6 +244,7 @@ class Sweep(Recipe):
             *course_problems(self.recipe, self.space, scheduler),
             *control_problems(self.recipe, self.space, shuffles_labels=self.data.shuffle_labels),
             *register_problems(self.export, is_tracked=self.tracking is not None),
+            *limit_problems(self.export, self.ensemble),
             *(() if unclear else self._case_problems(explicit)),
         ]
         if problems:
