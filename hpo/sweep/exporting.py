@@ -29,7 +29,7 @@ class Export(Inference):
     """
 
     limits: Limits = Limits()
-    """What an ensemble may cost: the largest that keeps to it leaves. Needs onnx among `formats`, for it is measured."""
+    """What an ensemble may cost: the largest that keeps to it leaves. Needs onnx among `formats`, to be measured."""
 
     @field_validator("formats")
     @classmethod
