@@ -137,7 +137,7 @@ def assembled(what: str, kind: AnyEnsemble, harvest: Harvest, extra: float) -> I
         return
     is_soup = found.is_soup
     yield row(what, found.members, found.weights, 1.0, harvest, extra, is_soup=is_soup)
-    if found.temperature != 1.0:
+    if not isinstance(kind, Stack | Soup | Snapshot):
         yield row(
             f"{what}, calibrated", found.members, found.weights, found.temperature, harvest, extra, is_soup=is_soup
         )
