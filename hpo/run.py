@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from importlib import import_module, metadata
 
+from hpo.affordable import build
 from hpo.assembly import Assembly
 from hpo.disk import want_of_room_told
 from hpo.errors import EnsembleError, NoAverageError
@@ -20,6 +21,7 @@ from hpo.lineup import Lineup
 from hpo.outcome import SweepResult, status_after, summarize
 from hpo.paths import SweepPaths, written_beside
 from hpo.progress import Watch
+from hpo.registering import register_exported
 from hpo.results.lr_curve import write_lr_curve
 from hpo.results.rungs import summarize_rungs
 from hpo.results.table import find_front, leaderboard
@@ -127,19 +129,21 @@ def _take(harvest: Harvest, tracker: Tracker) -> Assembly | None:
         try:
             harvest.export_trial(paths.bundle, best, tracker.run_id)
             tracker.log_artifact(paths.bundle)
+            register_exported(sweep, paths, paths.bundle, "best")
         except NoAverageError as error:  # the sweep has ended before the trial had one
             logger.warning("No model is exported: %s", error)
     if sweep.ensemble is None:
         return None
     try:
-        assembly = harvest.assemble(sweep.ensemble)
+        assembly, sizes = build(harvest, sweep.ensemble)
     except EnsembleError as error:
         logger.warning("No ensemble is built: %s", error)
         return None
-    tracker.log_artifact(harvest.write(assembly))
+    tracker.log_artifact(harvest.write(assembly, [size.as_tree() for size in sizes]))
     if sweep.export.formats:
         harvest.export_ensemble(paths.ensemble_bundle, assembly, tracker.run_id)
         tracker.log_artifact(paths.ensemble_bundle)
+        register_exported(sweep, paths, paths.ensemble_bundle, "ensemble")
     return assembly
 
 

@@ -34,12 +34,13 @@ sweep
 standings room
 plan accounts trials origin shelf pool
 assembly lineup
-judge again resuming limits
+judge again resuming limits registering
 legs
 population
 driver
 folder interrupts outcome waits repeats
 notice harvest
+affordable
 stages
 run prune simulation doctor control cleaning status
 cli __init__ __main__

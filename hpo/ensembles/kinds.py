@@ -118,7 +118,7 @@ class Deep(_Kind):
         return [(best, seed_index) for seed_index in range(1, self.size)]
 
     def __call__(self, log_probs: LogProbs, labels: Labels) -> Selection:
-        return _uniform(len(log_probs), len(log_probs))
+        return _uniform(len(log_probs), self.size)
 
 
 class HyperDeep(Greedy):
