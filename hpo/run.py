@@ -17,6 +17,7 @@ from hpo.execution.executor import Executor
 from hpo.execution.local import LocalExecutor
 from hpo.folder import check_states, make_folder, open_folder
 from hpo.harvest import Harvest
+from hpo.lineup import Lineup
 from hpo.outcome import SweepResult, status_after, summarize
 from hpo.paths import SweepPaths, written_beside
 from hpo.progress import Watch
@@ -209,7 +210,12 @@ def _search(
         study = opening.result()
         check_states(workload.paths, study.trials())
         wanted = lambda trials: Harvest(sweep, paths, splits, trials).repeats()  # noqa: E731 - of trials yet to come
-        stages = Stages(sweep, study, tracker, watch, paths, wanted=wanted)
+        lineup = None
+        if sweep.ensemble is not None:
+            truth = splits.validation.y
+            lineup = Lineup(sweep.ensemble, truth, splits.num_classes, sweep.metric.goal, sweep.seed)
+            resources.enter_context(lineup.kept_up())
+        stages = Stages(sweep, study, tracker, watch, paths, wanted=wanted, lineup=lineup)
         if executor is None:
             status, progress = SweepStatus.CANCELLED, stages.cancel()
         else:

@@ -33,7 +33,7 @@ execution export cluster
 sweep
 standings room
 plan accounts trials origin shelf pool
-assembly
+assembly lineup
 judge again resuming limits registering
 legs
 population
