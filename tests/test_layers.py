@@ -39,9 +39,10 @@ legs
 population
 driver
 folder interrupts outcome waits repeats
-notice harvest
-stages
-run prune simulation doctor control cleaning status
+notice harvest postscript
+stages contenders
+exam
+run rebuilding finalize prune simulation doctor control cleaning status
 cli __init__ __main__
 """
 

@@ -241,7 +241,7 @@ def test_the_resolved_file_names_a_tracking_database_that_is_found_from_any_fold
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.yaml").write_text(SMALL)
 
-    paths = make_folder(load_sweep(tmp_path / "small.yaml"))
+    paths = make_folder(load_sweep(tmp_path / "small.yaml"), "0")
 
     tracking = load_sweep(paths.resolved).tracking
     assert tracking is not None
