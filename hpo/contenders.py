@@ -7,11 +7,10 @@ from functools import partial
 import numpy as np
 
 from hpo.assembly import Assembly
-from hpo.config import Config
 from hpo.ensembles import Fit, Score, greedy, score, select_and_calibrate, top
 from hpo.ensembles import pool as pooled
 from hpo.ensembles.crossfit import Select
-from hpo.ensembles.kinds import Candidate, Deep
+from hpo.ensembles.kinds import Candidate
 from hpo.harvest import Harvest
 from hpo.pool import Pool
 from hpo.results.finalists import Finalists, winner
@@ -27,6 +26,7 @@ DEEP = "deep ensemble of the best"
 LONG_RUN = "one run of the same total budget"
 UNCALIBRATED = "ensemble, uncalibrated"
 ENSEMBLE = "ensemble"
+GONE = "not there: its state is gone, or it did not train to the end"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +66,9 @@ def contenders(harvest: Harvest, assembly: Assembly) -> list[Contender]:
     return [
         *_singles(harvest, searched, kin.where(lambda each: each.repeats is None)),
         select(SINGLE_BY_NLL, partial(top, size=1)),
-        _series(SINGLE_OVER_SEEDS, again, _not_trained(sweep.finalists or Finalists())),
+        _series(SINGLE_OVER_SEEDS, again, _no_finalists(harvest)),
         select(f"top {size}, uniform", partial(top, size=size)),
-        _uniform(DEEP, kin if again.candidates else again, _not_trained(Deep(size=size))),
+        _uniform(DEEP, kin if again.candidates else again, f"not trained: ensemble {{kind: deep, size: {size}}}"),
         Contender(name=LONG_RUN, missing=long_run),
         *(select(f"greedy path, at most {num}", partial(greedy, size=num, min_gain=0)) for num in range(1, size + 1)),
         replace(_ensemble(assembly), name=UNCALIBRATED, temperature=1.0),
@@ -85,21 +85,22 @@ def _kin(harvest: Harvest, everyone: Pool) -> Pool:
 
 def _singles(harvest: Harvest, searched: Pool, own: Pool) -> Iterator[Contender]:
     """By the metric; and whom finalists have chosen."""
-    by_metric = _uniform(SINGLE_BY_METRIC, own, "not there: storage.keep has left it no state")
+    by_metric = _uniform(SINGLE_BY_METRIC, own, GONE)
     yield replace(by_metric, selected_on=by_metric.validated)
     sweep = harvest.sweep
     chosen = winner(sweep.finalists, harvest.trials, sweep.metric.goal)
     champion = searched.where(lambda each: chosen is not None and each.trial_id == chosen.trial_id)
     ended = champion.where(lambda each: _is_end(harvest, each))
-    yield _uniform(SINGLE_BY_FINALISTS, ended, _not_trained(sweep.finalists or Finalists()))
+    yield _uniform(SINGLE_BY_FINALISTS, ended, _no_finalists(harvest) if chosen is None else GONE)
 
 
 def _is_end(harvest: Harvest, candidate: Candidate) -> bool:
     return candidate.is_last and candidate.weights == harvest.sweep.export.weights
 
 
-def _not_trained(wanted: Config) -> str:
-    return f"not trained: {type(wanted).__name__.lower()} {wanted.as_tree()}"
+def _no_finalists(harvest: Harvest) -> str:
+    asked = harvest.sweep.finalists or Finalists()
+    return f"not trained: finalists {{count: {asked.count}, seeds: {asked.seeds}}}"
 
 
 def _uniform(name: str, pool: Pool, missing: str) -> Contender:
@@ -116,14 +117,14 @@ def _series(name: str, pool: Pool, missing: str) -> Contender:
     if len(pool.candidates) < 2:
         return Contender(name=name, missing=missing)
     each = [score(log_probs, pool.labels) for log_probs in pool.log_probs]
-    means = {name: float(np.mean([getattr(own, name) for own in each])) for name in ("nll", "accuracy")}
+    means = {key: float(np.mean([getattr(own, key) for own in each])) for key in ("nll", "accuracy")}
     mean = Score(**means, num_examples=len(pool.labels))
     return replace(_uniform(name, pool, missing), is_series=True, validated=mean)
 
 
 def _selected(pool: Pool, seed: int, name: str, select: Select) -> Contender:
     if not pool.candidates:
-        return Contender(name=name, missing="not there: no trial has kept its state to the end")
+        return Contender(name=name, missing=GONE)
     fit = select_and_calibrate(pool.log_probs, pool.labels, select, seed)
     chosen = fit.selection.members
     return Contender(

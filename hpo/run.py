@@ -132,10 +132,11 @@ def _take(harvest: Harvest, tracker: Tracker) -> Assembly | None:
         return None
     try:
         assembly = harvest.assemble(sweep.ensemble)
+        shares = harvest.shares(assembly)
     except EnsembleError as error:
         logger.warning("No ensemble is built: %s", error)
         return None
-    for trial_id, share in harvest.shares(assembly).items():
+    for trial_id, share in shares.items():
         tracker.tag(trial_id, {"hpo.ensemble_weight": f"{share:g}"})
     tracker.log_artifact(harvest.write(assembly))
     if sweep.export.formats:

@@ -78,9 +78,9 @@ def test_baselines_that_need_repetitions_say_how_to_get_them(tmp_path: Path) -> 
     assert result.ensemble is not None
     missing = {each.name: each.missing for each in contenders(harvest, result.ensemble) if each.missing is not None}
     assert missing == {
-        "best single, by finalists": "not trained: finalists {'count': 5, 'seeds': 3}",
-        "best single, over fresh seeds": "not trained: finalists {'count': 5, 'seeds': 3}",
-        "deep ensemble of the best": "not trained: deep {'stopped': False, 'kind': 'deep', 'size': 2}",
+        "best single, by finalists": "not trained: finalists {count: 5, seeds: 3}",
+        "best single, over fresh seeds": "not trained: finalists {count: 5, seeds: 3}",
+        "deep ensemble of the best": "not trained: ensemble {kind: deep, size: 2}",
         "one run of the same total budget": "not trained: the best recipe for 6 epochs",
     }
 

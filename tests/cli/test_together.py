@@ -219,6 +219,19 @@ def test_an_ensemble_is_shown_with_what_it_is_worth(told: Hpo, tmp_path: Path) -
     assert load_bundle(tmp_path / "bundle").card.outputs[0] == "log_probs"
 
 
+def test_a_sweep_that_runs_has_an_ensemble_of_what_has_ended_and_its_driver_tells_mlflow(
+    told: Hpo, pooled: SweepPaths
+) -> None:
+    before = runs_of(pooled)[""].data
+
+    with owned(pooled.lock):
+        done = told("ensemble", "pooled", "--kind", "top", "--size", 1, "--json")
+
+    assert len(json.loads(done.stdout)["members"]) == 1
+    assert runs_of(pooled)[""].data.metrics == before.metrics
+    assert not pooled.outbox.exists()
+
+
 def test_settings_of_other_sections_are_no_matter_of_the_ensemble(told: Hpo) -> None:
     done = told("ensemble", "pooled", "-s", "epochs=9")
 

@@ -60,3 +60,11 @@ def test_a_difference_is_paired_and_the_first_less_the_second() -> None:
 
     assert (found.nll.low, found.nll.mean, found.nll.high) == pytest.approx((np.log(0.6 / 0.8),) * 3)
     assert (found.accuracy.low, found.accuracy.high) == (0, 0)
+
+
+def test_a_difference_in_accuracy_is_above_0_where_the_first_is_right_more_often() -> None:
+    right, wrong = (np.log(np.full((5, 3), 0.1) + 0.7 * np.eye(3)[labels]) for labels in (LABELS, (LABELS + 1) % 3))
+
+    found = difference(right, wrong, LABELS, seed=0)
+
+    assert (found.accuracy.low, found.accuracy.mean, found.accuracy.high) == (1, 1, 1)

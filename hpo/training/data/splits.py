@@ -17,9 +17,6 @@ Labels = npt.NDArray[np.int64]
 MOST_CLASSES = 100_000
 """More are a mistake, such as numbers of customers for labels; a network of so many outputs may fill the memory."""
 
-PREPARATION = ("shuffle_labels", "image_size", "input_norm", "whiten", "pca_dim", "whiten_eps")
-"""Options of what is done to examples once they are split."""
-
 
 @dataclass(frozen=True)
 class Examples:
@@ -139,16 +136,14 @@ def _digest(
     num_validation: int,
     options: DataOptions,
 ) -> str:
-    """Preparation counts by what was asked for, which with these examples says all; rounding differs by machine."""
+    """Preparation counts by what is asked for, which with these examples says all; its rounding differs by machine."""
     arrays = [order, examples.x, examples.y, np.array([num_test, num_validation])]
-    if options.fraction < 1:
-        arrays.append(np.array(options.fraction))
     if own_test is not None:
         arrays += [own_test.x, own_test.y]
     state = hashlib.blake2b(digest_size=8)
     for array in arrays:
         state.update(np.ascontiguousarray(array).data)
-    for name in PREPARATION:
-        if (asked := getattr(options, name)) != DataOptions.model_fields[name].default:
+    for name, field in DataOptions.model_fields.items():
+        if name != "kind" and (asked := getattr(options, name)) != field.default:
             state.update(f"{name}={asked}".encode())
     return state.hexdigest()
