@@ -147,10 +147,11 @@ class Harvest:
         """All of an ensemble, with the digest of the data that its members have in common."""
         return {**described(assembly, self.splits.validation.y), "data_digest": self.splits.digest}
 
-    def write(self, assembly: Assembly) -> Path:
-        """Leave it with the sweep."""
+    def write(self, assembly: Assembly, sizes: Sequence[JsonTree] = ()) -> Path:
+        """Leave it with the sweep, with what each size costs and is worth, where that was measured."""
+        told = {**self.describe(assembly), "sizes": list(sizes)}
         with written_beside(self.paths.ensemble) as beside:
-            beside.write_text(json.dumps(self.describe(assembly), indent=2) + "\n", encoding="utf-8")
+            beside.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
         return self.paths.ensemble
 
     def shares(self, assembly: Assembly) -> dict[int, float]:

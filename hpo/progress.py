@@ -8,6 +8,19 @@ from hpo.records import EndKind, TrialRecord
 
 
 @dataclass(frozen=True, kw_only=True)
+class EnsembleSoFar:
+    """Of the trials that have ended, on all validation examples: those by which it was selected among them."""
+
+    num_members: int
+    nll: float
+    """In nats."""
+    accuracy: float
+    single_nll: float
+    """Of the single network of lowest NLL."""
+    single_accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Progress:
     """A sweep at one moment."""
 
@@ -28,6 +41,8 @@ class Progress:
     elapsed_s: float
     remaining_s: float | None
     """From the epochs that the ladder still plans; none before the first rung."""
+    ensemble: EnsembleSoFar | None = None
+    """None before there is one, and where the sweep asks for none."""
 
     @property
     def is_over(self) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hpo.affordable import build
 from hpo.config import JsonTree
 from hpo.ensembles.kinds import Greedy
 from hpo.errors import StudyError
@@ -39,7 +40,8 @@ def rebuild_ensemble(paths: SweepPaths, settings: Sequence[str] = (), out: Path 
 
     Raises:
         SweepError: if the settings are none of an ensemble's.
-        EnsembleError: if there is too little to build it from, or what the kind asks for was not trained.
+        EnsembleError: if there is too little to build it from, or what the kind asks for was not trained; or
+            if nothing keeps to the limits of the file's `export`.
         DataError: if the data are not what they were.
     """
     sweep = open_folder(paths)
@@ -48,20 +50,21 @@ def rebuild_ensemble(paths: SweepPaths, settings: Sequence[str] = (), out: Path 
     check_states(sweep.storage.located(paths), trials)
     harvest = Harvest(sweep, paths, load_splits(sweep, paths), trials)
     harvest.refuse_untrained(kind)
-    assembly = harvest.assemble(kind)
+    assembly, found = build(harvest, kind)
+    sizes = [size.as_tree() for size in found]
     formats, bundles = sweep.export.formats, []
     with postscript(sweep, paths) as more:
         for trial_id, share in harvest.shares(assembly).items():
             more.add(Entry(trial_id=trial_id, tags={"hpo.ensemble_weight": f"{share:g}"}))
         more.add(added(numbers_of(assembly), round(time.time() * 1000)))
-        more.add(Entry(trial_id=None, artifact=harvest.write(assembly)))
+        more.add(Entry(trial_id=None, artifact=harvest.write(assembly, sizes)))
         if formats:
             bundles.append(harvest.export_ensemble(paths.ensemble_bundle, assembly, more.run_id))
             more.add(Entry(trial_id=None, artifact=paths.ensemble_bundle))
         if out is not None:
             asked = sweep.export.model_copy(update={"formats": formats or ("pt2",)})
             bundles.append(harvest.export_ensemble(out, assembly, more.run_id, asked))
-    return Rebuilt(told=harvest.describe(assembly), file=paths.ensemble, bundles=tuple(bundles))
+    return Rebuilt(told={**harvest.describe(assembly), "sizes": sizes}, file=paths.ensemble, bundles=tuple(bundles))
 
 
 def ask_for(paths: SweepPaths, settings: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from importlib import import_module, metadata
 
+from hpo.affordable import build
 from hpo.assembly import Assembly
 from hpo.disk import want_of_room_told
 from hpo.errors import EnsembleError, NoAverageError
@@ -16,9 +17,11 @@ from hpo.execution.executor import Executor
 from hpo.execution.local import LocalExecutor
 from hpo.folder import check_states, load_splits, make_folder, open_folder
 from hpo.harvest import Harvest
+from hpo.lineup import Lineup
 from hpo.outcome import SweepResult, status_after, summarize
 from hpo.paths import SweepPaths, written_beside
 from hpo.progress import Watch
+from hpo.registering import register_exported
 from hpo.results.lr_curve import write_lr_curve
 from hpo.results.rungs import summarize_rungs
 from hpo.results.table import find_front, leaderboard
@@ -126,22 +129,24 @@ def _take(harvest: Harvest, tracker: Tracker) -> Assembly | None:
         try:
             harvest.export_trial(paths.bundle, best, tracker.run_id)
             tracker.log_artifact(paths.bundle)
+            register_exported(sweep, paths, paths.bundle, "best")
         except NoAverageError as error:  # the sweep has ended before the trial had one
             logger.warning("No model is exported: %s", error)
     if sweep.ensemble is None:
         return None
     try:
-        assembly = harvest.assemble(sweep.ensemble)
+        assembly, sizes = build(harvest, sweep.ensemble)
         shares = harvest.shares(assembly)
     except EnsembleError as error:
         logger.warning("No ensemble is built: %s", error)
         return None
     for trial_id, share in shares.items():
         tracker.tag(trial_id, {"hpo.ensemble_weight": f"{share:g}"})
-    tracker.log_artifact(harvest.write(assembly))
+    tracker.log_artifact(harvest.write(assembly, [size.as_tree() for size in sizes]))
     if sweep.export.formats:
         harvest.export_ensemble(paths.ensemble_bundle, assembly, tracker.run_id)
         tracker.log_artifact(paths.ensemble_bundle)
+        register_exported(sweep, paths, paths.ensemble_bundle, "ensemble")
     return assembly
 
 
@@ -208,7 +213,12 @@ def _search(
         study = opening.result()
         check_states(workload.paths, study.trials())
         wanted = lambda trials: Harvest(sweep, paths, splits, trials).repeats()  # noqa: E731 - of trials yet to come
-        stages = Stages(sweep, study, tracker, watch, paths, wanted=wanted)
+        lineup = None
+        if sweep.ensemble is not None:
+            truth = splits.validation.y
+            lineup = Lineup(sweep.ensemble, truth, splits.num_classes, sweep.metric.goal, sweep.seed)
+            resources.enter_context(lineup.kept_up())
+        stages = Stages(sweep, study, tracker, watch, paths, wanted=wanted, lineup=lineup)
         if executor is None:
             status, progress = SweepStatus.CANCELLED, stages.cancel()
         else:

@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import final
+from typing import Protocol, final
 
 from hpo.files import discard, size_of
 from hpo.records import Goal, TrialRecord
@@ -38,11 +38,43 @@ def surplus(states: Sequence[str], sizes: Mapping[str, int], most_bytes: int) ->
     return gone
 
 
+class Ensemble(Protocol):
+    """Of the trials that have ended, as far as their states are there."""
+
+    def join(self, trial: TrialRecord) -> None:
+        """A trial has ended, or will have as it is given here."""
+        ...
+
+    def leave(self, trial: TrialRecord) -> None:
+        """The state of a trial is gone."""
+        ...
+
+    def members(self) -> Collection[str]:
+        """The states of its members, by all that it has been told."""
+        ...
+
+
+@final
+class Nobody:
+    """No ensemble."""
+
+    def join(self, trial: TrialRecord) -> None:
+        """Nobody does."""
+
+    def leave(self, trial: TrialRecord) -> None:
+        """Nobody was there."""
+
+    def members(self) -> Collection[str]:
+        """None."""
+        return ()
+
+
 @final
 class Shelf:
     """Keeps a state until everybody who needed it has let go of it.
 
-    Nobody needs the last state of a trial that has ended; it stays as far as there is room, and the winner's always.
+    Nobody needs the last state of a trial that has ended; it stays as far as there is room: those of the ensemble so
+    far longer than all others, and the winner's always.
     """
 
     def __init__(
@@ -50,6 +82,7 @@ class Shelf:
         goals: Mapping[str, Goal],
         most_bytes: int | None = None,
         *,
+        ensemble: Ensemble | None = None,
         discard: Callable[[str], None] = discard,
         size_of: Callable[[str], int | None] = size_of,
     ) -> None:
@@ -58,11 +91,13 @@ class Shelf:
         Args:
             goals: which way each metric is better, the main one first.
             most_bytes: that all states may take; none: what they will, and no file is looked at.
+            ensemble: told of trials that have ended, and asked when states must go; none: of nobody.
             discard: lets a file be gone.
             size_of: a file in bytes; none if there is none.
         """
         self._goals = goals
         self._most_bytes = most_bytes
+        self._ensemble = ensemble or Nobody()
         self._discard = discard
         self._size_of = size_of
         self._num_holders: Counter[str] = Counter()
@@ -70,7 +105,7 @@ class Shelf:
         self._num_bytes = 0
         self._ended: dict[str, TrialRecord] = {}
         self._through: dict[str, TrialRecord] = {}  # who train no more, and have not been told their end
-        self._has_warned = False
+        self._said: set[str] = set()
 
     def hold(self, state: str) -> None:
         """Somebody needs it."""
@@ -92,23 +127,31 @@ class Shelf:
         self.hold(now)
         if before is not None:
             self.release(before)
-        if self._most_bytes is not None and through is not None:
-            self._through[now] = through
+        if through is not None:
+            self._ensemble.join(through)
+            if self._most_bytes is not None:
+                self._through[now] = through
         self._make_room()
 
     def retire(self, trial: TrialRecord) -> None:
         """A trial has ended, whose last state it holds."""
         state = trial.checkpoint
-        if self._most_bytes is not None and state is not None and state in self._num_holders:  # else it has gone before
+        if state is None or state not in self._num_holders:  # it has gone before
+            return
+        self._ensemble.join(trial)
+        if self._most_bytes is not None:
             self._through.pop(state, None)
             self._ended[state] = trial
             self._make_room()
 
     def recall(self, trials: Iterable[TrialRecord]) -> None:
         """Of these some had ended before, whose last states may have gone since."""
-        for trial in trials if self._most_bytes is not None else ():
-            if trial.end is not None and trial.checkpoint is not None and self._size_of(trial.checkpoint) is not None:
-                self.hold(trial.checkpoint)
+        ended = [trial for trial in trials if trial.end is not None and trial.checkpoint is not None]
+        for trial in ended:
+            self._ensemble.join(trial)  # all before any may have to go
+        for trial in ended if self._most_bytes is not None else ():
+            if self._size_of(str(trial.checkpoint)) is not None:
+                self.hold(str(trial.checkpoint))
                 self.retire(trial)
 
     def _make_room(self) -> None:
@@ -117,14 +160,27 @@ class Shelf:
         everybody = self._ranked(self._ended | self._through)
         winners = {*everybody[:1], *self._ranked(self._ended)[:1]}  # the first may yet be cancelled
         free = [state for state in everybody if state not in winners and self._num_holders[state] == 1]
-        self._drop(surplus(free, self._sizes, self._most_bytes))
-        if self._num_bytes > self._most_bytes and not self._has_warned:
-            self._has_warned = True
-            _log.warning(
+        members = self._ensemble.members()
+        gone = surplus(sorted(free, key=lambda state: state not in members), self._sizes, self._most_bytes)
+        self._drop(gone)
+        most = size_text(self._most_bytes)
+        if num_lost := len({*gone} & {*members}):
+            self._warn_once(
+                "storage.keep: states must take at most %s, so members of the ensemble so far go too (%d now). Raise "
+                "it, or ask for a smaller one.",
+                *(most, num_lost),
+            )
+        if self._num_bytes > self._most_bytes:
+            self._warn_once(
                 "storage.keep: states must take at most %s, but %d that trials go on from, and the winner's, take %s. "
                 "They are kept all the same.",
-                *(size_text(self._most_bytes), len(self._sizes) - 1, size_text(self._num_bytes)),
+                *(most, len(self._sizes) - 1, size_text(self._num_bytes)),
             )
+
+    def _warn_once(self, message: str, *numbers: object) -> None:
+        if message not in self._said:
+            self._said.add(message)
+            _log.warning(message, *numbers)
 
     def _ranked(self, trials: Mapping[str, TrialRecord]) -> list[str]:
         """States, the best trial's first."""
@@ -133,6 +189,6 @@ class Shelf:
 
     def _drop(self, states: Collection[str]) -> None:
         for state in states:
-            self._ended.pop(state, None)
-            self._through.pop(state, None)
+            trial = self._ended.pop(state, None) or self._through.pop(state)
+            self._ensemble.leave(trial)
             self.release(state)

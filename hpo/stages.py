@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hpo.driver import Driver
 from hpo.execution.executor import Executor
 from hpo.folder import Extensions
 from hpo.interrupts import interrupts
+from hpo.lineup import Lineup
 from hpo.notice import posted
 from hpo.paths import SweepPaths
 from hpo.progress import Progress, Watch
@@ -16,7 +17,7 @@ from hpo.records import Report, TrialRecord
 from hpo.repeats import Repeat, begin_missing, has_open, without_search
 from hpo.scheduling import Budget
 from hpo.search.study import Study
-from hpo.shelf import Shelf
+from hpo.shelf import Nobody, Shelf
 from hpo.sweep import Sweep
 from hpo.tracking.tracker import SweepStatus, Tracker
 from hpo.waits import Waits
@@ -33,6 +34,8 @@ class Stages:
     paths: SweepPaths
     wanted: Callable[[Sequence[TrialRecord]], Iterable[Repeat]]
     """Which repetitions the trials of a search that is over ask for."""
+    lineup: Lineup | None = None
+    """The ensemble so far; none where the sweep asks for none."""
 
     def run(self, executor: Executor) -> tuple[SweepStatus, Progress]:
         """Go through all of them, or until someone interrupts.
@@ -48,17 +51,18 @@ class Stages:
                     self._tag_repeats()
                 driver = self._driver(executor.num_slots, repeats=repeats)
                 self._drive(driver, executor, None if repeats else extensions)
+                progress = self._seen(driver.progress())
                 if not driver.is_done:
-                    return SweepStatus.CANCELLED if seen.is_cancelled else SweepStatus.PAUSED, driver.progress()
+                    return SweepStatus.CANCELLED if seen.is_cancelled else SweepStatus.PAUSED, progress
                 is_searched = (is_searched or not repeats) and not self._is_extended(extensions)
                 if is_searched and not begin_missing(self.study, self.wanted(self.study.trials())):
-                    return SweepStatus.FINISHED, driver.progress()
+                    return SweepStatus.FINISHED, progress
 
     def cancel(self) -> Progress:
         """End every trial at its last state."""
         driver = self._driver(1, repeats=False)
         driver.end_waiting(SweepStatus.CANCELLED.value)
-        return driver.progress()
+        return self._seen(driver.progress())
 
     def _tag_repeats(self) -> None:
         """So that nobody takes them for trials of the search."""
@@ -69,10 +73,17 @@ class Stages:
 
     def _driver(self, num_slots: int, *, repeats: bool) -> Driver:
         terms = without_search(self.sweep, self.study) if repeats else self.sweep
-        shelf = Shelf(self.sweep.goals, self.sweep.storage.keep)
-        return Driver(
-            terms, self.study, self.tracker, self.watch, num_slots=num_slots, clock=time.monotonic, shelf=shelf
-        )
+        shelf = Shelf(self.sweep.goals, self.sweep.storage.keep, ensemble=self.lineup or Nobody())
+        watch = lambda progress: self.watch(self._seen(progress))  # noqa: E731 - with the ensemble beside it
+        return Driver(terms, self.study, self.tracker, watch, num_slots=num_slots, clock=time.monotonic, shelf=shelf)
+
+    def _seen(self, progress: Progress) -> Progress:
+        """With the ensemble so far, which is up to date once the sweep is over."""
+        if self.lineup is None:
+            return progress
+        if progress.is_over:
+            self.lineup.update()
+        return replace(progress, ensemble=self.lineup.so_far)
 
     def _drive(self, driver: Driver, executor: Executor, extensions: Extensions | None) -> None:
         def on_report(report: Report) -> None:

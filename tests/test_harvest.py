@@ -217,6 +217,43 @@ def test_a_soup_of_one_trials_snapshots_predicts_with_one_network(tmp_path: Path
     assert measure(own, labels).nll < measure(alone, labels).nll
 
 
+@pytest.mark.slow
+def test_the_largest_ensemble_within_its_limits_leaves_and_every_size_is_told(tmp_path: Path) -> None:
+    kind = "ensemble: {kind: top, size: 3}"
+    free = run(tmp_path, kind, "export={formats: [pt2, onnx], limits: {latency_ms: 1000}}")
+    megabytes = [size["megabytes"] for size in json.loads(free.paths.ensemble.read_text())["sizes"]]
+
+    most = (megabytes[1] + megabytes[2]) / 2
+    tight = run(tmp_path, kind, f"export={{formats: [pt2, onnx], limits: {{megabytes: {most}}}}}")
+
+    told = json.loads(tight.paths.ensemble.read_text())
+    assert [(size["num_members"], size["is_within"]) for size in told["sizes"]] == [(1, True), (2, True), (3, False)]
+    assert [size["megabytes"] for size in told["sizes"]] == pytest.approx(megabytes, rel=0.01)
+    assert len(told["members"]) == 2
+    assert free.ensemble is not None
+    assert len(free.ensemble.members) == 3
+
+
+@pytest.mark.slow
+def test_where_no_size_is_within_the_limits_there_is_no_ensemble(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    result = run(tmp_path, "", "export={formats: [pt2, onnx], limits: {megabytes: 0.0001}}", "ensemble.size=1")
+
+    assert result.ensemble is None
+    assert "export.limits: an ensemble must predict an example within inf ms" in caplog.text
+    assert result.bundle is not None
+
+
+def test_an_ensemble_teaches_a_network_of_its_own(tmp_path: Path) -> None:
+    whole = run(tmp_path, "ensemble: {kind: top, size: 3}", "export.formats=[pt2]")
+
+    taught = run(tmp_path, f"loss: {{kind: distillation, teacher: {whole.paths.ensemble_bundle}}}", "budget.trials=1")
+
+    assert taught.best is not None
+    assert taught.best.values[4] > 0.5
+
+
 def test_stopped_trials_are_members_only_where_that_is_asked_for(tmp_path: Path) -> None:
     sweep = load(tmp_path, "", "scheduler={kind: asha, min_epochs: 1, eta: 2}", "budget.trials=8")
     result = run_sweep(sweep, start_executor=start_local)

@@ -33,15 +33,15 @@ execution export cluster
 sweep
 standings room
 plan accounts trials origin shelf pool
-assembly
-judge again resuming limits
+assembly lineup
+judge again resuming limits registering
 legs
 population
 driver
 folder interrupts outcome waits repeats
 notice harvest postscript
-stages contenders
-exam
+affordable contenders
+stages exam
 run rebuilding finalize prune simulation doctor control cleaning status
 cli __init__ __main__
 """

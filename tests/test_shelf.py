@@ -1,7 +1,8 @@
 """Which states go, and which never do."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -163,3 +164,56 @@ def test_a_new_driver_takes_up_the_states_that_are_still_there() -> None:
     shelf.recall([ended(trial_id, value) for trial_id, value in enumerate((0.5, 0.9, 0.7))])
 
     assert gone == ["state 0"]
+
+
+@dataclass
+class Team:
+    """An ensemble whose members a test names."""
+
+    states: Collection[str]
+    joined: list[int] = field(default_factory=list)
+    left: list[int] = field(default_factory=list)
+
+    def join(self, trial: TrialRecord) -> None:
+        self.joined.append(trial.trial_id)
+
+    def leave(self, trial: TrialRecord) -> None:
+        self.left.append(trial.trial_id)
+
+    def members(self) -> Collection[str]:
+        return self.states
+
+
+def test_members_of_the_ensemble_go_after_all_others_and_the_winner_never(caplog: pytest.LogCaptureFixture) -> None:
+    gone: list[str] = []
+    team = Team({"state 0", "state 3"})
+    shelf = Shelf(GOALS, 40, ensemble=team, discard=gone.append, size_of=lambda _: 10)
+    for trial_id, value in enumerate((0.3, 0.9, 0.7, 0.5)):
+        end(shelf, ended(trial_id, value))
+
+    shelf.replace(None, "a")
+    before = list(gone)
+    with caplog.at_level(logging.WARNING):
+        for state in "bcd":
+            shelf.replace(None, state)
+
+    assert before == ["state 2"]
+    assert gone == ["state 2", "state 0", "state 3"]
+    assert team.left == [2, 0, 3]
+    assert caplog.records[0].getMessage() == (
+        "storage.keep: states must take at most 40 B, so members of the ensemble so far go too (1 now). Raise it, or "
+        "ask for a smaller one."
+    )
+    assert len(caplog.records) == 2  # and once that the winner's stays nevertheless
+
+
+def test_an_ensemble_is_told_of_everybody_who_ends_with_a_state_or_did_before() -> None:
+    team = Team(())
+    shelf = Shelf(GOALS, ensemble=team, discard=lambda _: None)
+
+    shelf.recall([ended(0, 0.5), TrialRecord(trial_id=1, params={})])
+    end(shelf, ended(2, 0.5))
+    shelf.replace(None, "state 3", ended(3, 0.5))  # through, and not told its end
+    shelf.retire(ended(4, 0.5))  # whose state has gone before
+
+    assert team.joined == [0, 2, 3]

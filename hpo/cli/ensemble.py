@@ -26,8 +26,9 @@ def show_ensemble(built: Rebuilt, *, as_json: bool) -> None:
     for bundle in built.bundles:
         rows.add_row("model", str(bundle))
     console.print(rows)
-    if told["path"]:
-        console.print("", _path(told), sep="\n")
+    for table in (_path(told), _sizes(told)):
+        if table.row_count:
+            console.print("", table, sep="\n")
     if not is_above_chance(told):
         console.print(
             "warning: the gain is not above what the same selection gains on shuffled labels. The best single network "
@@ -92,4 +93,16 @@ def _path(told: JsonTree) -> Table:
     for num_members, group in groupby(picks, key=lambda pick: pick[1]["num_members"]):
         num_picks, step = list(group)[-1]
         table.add_row(str(num_members), objective(step["nll"]), objective(step["accuracy"]), str(num_picks))
+    return table
+
+
+def _sizes(told: JsonTree) -> Table:
+    """What each size costs and is worth on examples held out, where there are limits."""
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
+    for name in ("networks", "p95 ms", "MB", "NLL", "accuracy", "within limits"):
+        table.add_column(name, justify="right")
+    for size in told["sizes"]:
+        cost = (f"{size['p95_ms']:.3g}", f"{size['megabytes']:.3g}")
+        worth = (objective(size["val_nll"]), objective(size["val_accuracy"]))
+        table.add_row(str(size["num_members"]), *cost, *worth, "yes" if size["is_within"] else "no")
     return table

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.cli.text import STYLES, clock, grid, objective
-from hpo.progress import Progress, Watch
+from hpo.progress import EnsembleSoFar, Progress, Watch
 from hpo.records import TrialRecord
 from hpo.sweep import Sweep
 
@@ -44,6 +44,8 @@ def line(sweep: Sweep, progress: Progress) -> str:
     ]
     if progress.best is not None:
         parts.append(f"best {best_so_far(sweep, progress.best)}")
+    if progress.ensemble is not None:
+        parts.append(f"ensemble {ensemble_so_far(progress.ensemble)}")
     if progress.remaining_s is not None and progress.remaining_s >= 1 and not progress.is_over:
         parts.append(f"left {clock(progress.remaining_s)}")
     return "  ".join(parts)
@@ -53,6 +55,14 @@ def best_so_far(sweep: Sweep, trial: TrialRecord) -> str:
     """The best trial's last value, and where it came from."""
     epoch = trial.end.epoch if trial.end is not None else max(trial.values)
     return f"{sweep.metric.name} {objective(trial.values[epoch])} (trial {trial.trial_id}, epoch {epoch})"
+
+
+def ensemble_so_far(ensemble: EnsembleSoFar) -> str:
+    """What its members come to together, and the best of all alone."""
+    return (
+        f"of {ensemble.num_members}: NLL {ensemble.nll:.3f}, accuracy {ensemble.accuracy:.3f}; "
+        f"best single NLL {ensemble.single_nll:.3f}, accuracy {ensemble.single_accuracy:.3f}"
+    )
 
 
 def _line_by_line(sweep: Sweep, console: Console) -> Watch:
@@ -98,6 +108,8 @@ def _panel(sweep: Sweep, progress: Progress, since_s: float) -> Panel:
     rows.add_row("", Text("   ").join([*ends, *going]))
     rows.add_row("rungs", "   ".join(f"epoch {rung}: {num}" for rung, num in progress.rungs.items()))
     rows.add_row("best", best_so_far(sweep, progress.best) if progress.best is not None else "none yet")
+    if progress.ensemble is not None:
+        rows.add_row("ensemble", ensemble_so_far(progress.ensemble))
     rows.add_row("time", _time(progress, since_s))
     return Panel(rows, title=sweep.name, title_align="left", width=WIDTH)
 

@@ -157,6 +157,9 @@ def export_(
     weights: Annotated[
         Weights | None, typer.Option(help="Of the last step, or their average over steps; else as in the file.")
     ] = None,
+    onnx: Annotated[
+        bool | None, typer.Option(help="Also for ONNX Runtime, to predict without torch; else as in the file.")
+    ] = None,
     runs: Runs = RUNS,
 ) -> None:
     """Write a trial's model, or a sweep's ensemble, as a bundle: model.pt2 and card.json."""
@@ -165,8 +168,24 @@ def export_(
 
     with errors_told():
         make_importable(Path())
-        card = export_sweep(runs, which, folder, tta=tta, fold_norms=fold_norms, weights=weights)
+        card = export_sweep(runs, which, folder, tta=tta, fold_norms=fold_norms, weights=weights, onnx=onnx)
         show.exported(folder, card)
+
+
+@app.command()
+def register(
+    which: Annotated[str, typer.Argument(metavar="ID[/TRIAL]", help="As for `hpo export`; or a bundle's folder.")],
+    name: Annotated[str, typer.Argument(metavar="NAME[@ALIAS]", help="Of the model, and what moves to its version.")],
+    uri: Annotated[str | None, typer.Option("--uri", help="MLflow's store; else the sweep's.")] = None,
+    runs: Runs = RUNS,
+) -> None:
+    """Make a model a version in MLflow's registry, to be served without torch."""
+    from hpo.cli.sweeps import register_model
+
+    model, _, alias = name.partition("@")
+    with errors_told():
+        make_importable(Path())
+        print(register_model(runs, which, model, alias or None, uri))
 
 
 @app.command()

@@ -199,10 +199,11 @@ def predictions(predicted: Predictions, out: Path | None, *, as_json: bool) -> N
     """The likeliest classes, and how good they are where labels are known."""
     if out is not None:
         with written_beside(out) as beside, beside.open("wb") as file:
-            np.savez_compressed(file, log_probs=predicted.log_probs)
+            np.savez_compressed(file, allow_pickle=False, log_probs=predicted.log_probs, **predicted.doubts)
     measured = {} if predicted.labels is None else {"accuracy": predicted.accuracy, "nll": predicted.nll}
     if as_json:
-        print_json({"classes": predicted.classes.tolist(), **measured})
+        doubts = {name: values.tolist() for name, values in predicted.doubts.items()}
+        print_json({"classes": predicted.classes.tolist(), **doubts, **measured})
         return
     console = make_console()
     table = Table("example", "class", "probability", box=None, header_style="dim", pad_edge=False)

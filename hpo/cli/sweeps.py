@@ -1,7 +1,9 @@
 """Sweeps on disk, as the commands read them."""
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hpo.cleaning import Freed, clean_up
 from hpo.errors import EnsembleError, HpoError
@@ -17,8 +19,11 @@ from hpo.results.table import best
 from hpo.search.reading import read_trials
 from hpo.sweep import Sweep, load_sweep
 from hpo.tracking import ui
-from hpo.training.bundles.card import Card, read_card
+from hpo.training.bundles.card import CARD, Card, read_card
 from hpo.training.pruning import Mode
+
+if TYPE_CHECKING:
+    from hpo.tracking.registry import Registered
 
 
 def open_sweep(runs: Path, sweep_id: str) -> tuple[Sweep, SweepPaths, list[TrialRecord]]:
@@ -40,14 +45,22 @@ def open_trial(runs: Path, which: str) -> tuple[TrialRecord, list[TrialRecord], 
 
 
 def export_sweep(
-    runs: Path, which: str, folder: Path, *, tta: Tta | None, fold_norms: bool | None, weights: Weights | None
+    runs: Path,
+    which: str,
+    folder: Path,
+    *,
+    tta: Tta | None = None,
+    fold_norms: bool | None = None,
+    weights: Weights | None = None,
+    onnx: bool | None = None,
 ) -> Card:
     """Write the bundle of `ID/TRIAL`, of the best trial of `ID`, or of `ID/ensemble`; as asked, else as in the file."""
     sweep_id, _, part = which.partition("/")
     is_ensemble = part == "ensemble"
     trial, records, sweep, paths = open_trial(runs, sweep_id if is_ensemble else which)
     check_states(sweep.storage.located(paths), records if is_ensemble else [trial])
-    told = {"tta": tta, "fold_norms": fold_norms, "weights": weights}
+    formats = None if onnx is None else ("pt2", "onnx") if onnx else ("pt2",)
+    told = {"tta": tta, "fold_norms": fold_norms, "weights": weights, "formats": formats}
     asked = sweep.export.model_copy(update={name: to for name, to in told.items() if to is not None})
     harvest = Harvest(sweep, paths, load_splits(sweep, paths), records)
     if is_ensemble:
@@ -55,6 +68,19 @@ def export_sweep(
             raise EnsembleError("an ensemble's members have their weights as they were selected: drop --weights.")
         return read_card(harvest.export_ensemble(folder, harvest.assemble(harvest.kind), asked=asked))
     return read_card(harvest.export_trial(folder, trial, asked=asked))
+
+
+def register_model(runs: Path, which: str, name: str, alias: str | None, uri: str | None) -> "Registered":
+    """Register the bundle in the folder `which`, or a fresh one of `ID/TRIAL`, or of the best trial of `ID`."""
+    from hpo.registering import register_bundle
+
+    if (Path(which) / CARD).is_file():
+        return register_bundle(Path(which), name, alias, uri or ui.DEFAULT)
+    sweep = load_sweep(find_sweep(runs, which.partition("/")[0]).resolved)
+    store = uri or (sweep.tracking.uri if sweep.tracking is not None else ui.DEFAULT)
+    with tempfile.TemporaryDirectory() as folder:
+        export_sweep(runs, which, Path(folder) / "bundle", onnx=True)
+        return register_bundle(Path(folder) / "bundle", name, alias, store)
 
 
 def prune_sweep(
@@ -76,7 +102,7 @@ def clean_up_sweep(runs: Path, sweep_id: str, keep: int | None) -> Freed:
 def serve(runs: Path, sweep_id: str | None, uri: str | None, port: int) -> None:
     """Serve MLflow's pages until Ctrl-C; says where the sweep is."""
     sweep, paths = _sweep_to_show(runs, sweep_id)
-    store = uri or (sweep.tracking.uri if sweep is not None and sweep.tracking is not None else "sqlite:///mlflow.db")
+    store = uri or (sweep.tracking.uri if sweep is not None and sweep.tracking is not None else ui.DEFAULT)
     server = ui.start(store, port)
     try:
         page = ui.url(port)

@@ -1,7 +1,16 @@
 """Several models that speak with one voice: arrays in, weights out; `soups` alone knows networks' weights."""
 
+from hpo.ensembles.arrays import of_labels
 from hpo.ensembles.calibration import Calibration, calibrate
-from hpo.ensembles.crossfit import Fit, Score, cross_fitted, gains_by_skill_and_by_chance, score, select_and_calibrate
+from hpo.ensembles.crossfit import (
+    Fit,
+    Score,
+    cross_fitted,
+    gains_by_skill_and_by_chance,
+    score,
+    select_and_calibrate,
+    to_select_on,
+)
 from hpo.ensembles.diversity import Diversity, Information, diversity, information
 from hpo.ensembles.intervals import Interval, interval, interval_of_difference, interval_over_seeds
 from hpo.ensembles.measures import Measures, are_right, measure, nlls
@@ -35,11 +44,13 @@ __all__ = [
     "interval_over_seeds",
     "measure",
     "nlls",
+    "of_labels",
     "pool",
     "score",
     "select_and_calibrate",
     "stack",
     "tempered",
+    "to_select_on",
     "top",
     "verdict",
     "verdict_over_seeds",

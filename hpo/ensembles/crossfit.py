@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpo.ensembles.arrays import Array, Labels, LogProbs, of_labels
 from hpo.ensembles.calibration import Calibration, calibrate, fit_temperature
@@ -50,6 +51,13 @@ class Fit:
         return self.held_out.nll - self.selected_on.nll
 
 
+def to_select_on(labels: Labels, seed: int) -> NDArray[np.bool_]:
+    """By which of the examples [n] members are selected: of 2 000 or more 70 %, of fewer all."""
+    if len(labels) < FEWEST_TO_SPLIT:
+        return np.ones(len(labels), np.bool_)
+    return ~stratified_part(labels, SHARE_TO_CALIBRATE, seed)
+
+
 def select_and_calibrate(log_probs: LogProbs, labels: Labels, select: Select, seed: int) -> Fit:
     """Select members, then fit a temperature to their pooled predictions, never on the same examples.
 
@@ -65,12 +73,11 @@ def select_and_calibrate(log_probs: LogProbs, labels: Labels, select: Select, se
     Raises:
         EnsembleError: if no member can be picked, or labels and predictions do not belong together.
     """
-    if len(labels) < FEWEST_TO_SPLIT:
-        selection, inside = select(log_probs, labels), np.ones(len(labels), np.bool_)
+    inside = to_select_on(labels, seed)
+    selection = select(log_probs[:, inside], labels[inside])
+    if inside.all():
         unseen, truth = cross_fitted(log_probs, labels, select, seed), labels
     else:
-        inside = ~stratified_part(labels, SHARE_TO_CALIBRATE, seed)
-        selection = select(log_probs[:, inside], labels[inside])
         unseen, truth = pool(log_probs[:, ~inside], selection.weights), labels[~inside]
     return Fit(
         selection=selection,

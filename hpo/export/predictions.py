@@ -1,6 +1,7 @@
 """What a bundle says about a file of examples."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ class Predictions:
     """[n, C]."""
     labels: npt.NDArray[np.int64] | None = None
     """Class indices [n]."""
+    doubts: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    """Of an ensemble, in nats: `entropy` [n] of what it says, and `disagreement` [n] of its members."""
 
     @property
     def classes(self) -> npt.NDArray[np.int64]:
@@ -59,13 +62,14 @@ def predict_file(bundle: Bundle, path: Path) -> Predictions:
     if arrays["x"].size == 0:
         raise DataError(f"{path}: x must hold examples, but has shape {list(arrays['x'].shape)}.")
     try:
-        log_probs = bundle.predict(arrays["x"])
+        outputs = dict(bundle.outputs(arrays["x"]))
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
+    log_probs = outputs.pop("log_probs")
     if np.isnan(log_probs).any():
         raise BundleError(f"{bundle.folder}: the model must give numbers, but gives NaN for {path}. Use another.")
     labels = _check_labels(path, arrays["y"], *log_probs.shape) if "y" in arrays else None
-    return Predictions(log_probs=log_probs, labels=labels)
+    return Predictions(log_probs=log_probs, labels=labels, doubts=outputs)
 
 
 def _check_labels(

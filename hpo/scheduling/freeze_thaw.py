@@ -1,7 +1,7 @@
 """Freeze and thaw: who trains next is decided when a slot is free, not when a trial arrives at a rung."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -9,6 +9,7 @@ from pydantic import Field
 from hpo.config import Config
 from hpo.scheduling.halving import Verdict, rank_of
 from hpo.scheduling.ladder import MinEpochs, epochs_to_climb, rungs_of, trials_at_rungs
+from hpo.scheduling.ranking import Ranking
 
 
 class FreezeThaw(Config):
@@ -37,7 +38,7 @@ class FreezeThaw(Config):
         """As for successive halving; how many it will be is for the curves to say."""
         return trials_at_rungs(self.rungs(max_epochs), self.eta, num_trials)
 
-    def decide(self, cost: float, seen: Sequence[float]) -> Verdict:
+    def decide(self, cost: float, seen: Ranking) -> Verdict:
         """Whoever is sound waits; see `Asha.decide`."""
         rank = rank_of(cost, seen)
         return Verdict(continues=math.isfinite(cost), cost=cost, rank=rank, num_seen=len(seen), cutoff=math.inf)

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from hpo.config import Config
 from hpo.scheduling.controls import Controls
 from hpo.scheduling.ladder import MinEpochs, epochs_to_climb, rungs_of, trials_at_rungs
+from hpo.scheduling.ranking import Ranking
 
 Compare = Literal["last", "best", "averaged"]
 
@@ -31,7 +32,7 @@ class NoScheduler(Config):
         """Expected to reach each rung."""
         return (num_trials,)
 
-    def decide(self, cost: float, seen: Sequence[float]) -> "Verdict":
+    def decide(self, cost: float, seen: Ranking) -> "Verdict":
         """Always continue; see `Asha.decide`."""
         rank = rank_of(cost, seen)
         return Verdict(continues=math.isfinite(cost), cost=cost, rank=rank, num_seen=len(seen), cutoff=math.inf)
@@ -88,7 +89,7 @@ class Asha(Config):
         """Expected to reach each rung."""
         return trials_at_rungs(self.rungs(max_epochs), self.eta, num_trials, self.controls)
 
-    def decide(self, cost: float, seen: Sequence[float]) -> "Verdict":
+    def decide(self, cost: float, seen: Ranking) -> "Verdict":
         """Continue if `cost` is in the best 1/eta of `seen`, itself included; to be promoted, whoever is sound waits.
 
         Args:
@@ -133,10 +134,11 @@ class Verdict:
     """How values at the rung agree with later ones, if it lets the trial go on for that alone; see `agreement`."""
 
 
-def halved(cost: float, seen: Sequence[float], num_kept: int) -> Verdict:
+def halved(cost: float, seen: Ranking, num_kept: int) -> Verdict:
     """Continue if `cost` is finite and among the best `num_kept` of `seen`, itself included."""
-    kept = sorted(other for other in seen if math.isfinite(other))[:num_kept]
-    cutoff = kept[-1] if kept else math.inf if num_kept else -math.inf
+    cutoff = seen.worst_of_best(num_kept)
+    if cutoff is None:
+        cutoff = math.inf if num_kept else -math.inf
     rank = rank_of(cost, seen)
     continues = math.isfinite(cost) and rank <= num_kept
     return Verdict(continues=continues, cost=cost, rank=rank, num_seen=len(seen), cutoff=cutoff)
@@ -147,6 +149,6 @@ def best(course: Sequence[float]) -> float:
     return min(filter(math.isfinite, course)) if math.isfinite(course[-1]) else course[-1]
 
 
-def rank_of(cost: float, seen: Sequence[float]) -> int:
+def rank_of(cost: float, seen: Ranking) -> int:
     """Of `cost` among `seen`, from 1; last where it is not finite."""
-    return 1 + sum(other < cost for other in seen) if math.isfinite(cost) else len(seen)
+    return 1 + seen.num_better(cost) if math.isfinite(cost) else len(seen)

@@ -2,7 +2,6 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
 from typing import Annotated, Literal
@@ -13,6 +12,7 @@ from hpo.config import Config
 from hpo.scheduling.controls import Controls
 from hpo.scheduling.halving import Compare, Verdict, halved
 from hpo.scheduling.ladder import Bracket, MinEpochs, epochs_to_climb, rungs_of, trials_at_rungs
+from hpo.scheduling.ranking import Ranking
 
 
 class Hyperband(Config):
@@ -59,7 +59,7 @@ class Hyperband(Config):
             for bracket in self.plan(num_trials, max_epochs)
         )
 
-    def decide(self, cost: float, seen: Sequence[float]) -> Verdict:
+    def decide(self, cost: float, seen: Ranking) -> Verdict:
         """As `Asha.decide` in its stopping form; `seen` are the costs of the trial's own bracket."""
         return halved(cost, seen, max(1, len(seen) // self.eta))
 

@@ -11,6 +11,7 @@ from hpo.scheduling.doubt import agreement
 from hpo.scheduling.halving import Verdict, best
 from hpo.scheduling.median import average
 from hpo.scheduling.packing import Standing, full_cohort, remaining_cohort
+from hpo.scheduling.ranking import Ranking
 
 Rungs = tuple[int, ...]
 
@@ -24,6 +25,8 @@ class Line:
         self._max_epochs = max_epochs
         self._rungs = scheduler.rungs(max_epochs)
         self._costs: dict[Rungs, dict[int, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
+        self._rankings: dict[tuple[Rungs, int], Ranking] = defaultdict(Ranking)  # the same, in order
+        self._doubts: dict[tuple[Rungs, int], tuple[int, float | None]] = {}
         self._waiting: list[Standing] = []
 
     @property
@@ -40,7 +43,7 @@ class Line:
     def num_at_rungs(self) -> dict[int, int]:
         """How many trials have come to each rung; one that was lost on the way is there only as a cost."""
         return {
-            rung: sum(math.isfinite(cost) for seen in self._costs.values() for cost in seen.get(rung, {}).values())
+            rung: sum(ranking.num_sound for (_, there), ranking in self._rankings.items() if there == rung)
             for rung in self._rungs
         }
 
@@ -62,13 +65,13 @@ class Line:
             courses: trial_id -> its costs at every epoch so far, lower is better.
         """
         for trial_id, course in courses.items():
-            self._seen(rung, trial_id)[trial_id] = self._compared(course)
+            self._see(rung, trial_id, self._compared(course))
         return {trial_id: self._verdict(rung, trial_id, course) for trial_id, course in courses.items()}
 
     def recall(self, rung: int, trial_id: int, cost: float, course: Sequence[float]) -> None:
         """A trial was at `rung` with this course, judged by `cost`; the first time counts."""
-        compared = average(course) if isinstance(self._scheduler, Median) else cost
-        self._seen(rung, trial_id).setdefault(trial_id, compared)
+        if trial_id not in self._costs[self.ladder(trial_id)][rung]:
+            self._see(rung, trial_id, average(course) if isinstance(self._scheduler, Median) else cost)
 
     def join(self, standing: Standing) -> None:
         """Wait for a cohort."""
@@ -90,8 +93,13 @@ class Line:
         """Everybody leaves."""
         self._waiting.clear()
 
-    def _seen(self, rung: int, trial_id: int) -> dict[int, float]:
-        return self._costs[self.ladder(trial_id)][rung]
+    def _see(self, rung: int, trial_id: int, cost: float) -> None:
+        ladder = self.ladder(trial_id)
+        seen, ranking = self._costs[ladder][rung], self._rankings[ladder, rung]
+        if trial_id in seen:
+            ranking.drop(seen[trial_id])
+        seen[trial_id] = cost
+        ranking.add(cost)
 
     def _compared(self, course: Sequence[float]) -> float:
         match self._scheduler:
@@ -103,15 +111,29 @@ class Line:
                 return course[-1]
 
     def _verdict(self, rung: int, trial_id: int, course: Sequence[float]) -> Verdict:
-        seen = self._seen(rung, trial_id)
+        ladder = self.ladder(trial_id)
+        cost, ranking = self._costs[ladder][rung][trial_id], self._rankings[ladder, rung]
         if isinstance(self._scheduler, Median):
-            return self._scheduler.decide(course, [cost for other, cost in seen.items() if other != trial_id])
-        verdict = self._scheduler.decide(seen[trial_id], list(seen.values()))
+            ranking.drop(cost)
+            verdict = self._scheduler.decide(course, ranking)
+            ranking.add(cost)
+            return verdict
+        verdict = self._scheduler.decide(cost, ranking)
         if verdict.continues or not math.isfinite(verdict.cost) or not is_doubting(self._scheduler):
             return verdict
-        doubt = agreement(rung, self._costs[self.ladder(trial_id)])
+        doubt = self._doubt(rung, ladder)
         return verdict if doubt is None or doubt > 0 else replace(verdict, continues=True, doubt=doubt)
 
+    def _doubt(self, rung: int, ladder: Rungs) -> float | None:
+        """See `agreement`; as it was while nobody has come farther since."""
+        costs = self._costs[ladder]
+        num_farther = sum(len(seen) for later, seen in costs.items() if later > rung)
+        known = self._doubts.get((ladder, rung))
+        if known is None or known[0] != num_farther:
+            known = self._doubts[ladder, rung] = num_farther, agreement(rung, costs)
+        return known[1]
+
     def _taken(self, cohort: list[Standing]) -> list[Standing]:
-        self._waiting = [standing for standing in self._waiting if standing not in cohort]
+        taken = {standing.trial_id for standing in cohort}
+        self._waiting = [standing for standing in self._waiting if standing.trial_id not in taken]
         return cohort

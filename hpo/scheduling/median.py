@@ -11,6 +11,7 @@ from hpo.config import Config
 from hpo.scheduling.controls import Controls
 from hpo.scheduling.halving import Verdict
 from hpo.scheduling.ladder import MinEpochs, first_rung
+from hpo.scheduling.ranking import Ranking
 
 
 class Median(Config):
@@ -39,7 +40,7 @@ class Median(Config):
         """At most."""
         return (num_trials,) * len(self.rungs(max_epochs))
 
-    def decide(self, course: Sequence[float], averages: Sequence[float]) -> Verdict:
+    def decide(self, course: Sequence[float], averages: Ranking) -> Verdict:
         """Stop if the best of `course` is worse than the median of `averages`; the first at a rung goes on.
 
         Args:
@@ -47,13 +48,12 @@ class Median(Config):
             averages: of the others' courses up to the rung, each from `average`.
         """
         best = min((cost for cost in course if math.isfinite(cost)), default=math.inf)
-        cutoff = statistics.median(averages) if averages else math.inf
         return Verdict(
-            continues=math.isfinite(course[-1]) and best <= cutoff,
+            continues=math.isfinite(course[-1]) and best <= averages.median,
             cost=best,
-            rank=1 + sum(other < best for other in averages),
+            rank=1 + averages.num_better(best),
             num_seen=1 + len(averages),
-            cutoff=cutoff,
+            cutoff=averages.median,
         )
 
 

@@ -1,7 +1,7 @@
 """Population based training (Jaderberg et al. 2017)."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from random import Random
 from typing import Annotated, Literal, Self
 
@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from hpo.config import Config
 from hpo.scheduling.halving import Verdict, rank_of
 from hpo.scheduling.ladder import first_rung
+from hpo.scheduling.ranking import Ranking
 
 
 class Pbt(Config):
@@ -60,7 +61,7 @@ class Pbt(Config):
         """Expected, if at every turn all are judged together and nobody diverges."""
         return (len(self.rungs(max_epochs)) - 1) * self._num_among(self.population)
 
-    def decide(self, cost: float, seen: Sequence[float]) -> Verdict:
+    def decide(self, cost: float, seen: Ranking) -> Verdict:
         """Whoever is sound waits for its turn; see `Asha.decide`."""
         rank = rank_of(cost, seen)
         return Verdict(continues=math.isfinite(cost), cost=cost, rank=rank, num_seen=len(seen), cutoff=math.inf)

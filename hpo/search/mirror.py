@@ -24,15 +24,21 @@ class Mirror:
     but the trials themselves. It draws for a trial of another study, on which it may note what it likes.
     """
 
-    def __init__(self, problem: Problem, make_sampler: Callable[[int], BaseSampler]) -> None:
-        """A search without trials; `make_sampler` is given a seed, for one proposal."""
+    def __init__(self, problem: Problem, make_sampler: Callable[[int], BaseSampler], num_hidden: int = 0) -> None:
+        """A search without trials.
+
+        Args:
+            problem: what is searched.
+            make_sampler: given a seed, for one proposal.
+            num_hidden: trials that were before all that are shown here: a proposal goes by the number it will have.
+        """
         self._problem = problem
         self._distributions = problem.distributions
         self._make_sampler = make_sampler
         storage = InMemoryStorage()
         self._beside = optuna.create_study(storage=storage).ask()
         self._study = optuna.create_study(storage=storage, directions=problem.directions)
-        self._num_trials = 0
+        self._num_trials = num_hidden
         self._storage = storage
 
     def propose(self, point: Mapping[str, Stored], waiting: Collection[int] = ()) -> dict[str, Stored]:

@@ -23,6 +23,7 @@ from hpo.search.hindsight import Hindsight
 from hpo.search.mirror import Mirror
 from hpo.search.parzen import Experience, Parzen
 from hpo.search.proposer import Problem, Proposer
+from hpo.search.recent import Recent
 from hpo.search.starting import Start, Starting
 
 
@@ -59,7 +60,10 @@ class Grid(Config):
 
 
 class Tpe(Config):
-    """Tree-structured Parzen estimator (Bergstra et al. 2011; Watanabe 2023), wary of where trials diverged."""
+    """Tree-structured Parzen estimator (Bergstra et al. 2011; Watanabe 2023), wary of where trials diverged.
+
+    With one metric it learns from the last 1000 to 1999 trials, from the best 25 before them, and no others.
+    """
 
     kind: Literal["tpe"] = "tpe"
     num_startup: Annotated[int, Field(ge=0)] = 10
@@ -77,13 +81,17 @@ class Tpe(Config):
 
     def begin(self, problem: Problem) -> Proposer:
         """A search without trials."""
-        experience, caution = Experience(problem), Caution()
 
-        def make(seed: int) -> BaseSampler:
-            sampler = Cautious(Parzen(experience, self.num_startup, seed), caution)
-            return _after_startup(self.startup, self.num_startup, sampler, problem, seed)
+        def begin(num_hidden: int) -> Proposer:
+            experience, caution = Experience(problem), Caution()
 
-        return Mirror(problem, make)
+            def make(seed: int) -> BaseSampler:
+                sampler = Cautious(Parzen(experience, self.num_startup, seed), caution)
+                return _after_startup(self.startup, self.num_startup, sampler, problem, seed)
+
+            return Mirror(problem, make, num_hidden)
+
+        return begin(0) if problem.others else Recent(problem, begin)
 
 
 class Gp(Config):

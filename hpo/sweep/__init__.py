@@ -1,10 +1,11 @@
 """The sweep file: its validated model, its loading, and what it is written out as."""
 
+from hpo.sweep.exporting import Export
 from hpo.sweep.fit import check_data
 from hpo.sweep.loading import load_sweep
 from hpo.sweep.lr_bounds import find_lr_curve, with_lr_bounds
 from hpo.sweep.metrics import Metric, Objective
-from hpo.sweep.model import Export, Sweep, Tracking
+from hpo.sweep.model import Sweep, Tracking
 from hpo.sweep.resources import Resources
 from hpo.sweep.retries import Retries
 from hpo.sweep.settling import settled, with_first_rung

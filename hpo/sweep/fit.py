@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from hpo.errors import BundleError, DataError, Problem, SweepError
+from hpo.export.onnx import refuse_without_libraries
 from hpo.records import Params, ParamValue
 from hpo.spaces.coordinates import PREFIX
 from hpo.spaces.space import Space
@@ -178,6 +179,11 @@ def _export_problems(sweep: Sweep, splits: Splits) -> Iterator[Problem]:
         sweep.export.check(splits.input_shape)
     except ValueError as error:
         yield Problem(key="export.tta", message=str(error))
+    if "onnx" in sweep.export.formats:
+        try:
+            refuse_without_libraries()
+        except BundleError as error:
+            yield Problem(key="export.formats", message=str(error))
 
 
 def _decay_problems(sweep: Sweep, num_train: int) -> Iterator[Problem]:

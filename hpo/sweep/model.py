@@ -1,15 +1,13 @@
 """The validated model of a sweep file."""
 
 from collections.abc import Collection, Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from hpo.config import Config
 from hpo.ensembles.kinds import AnyEnsemble, Greedy
 from hpo.errors import Problem, SweepError
-from hpo.export.inference import Inference
-from hpo.export.weights import Weights
 from hpo.records import Goal, Params, TrialRecord, TrialSpec
 from hpo.results.finalists import Finalists
 from hpo.scheduling import Budget, full_budget, is_auto
@@ -21,6 +19,7 @@ from hpo.sweep.cases import Cases
 from hpo.sweep.choosing import AnySampler, AnyScheduler, Auto, Chosen, choose, choose_for_front
 from hpo.sweep.dependence import dependence_problems, unmet_problems
 from hpo.sweep.effective import coordinate_problems, rate_problems
+from hpo.sweep.exporting import Export, limit_problems, register_problems
 from hpo.sweep.inert import inert_problems
 from hpo.sweep.metrics import Metric, Objective, front_problems, main_metric, metric_problems
 from hpo.sweep.population import change_problems, population_problems
@@ -45,20 +44,6 @@ from hpo.training.data import Data
 from hpo.training.lr_range import LrRange
 from hpo.training.recipe import Recipe, flatten, signature, state_signature, with_params
 from hpo.uris import holds_password, masked
-
-
-class Export(Inference):
-    """What becomes of the best trial's model."""
-
-    formats: tuple[Literal["pt2"], ...] = ("pt2",)
-    """Files of the bundle; none: nothing is exported but by `hpo export`."""
-    weights: Weights = "raw"
-    """Those of the last step, or their average by `ema_half_life` or `swa_start`; trials are compared by the former."""
-
-    @property
-    def inference(self) -> Inference:
-        """How exported models predict."""
-        return Inference(**{name: getattr(self, name) for name in Inference.model_fields})
 
 
 class Tracking(Config):
@@ -258,6 +243,8 @@ class Sweep(Recipe):
             *(() if in_space else sampler_problems(sampler, self.conditions, self.space, num_trials)),
             *course_problems(self.recipe, self.space, scheduler),
             *control_problems(self.recipe, self.space, shuffles_labels=self.data.shuffle_labels),
+            *register_problems(self.export, is_tracked=self.tracking is not None),
+            *limit_problems(self.export, self.ensemble),
             *(() if unclear else self._case_problems(explicit)),
         ]
         if problems:

@@ -14,6 +14,7 @@ from hpo.spaces.spelling import did_you_mean
 from hpo.training.models.custom import PATH
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,99}$"
+MODEL_NAME = r"^[^/:@]{1,200}$"
 """Names of sweeps: safe in paths, URLs and MLflow."""
 MOST_SHOWN = 60
 """Characters of a value that a message repeats."""
@@ -44,6 +45,7 @@ _REQUIREMENTS = {
 _PATTERNS = {
     NAME: "be at most 100 lower-case letters, digits, - and _, beginning with a letter or digit",
     PATH: "be a function by its Python path, such as my_package.nets:make",
+    MODEL_NAME: "be 1 to 200 characters without /, : and @",
 }
 _ADVICE = {
     "greater_than": "Raise it.",

@@ -107,9 +107,9 @@ class MlflowRuns:
 
 def open_runs(uri: str, experiment: str, sweep_id: str) -> MlflowRuns:
     """Connect to a store, make what is missing, and find the runs of the sweep."""
-    _prepare(database(uri))
+    prepare(database(uri))
     client = MlflowClient(uri)
-    experiment_id = _experiment_id(client, uri, experiment)
+    experiment_id = make_experiment(client, uri, experiment)
     found = find_runs(client, experiment_id, sweep_id)
     return MlflowRuns(client, experiment_id, sweep_id, {trial: run.info.run_id for trial, run in found.items()})
 
@@ -133,7 +133,7 @@ def _mark(point: Point) -> Mark:
     return (point.name, point.step, point.value if point.step == 0 else None)
 
 
-def _prepare(path: Path | None) -> None:
+def prepare(path: Path | None) -> None:
     """Put a fresh SQLite store into WAL mode: the UI reads while we write."""
     if path is not None and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -141,7 +141,8 @@ def _prepare(path: Path | None) -> None:
             connection.execute("PRAGMA journal_mode=WAL")
 
 
-def _experiment_id(client: MlflowClient, uri: str, name: str) -> str:
+def make_experiment(client: MlflowClient, uri: str, name: str) -> str:
+    """The id of the experiment of this name, made if there is none."""
     found = client.get_experiment_by_name(name)
     if found is not None:
         return found.experiment_id

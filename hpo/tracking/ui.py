@@ -14,6 +14,8 @@ from hpo.tracking.location import absolute
 from hpo.uris import filled_in, masked
 
 HOST = "127.0.0.1"
+DEFAULT = "sqlite:///mlflow.db"
+"""The store of whoever names none."""
 
 
 def command(port: int) -> list[str]:

@@ -1,6 +1,7 @@
 """What one sees of a running sweep, and of its trials, in a terminal."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -9,7 +10,7 @@ from hpo.cli.live import line, watching
 from hpo.cli.text import clock, number
 from hpo.cli.trials_table import trials_table
 from hpo.config import JsonTree
-from hpo.progress import Progress
+from hpo.progress import EnsembleSoFar, Progress
 from hpo.records import End, EndKind, Goal, TrialRecord
 from hpo.spaces import LogUniform
 from hpo.sweep import Metric, Sweep
@@ -44,6 +45,9 @@ def make_progress(*, num_running: int = 5, best: TrialRecord | None = BEST) -> P
     )
 
 
+TOGETHER = EnsembleSoFar(num_members=4, nll=0.2124, accuracy=0.9512, single_nll=0.24, single_accuracy=0.94)
+
+
 def in_terminal(progress: Progress) -> str:
     console = Console(file=io.StringIO(), force_terminal=True, width=80, color_system=None)
     with watching(SWEEP, console) as watch:
@@ -57,6 +61,19 @@ def test_a_line_says_how_the_sweep_stands() -> None:
         "0:00:12  trials 13/64 (11 stopped, 2 diverged)  epochs 30  rungs 1:18 3:4  "
         "best val_accuracy 0.9125 (trial 7, epoch 2)  left 0:01:15"
     )
+
+
+def test_a_line_shows_the_ensemble_so_far_beside_the_best_trial() -> None:
+    assert (
+        "best val_accuracy 0.9125 (trial 7, epoch 2)  ensemble of 4: NLL 0.212, accuracy 0.951; "
+        "best single NLL 0.240, accuracy 0.940  left"
+    ) in line(SWEEP, replace(make_progress(), ensemble=TOGETHER))
+
+
+def test_a_terminal_shows_the_ensemble_so_far() -> None:
+    said = in_terminal(replace(make_progress(), ensemble=TOGETHER))
+
+    assert "ensemble  of 4: NLL 0.212, accuracy 0.951; best single NLL 0.240" in said
 
 
 def test_a_line_at_the_end_has_nothing_left() -> None:

@@ -50,3 +50,16 @@ def test_the_benchmark_of_test_accuracy_opens_the_test_split_with_the_winner(tmp
     *_, row = (line.strip("| ").split(" | ") for line in table.read_text().splitlines() if line.startswith("| "))
     assert (row[0], row[1], row[3], row[4]) == ("digits", "3", "2", "2")
     assert 0.1 < float(row[-1]) <= 1
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_an_exported_ensemble_compares_it_with_its_members(tmp_path: Path) -> None:
+    table = tmp_path / "ensemble_latency.md"
+    command = [sys.executable, str(BENCHMARKS / "ensemble_latency.py"), "--num-train", "256", "--rounds", "1"]
+
+    done = subprocess.run([*command, "--out", str(table)], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    text = table.read_text()
+    assert "0 predicted differently" in text
+    assert [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| ")] == ["| batch", "| 1", "| 64"]

@@ -8,16 +8,23 @@ import numpy.typing as npt
 import pytest
 import torch
 from torch import nn
+from typer.testing import CliRunner
 
+from hpo.cli import app
 from hpo.errors import BundleError
-from hpo.export import Bundle, Member, load_bundle, write_ensemble
+from hpo.export import Bundle, Member, load_bundle, predict_file, write_ensemble
 from hpo.export.inference import Inference, views
 from hpo.training.bundles import read_weights
 from hpo.training.data import Examples
 from hpo.training.data.normalization import Normalization
 from hpo.training.data.options import DataOptions
 from hpo.training.data.splits import split
+from hpo.training.examples import TrainingData
+from hpo.training.luck import Luck
 from hpo.training.models import Cnn, Mlp, Model, Resnet
+from hpo.training.program import initial_state
+from hpo.training.recipe import Recipe
+from hpo.training.solo import Solo
 
 INPUT_SHAPE = (2, 8, 8)
 NUM_CLASSES = 5
@@ -172,3 +179,48 @@ def test_members_of_other_classes_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(BundleError, match=r"must return logits \[1, 5\], but returned \[1, 7\]"):
         write(tmp_path / "ensemble", [wide], 1.0)
+
+
+def test_predictions_of_a_file_say_how_much_an_ensemble_doubts(bundle: Bundle, tmp_path: Path) -> None:
+    x = raw_inputs(6)
+    np.savez(tmp_path / "data.npz", x=x)
+
+    predictions = predict_file(bundle, tmp_path / "data.npz")
+
+    expected = bundle.outputs(x)
+    assert predictions.doubts.keys() == {"entropy", "disagreement"}
+    assert all(np.array_equal(values, expected[name]) for name, values in predictions.doubts.items())
+
+
+def test_the_command_that_predicts_tells_doubts_where_it_tells_all(
+    folder: Path, bundle: Bundle, tmp_path: Path
+) -> None:
+    x = raw_inputs(6)
+    np.savez(tmp_path / "data.npz", x=x)
+
+    done = CliRunner().invoke(app, ["predict", f"{folder}", f"{tmp_path}/data.npz", "--json", "--out", f"{tmp_path}/o"])
+
+    expected = bundle.outputs(x)
+    said = json.loads(done.stdout)
+    assert said["classes"] == expected["log_probs"].argmax(1).tolist()
+    assert said["entropy"] == pytest.approx(expected["entropy"])
+    assert said["disagreement"] == pytest.approx(expected["disagreement"])
+    with np.load(tmp_path / "o") as written:
+        assert all(np.array_equal(written[name], values) for name, values in expected.items())
+
+
+def test_a_member_that_was_trained_in_bfloat16_predicts_in_float32(tmp_path: Path) -> None:
+    x = torch.from_numpy(PLAIN(raw_inputs(32)))
+    y = torch.arange(32) % NUM_CLASSES
+    data = TrainingData(train_x=x, train_y=y, validation_x=x, validation_y=y, num_classes=NUM_CLASSES)
+    recipe = Recipe(model=Cnn(channels=(4,), hidden=8), precision="bfloat16", batch_size=32, epochs=1)
+    solo = Solo(recipe, data, Luck(0, 0), initial_state(recipe, data, 0, 0))
+    solo.train_epoch(1)
+    module = recipe.model.build(INPUT_SHAPE, NUM_CLASSES)
+    module.load_state_dict(solo.state(0, 1).module)
+
+    folder = write(tmp_path / "ensemble", [Member(module=module, normalization=PLAIN)], 1.0)
+
+    with torch.inference_mode():
+        expected = module.eval()(x).log_softmax(1)
+    np.testing.assert_allclose(load_bundle(folder).predict(raw_inputs(32)), expected, rtol=0, atol=1e-5)

@@ -17,6 +17,7 @@ import torch
 from hpo.errors import BundleError
 from hpo.export import Bundle, load_bundle, write_bundle, write_ensemble
 from hpo.export import onnx as exporting
+from hpo.export.cost import measure_cost
 from hpo.training.models import Mlp
 from tests.export.test_ensemble import INPUT_SHAPE, MEMBERS, NUM_CLASSES, PLAIN, TEMPERATURE, raw_inputs
 
@@ -123,6 +124,14 @@ def test_the_model_says_nothing_of_the_machine_that_made_it(written: Path) -> No
 
     assert b".py" not in (written / "model.onnx").read_bytes()
     assert [node.name for node in nodes if node.metadata_props] == []
+
+
+@pytest.mark.parametrize("batch_size", [1, 100])
+def test_what_a_bundle_costs_is_measured_on_its_own_inputs(batch_size: int, written: Path) -> None:
+    cost = measure_cost(written, batch_size, num_runs=5)
+
+    assert cost.megabytes == (written / "model.onnx").stat().st_size / 1e6
+    assert 0 < cost.p50_ms <= cost.p95_ms
 
 
 def flip_a_byte(path: Path) -> None:

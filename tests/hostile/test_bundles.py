@@ -144,6 +144,19 @@ PROGRAMS: dict[str, Callable[[Tree, str], object]] = {
 CARDS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a_model_elsewhere": (lambda bundle: rewrite_card(bundle, model={"file": "../../../etc/passwd"}), "model.file"),
     "an_absolute_model": (lambda bundle: rewrite_card(bundle, model={"file": "/etc/passwd"}), "model.file"),
+    "another_file_elsewhere": (
+        lambda bundle: rewrite_card(bundle, files=[{"file": "../../passwd", "num_bytes": 1, "sha256": "x"}]),
+        "files.0.file",
+    ),
+    "a_file_that_is_not_there": (
+        lambda bundle: rewrite_card(bundle, files=[{"file": "predict.py", "num_bytes": 1, "sha256": "x"}]),
+        "predict.py: no such file",
+    ),
+    "outputs_that_are_not_given": (
+        lambda bundle: rewrite_card(bundle, outputs=["log_probs", "entropy", "disagreement"]),
+        "give log_probs, entropy, disagreement, but gives 1 arrays",
+    ),
+    "outputs_of_other_names": (lambda bundle: rewrite_card(bundle, outputs=["__class__"]), "outputs"),
     "a_hash_of_something_else": (lambda bundle: (bundle / "model.pt2").write_bytes(b"x"), "bytes"),
     "a_format_of_the_future": (lambda bundle: rewrite_card(bundle, format_version=99), "format 99"),
     "a_format_that_is_text": (lambda bundle: rewrite_card(bundle, format_version="1; import os"), "format"),

@@ -3,6 +3,7 @@ import math
 import pytest
 
 from hpo.scheduling import Asha, Budget, FreezeThaw, full_budget
+from hpo.scheduling.ranking import Ranking
 
 FREEZE_THAW = FreezeThaw()
 
@@ -24,7 +25,7 @@ def test_rungs_begin_at_a_ninth_unless_told_otherwise(
 
 
 def test_nobody_sound_is_stopped_at_a_rung() -> None:
-    worst = FREEZE_THAW.decide(0.9, [0.9, 0.1, 0.2])
+    worst = FREEZE_THAW.decide(0.9, Ranking([0.9, 0.1, 0.2]))
 
     assert worst.continues
     assert (worst.rank, worst.num_seen) == (3, 3)
@@ -32,7 +33,7 @@ def test_nobody_sound_is_stopped_at_a_rung() -> None:
 
 @pytest.mark.parametrize("cost", [math.nan, math.inf, -math.inf])
 def test_whatever_is_not_finite_stops(cost: float) -> None:
-    assert not FREEZE_THAW.decide(cost, [0.5, cost]).continues
+    assert not FREEZE_THAW.decide(cost, Ranking([0.5, cost])).continues
 
 
 @pytest.mark.parametrize(

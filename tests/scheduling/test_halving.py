@@ -3,6 +3,7 @@ import math
 import pytest
 
 from hpo.scheduling.halving import Asha, NoScheduler
+from hpo.scheduling.ranking import Ranking
 
 ASHA = Asha(min_epochs=1, eta=3, controls=0.0)
 
@@ -38,20 +39,20 @@ def test_rungs_are_powers_of_eta_up_to_the_end(
     ],
 )
 def test_decide_keeps_the_best_one_in_eta(cost: float, seen: list[float], continues: bool) -> None:
-    verdict = ASHA.decide(cost, seen)
+    verdict = ASHA.decide(cost, Ranking(seen))
 
     assert verdict.continues is continues
 
 
 @pytest.mark.parametrize("cost", [math.nan, math.inf, -math.inf])
 def test_decide_stops_whatever_is_not_finite(cost: float) -> None:
-    assert not ASHA.decide(cost, [cost]).continues
-    assert not ASHA.decide(cost, [0.5, cost, 0.6]).continues
-    assert not NoScheduler().decide(cost, [cost]).continues
+    assert not ASHA.decide(cost, Ranking([cost])).continues
+    assert not ASHA.decide(cost, Ranking([0.5, cost, 0.6])).continues
+    assert not NoScheduler().decide(cost, Ranking([cost])).continues
 
 
 def test_decide_says_what_it_was_judged_by() -> None:
-    verdict = ASHA.decide(0.4, [0.4, 0.1, 0.2, 0.3, 0.5, math.nan])
+    verdict = ASHA.decide(0.4, Ranking([0.4, 0.1, 0.2, 0.3, 0.5, math.nan]))
 
     assert (verdict.rank, verdict.num_seen, verdict.cutoff) == (4, 6, 0.2)
 

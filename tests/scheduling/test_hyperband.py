@@ -7,6 +7,7 @@ import pytest
 
 from hpo.scheduling import Hyperband
 from hpo.scheduling.line import Line
+from hpo.scheduling.ranking import Ranking
 
 HYPERBAND = Hyperband(min_epochs=1, controls=0.0)
 TABLE = ((1, 3, 9, 27, 81), (3, 9, 27, 81), (9, 27, 81), (27, 81), (81,))
@@ -70,4 +71,4 @@ def test_a_bracket_decides_by_the_values_of_its_own_trials() -> None:
 
 @pytest.mark.parametrize("cost", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_stops(cost: float) -> None:
-    assert not HYPERBAND.decide(cost, [0.5, cost, 0.6]).continues
+    assert not HYPERBAND.decide(cost, Ranking([0.5, cost, 0.6])).continues

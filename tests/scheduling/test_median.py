@@ -5,6 +5,7 @@ import pytest
 
 from hpo.scheduling import Median
 from hpo.scheduling.line import Line
+from hpo.scheduling.ranking import Ranking
 
 MEDIAN = Median(min_epochs=3)
 
@@ -56,7 +57,7 @@ def test_the_plan_is_the_most_that_may_be_trained() -> None:
 def test_a_trial_whose_best_is_worse_than_the_median_stops(
     course: list[float], averages: list[float], continues: bool
 ) -> None:
-    assert MEDIAN.decide(course, averages).continues is continues
+    assert MEDIAN.decide(course, Ranking(averages)).continues is continues
 
 
 @pytest.mark.parametrize("cost", [math.nan, math.inf, -math.inf])
@@ -70,7 +71,7 @@ def test_what_is_not_finite_stops_and_counts_as_the_worst_of_the_others(cost: fl
 
 
 def test_a_verdict_says_what_it_was_judged_by() -> None:
-    verdict = MEDIAN.decide([0.9, 0.7], [0.4, 0.6, 0.8])
+    verdict = MEDIAN.decide([0.9, 0.7], Ranking([0.4, 0.6, 0.8]))
 
     assert (verdict.rank, verdict.num_seen, verdict.cutoff) == (3, 4, 0.6)
 

@@ -8,6 +8,7 @@ import pytest
 from hpo.scheduling import Asha
 from hpo.scheduling.line import Line
 from hpo.scheduling.packing import Standing
+from hpo.scheduling.ranking import Ranking
 
 PROMOTION = Asha(form="promotion", min_epochs=1, eta=3)
 MAX_EPOCHS = 27
@@ -103,13 +104,13 @@ def test_the_best_one_in_eta_that_still_waits_is_promoted(
 
 @pytest.mark.parametrize("cost", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_is_stopped_at_once_and_never_promoted(cost: float) -> None:
-    assert not PROMOTION.decide(cost, [cost, 0.5, 0.6]).continues
+    assert not PROMOTION.decide(cost, Ranking([cost, 0.5, 0.6])).continues
     assert PROMOTION.choose({1: {0: cost, 1: cost, 2: cost}}, {0: 1, 1: 1, 2: 1}) == []
 
 
 def test_whoever_is_sound_waits_and_is_told_where_it_stands() -> None:
-    worst = PROMOTION.decide(0.4, [0.4, 0.1, 0.2, 0.3])
-    early = PROMOTION.decide(0.4, [0.4, 0.5])
+    worst = PROMOTION.decide(0.4, Ranking([0.4, 0.1, 0.2, 0.3]))
+    early = PROMOTION.decide(0.4, Ranking([0.4, 0.5]))
 
     assert worst.continues
     assert (worst.rank, worst.num_seen, worst.cutoff) == (4, 4, 0.1)

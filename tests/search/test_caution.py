@@ -9,6 +9,7 @@ import pytest
 
 from hpo.records import End, EndKind, Goal, Params, Report, TrialRecord
 from hpo.scheduling.halving import Asha, NoScheduler
+from hpo.scheduling.ranking import Ranking
 from hpo.search.samplers import Cmaes, Coordinate, Curves, Gp, Nsga2, Nsga3, Refine, Sampler, Tpe
 from hpo.search.study import Study
 from hpo.spaces import Choice, Domain, LogUniform, QUniform, Uniform
@@ -74,7 +75,7 @@ def _train(study: Study, trial: TrialRecord, scheduler: NoScheduler | Asha, seen
         costs.append(cost)
         if rung == 9:
             study.tell(trial.trial_id, End(kind=EndKind.COMPLETE, epoch=rung, value=cost))
-        elif not scheduler.decide(cost, costs).continues:
+        elif not scheduler.decide(cost, Ranking(costs)).continues:
             study.tell(trial.trial_id, End(kind=EndKind.STOPPED, epoch=rung, value=cost))
             return
 

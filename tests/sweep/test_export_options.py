@@ -116,3 +116,45 @@ def test_averaged_weights_are_for_sweeps_of_which_every_trial_keeps_an_average(t
 
     assert sweep.export.weights == "averaged"
     assert load(tmp_path, dump_resolved(sweep)) == sweep
+
+
+ONNX = "export: {formats: [pt2, onnx]}\n"
+
+
+def test_a_model_is_registered_only_where_mlflow_is(tmp_path: Path) -> None:
+    with pytest.raises(SweepError) as caught:
+        load(tmp_path, SWEEP + "tracking: none\nexport: {formats: [pt2, onnx], register_as: digits}\n")
+
+    message = "has no effect, because tracking is none. Delete it."
+    assert problems(caught) == [("export.register_as", message)]
+
+
+def test_a_name_of_a_model_holds_no_alias(tmp_path: Path) -> None:
+    with pytest.raises(SweepError) as caught:
+        load(tmp_path, SWEEP + "export: {formats: [pt2, onnx], register_as: digits@best}\n")
+
+    message = 'must be 1 to 200 characters without /, : and @, but got "digits@best".'
+    assert problems(caught) == [("export.register_as", message)]
+
+
+def test_formats_are_kept_in_a_resolved_file(tmp_path: Path) -> None:
+    sweep = load(tmp_path, SWEEP + "export: {formats: [pt2, onnx], register_as: digits}\n")
+
+    assert sweep.export.formats == ("pt2", "onnx")
+    assert load(tmp_path, dump_resolved(sweep)) == sweep
+
+
+def test_onnx_without_its_libraries_is_refused_before_any_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = load(tmp_path, SWEEP + ONNX)
+    monkeypatch.setattr("hpo.export.onnx.find_spec", lambda name: None)
+
+    with pytest.raises(SweepError) as caught:
+        check_data(sweep, sweep.data.load(0))
+
+    [(key, message)] = problems(caught)
+    assert key == "export.formats"
+    assert message.startswith(
+        "model.onnx needs onnx, onnxscript, onnxruntime, but onnx, onnxscript, onnxruntime cannot"
+    )

@@ -134,7 +134,15 @@ def find_mistakes(folder: Path, text: str) -> str:
             "tracking: off",
             "tracking: must be none or a mapping such as {uri: http://localhost:5000}, but got off.",
         ),
-        ("export: {formats: [onnx]}", 'export.formats.0: must be pt2, but got "onnx".'),
+        ("export: {formats: [h5]}", 'export.formats.0: must be pt2 or onnx, but got "h5".'),
+        (
+            "export: {formats: [onnx]}",
+            "export.formats: must be [], [pt2] or [pt2, onnx], for hpo itself reads pt2, but got [onnx].",
+        ),
+        (
+            "export: {register_as: digits}",
+            "export.register_as: needs export.formats: [pt2, onnx], but that is [pt2]. Add onnx, or delete it.",
+        ),
         (
             "name: My sweep",
             (
