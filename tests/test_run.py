@@ -224,7 +224,7 @@ def test_mlflow_keeps_the_resolved_file_the_leaderboard_and_the_best_model(finis
     artifacts = {item.path for item in finished.client.list_artifacts(run_id)}
     bundle = {item.path for item in finished.client.list_artifacts(run_id, "best")}
 
-    assert artifacts == {"resolved.yaml", "leaderboard.csv", "best"}
+    assert artifacts == {"resolved.yaml", "leaderboard.csv", "best", "ensemble", "ensemble.json"}
     assert bundle == {"best/model.pt2", "best/card.json"}
 
 
