@@ -1,16 +1,28 @@
 """From the networks that a sweep has left to one ensemble, and an honest word on it."""
 
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
+from pydantic import BaseModel, ValidationError
 
 from hpo.config import JsonTree
-from hpo.ensembles import Fit, Selection, diversity, gains_by_skill_and_by_chance, measure, select_and_calibrate
+from hpo.ensembles import (
+    Fit,
+    Score,
+    Selection,
+    diversity,
+    gains_by_skill_and_by_chance,
+    measure,
+    score,
+    select_and_calibrate,
+)
 from hpo.ensembles.arrays import Labels, LogProbs
 from hpo.ensembles.kinds import AnyEnsemble, Candidate, Soup
 from hpo.errors import EnsembleError
 from hpo.export.members import Networks
 from hpo.pool import Pool
+from hpo.training.bundles.reading import first_line
 
 _FEW = "no trial went to its end and kept its state. Give the sweep more budget."
 _WANTING = {
@@ -18,6 +30,36 @@ _WANTING = {
     "snapshot": "the best trial has left no network. Does storage.keep leave it room?",
     "deep": "the best trial has left no network. Does storage.keep leave it room?",
 }
+
+
+class LeftMember(BaseModel):
+    """Of an ensemble that was left with a sweep."""
+
+    trial_id: int
+    weight: float
+
+
+class Left(BaseModel):
+    """What is read again of an ensemble that was left with a sweep."""
+
+    ensemble: AnyEnsemble
+    members: tuple[LeftMember, ...]
+
+
+def read_left(path: Path) -> Left | None:
+    """What `described` has said there; none where nobody has left any.
+
+    Raises:
+        EnsembleError: if the file is damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        return Left.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise EnsembleError(
+            f"{path}: must be an ensemble as hpo leaves it, but {first_line(error)}. Delete it, and build another."
+        ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +75,8 @@ class Assembly:
     """Of the members [M, n, C]; of a soup its own [1, n, C]."""
     single: Candidate
     """The network of lowest NLL among all that were admitted."""
-    single_log_probs: LogProbs
-    """[n, C]."""
+    single_score: Score
+    """Its own, on all validation examples, by which it was chosen."""
     fit: Fit
     gains: tuple[float, float]
     """Nats below the best single: by selecting, and by the same on shuffled labels; both of calibrated networks."""
@@ -76,7 +118,7 @@ def assemble(kind: AnyEnsemble, pool: Pool, best: int, seed: int, networks: Netw
         weights=tuple(fit.selection.weights[chosen].tolist()),
         log_probs=admitted.log_probs[chosen],
         single=admitted.candidates[first],
-        single_log_probs=admitted.log_probs[first],
+        single_score=score(admitted.log_probs[first], pool.labels),
         fit=fit,
         gains=gains_by_skill_and_by_chance(admitted.log_probs, admitted.labels, kind, seed),
     )
@@ -85,7 +127,7 @@ def assemble(kind: AnyEnsemble, pool: Pool, best: int, seed: int, networks: Netw
 
 def described(assembly: Assembly, labels: Labels) -> JsonTree:
     """All of it, in values that JSON knows."""
-    fit, single = assembly.fit, measure(assembly.single_log_probs, labels)
+    fit, single = assembly.fit, assembly.single_score
     found = None if assembly.is_soup else diversity(assembly.log_probs, labels, np.array(assembly.weights))
     return {
         "ensemble": assembly.kind.as_tree(),

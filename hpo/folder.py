@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import final
 
-from hpo.errors import HpoError, ResourceError, StudyError
+from hpo.errors import DataError, HpoError, ResourceError, StudyError
 from hpo.files import check_writable
 from hpo.origin import write_parents
 from hpo.paths import SweepPaths, written_beside
@@ -16,10 +16,15 @@ from hpo.scheduling import Budget
 from hpo.search.database import check_answers
 from hpo.sweep import Sweep, dump_resolved, load_sweep
 from hpo.tracking.location import absolute
+from hpo.training.data import Splits
 
 
-def make_folder(sweep: Sweep) -> SweepPaths:
+def make_folder(sweep: Sweep, digest: str) -> SweepPaths:
     """A folder of the sweep's own, with an id that is free: all that is needed to go on with it lies there.
+
+    Args:
+        sweep: to begin.
+        digest: of its data, which `load_splits` will ask for.
 
     Raises:
         ResourceError: if it cannot be made.
@@ -39,6 +44,8 @@ def make_folder(sweep: Sweep) -> SweepPaths:
             ) from error
         with written_beside(paths.code) as beside:
             beside.write_text(json.dumps(_code_folders()) + "\n", encoding="utf-8")
+        with written_beside(paths.data) as beside:
+            beside.write_text(json.dumps({"digest": digest}) + "\n", encoding="utf-8")
         write_parents(paths.parents, sweep.recipe)
         write_resolved(paths, _anchored(sweep))  # last: with it, it is a sweep
         return paths
@@ -61,6 +68,21 @@ def open_folder(paths: SweepPaths) -> Sweep:
     if paths.code.exists():
         sys.path += [folder for folder in _read_folders(paths.code) if folder not in sys.path]
     return sweep
+
+
+def load_splits(sweep: Sweep, paths: SweepPaths) -> Splits:
+    """The data of a sweep that has begun.
+
+    Raises:
+        DataError: if they are not those it began with, or cannot be read.
+    """
+    splits = sweep.data.load(sweep.seed)
+    if paths.data.exists() and (begun := _read_digest(paths.data)) != splits.digest:
+        raise DataError(
+            f"{paths.sweep_id}: the data are not what they were: their digest must be {begun}, but is {splits.digest}. "
+            "Put back the files, and what the sweep's file says of data and seed; or begin a new sweep."
+        )
+    return splits
 
 
 def check_states(paths: SweepPaths, trials: Iterable[TrialRecord]) -> None:
@@ -103,6 +125,13 @@ class Extensions:
             return None
         self._seen = seen
         return load_sweep(self._file).budget
+
+
+def _read_digest(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["digest"])
+    except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: must hold the digest of the data, but does not ({error!r}). Restore it.") from error
 
 
 def _read_folders(path: Path) -> list[str]:

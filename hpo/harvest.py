@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from hpo.assembly import Assembly, assemble, described
+from hpo.assembly import Assembly, assemble, described, read_left
 from hpo.config import JsonTree
-from hpo.ensembles.kinds import AnyEnsemble
+from hpo.ensembles.kinds import AnyEnsemble, Greedy
 from hpo.errors import EnsembleError
 from hpo.export.bundle import write_ensemble
 from hpo.export.members import Networks
@@ -23,6 +23,7 @@ from hpo.repeats import Repeat
 from hpo.results.finalists import winner
 from hpo.results.table import find_best
 from hpo.sweep import Export, Sweep
+from hpo.sweep.wording import listed
 from hpo.training.bundles.card import portable_tree
 from hpo.training.data import Splits
 from hpo.training.recipe import with_params
@@ -59,6 +60,32 @@ class Harvest:
             wanted += self._asked_by(self.sweep.ensemble)
         return [Repeat(trial_id=trial_id, seed_index=seed_index) for trial_id, seed_index in dict.fromkeys(wanted)]
 
+    @property
+    def kind(self) -> AnyEnsemble:
+        """Of the ensemble that was left with the sweep; else as its file says, or greedy.
+
+        Raises:
+            EnsembleError: if what was left is damaged.
+        """
+        left = read_left(self.paths.ensemble)
+        return self.sweep.ensemble or Greedy() if left is None else left.ensemble
+
+    def refuse_untrained(self, kind: AnyEnsemble) -> None:
+        """See that whatever an ensemble asks for has been trained.
+
+        Raises:
+            EnsembleError: if not.
+        """
+        ended = {(trial.repeats, trial.seed_index) for trial in self.trials if trial.end is not None}
+        asked = self._asked_by(kind)
+        missing = [repeat for repeat in asked if repeat not in ended]
+        if missing:
+            trials = listed([f"trial {trial_id}" for trial_id in dict.fromkeys(trial_id for trial_id, _ in missing)])
+            raise EnsembleError(
+                f"ensemble.kind {kind.kind}: {len(asked)} repetitions must have been trained, but {len(missing)} of "
+                f"{trials} have not. Train them with --train, or ask for another kind or size."
+            )
+
     def assemble(self, kind: AnyEnsemble) -> Assembly:
         """An ensemble of what there is.
 
@@ -69,7 +96,7 @@ class Harvest:
         best = self.best
         if best is None:
             raise EnsembleError("An ensemble needs a trial that was measured, but there is none. Give the sweep more.")
-        return assemble(kind, self._pool(kind), best.trial_id, self.sweep.seed, self.networks)
+        return assemble(kind, self.pool(stopped=kind.stopped), best.trial_id, self.sweep.seed, self.networks)
 
     def export_trial(
         self, folder: Path, trial: TrialRecord, run_id: RunId = NOWHERE, asked: Export | None = None
@@ -127,6 +154,18 @@ class Harvest:
             beside.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
         return self.paths.ensemble
 
+    def shares(self, assembly: Assembly) -> dict[int, float]:
+        """What each trial's networks weigh in an ensemble together: 0 of those in the one that was left before."""
+        before = read_left(self.paths.ensemble)
+        shares = {} if before is None else {member.trial_id: 0.0 for member in before.members}
+        for member, weight in zip(assembly.members, assembly.weights, strict=True):
+            shares[member.trial_id] = shares.get(member.trial_id, 0.0) + weight
+        return shares
+
+    def pool(self, *, stopped: bool = False) -> Pool:
+        """All networks that are there; see `read_pool`."""
+        return read_pool(self.trials, self.splits.validation.y, self.splits.num_classes, stopped=stopped)
+
     @cached_property
     def networks(self) -> Networks:
         """What trials have left on disk."""
@@ -142,10 +181,6 @@ class Harvest:
         best = find_best(self.trials, self.sweep.metric.goal)
         if best is None or not kind.repeats(best.trial_id, [best.trial_id]):
             return []
-        pool = self._pool(kind).where(lambda candidate: candidate.repeats is None)
+        pool = self.pool(stopped=kind.stopped).where(lambda candidate: candidate.repeats is None)
         picks = kind(pool.log_probs, pool.labels).members if pool.candidates else []
         return kind.repeats(best.trial_id, list(dict.fromkeys(pool.candidates[row].trial_id for row in picks)))
-
-    def _pool(self, kind: AnyEnsemble) -> Pool:
-        labels, num_classes = self.splits.validation.y, self.splits.num_classes
-        return read_pool(self.trials, labels, num_classes, stopped=kind.stopped)

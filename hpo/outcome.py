@@ -65,4 +65,18 @@ def summarize(sweep: Sweep, result: SweepResult) -> dict[str, float | int | str]
     if result.best is not None and result.best.end is not None and result.best.end.value is not None:
         summary[f"best_{sweep.metric.name}"] = result.best.end.value
         summary["best_trial"] = result.best.trial_id
+    if result.ensemble is not None:
+        summary |= numbers_of(result.ensemble)
     return summary
+
+
+def numbers_of(ensemble: Assembly) -> dict[str, float]:
+    """An ensemble beside the best single network; only its own scores are of examples that did not select it."""
+    held_out, single = ensemble.fit.held_out, ensemble.single_score
+    return {
+        "ensemble_val_nll": held_out.nll,
+        "ensemble_val_accuracy": held_out.accuracy,
+        "ensemble_num_members": len(ensemble.members),
+        "best_single_val_nll": single.nll,
+        "best_single_val_accuracy": single.accuracy,
+    }

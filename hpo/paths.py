@@ -39,6 +39,11 @@ class SweepPaths:
         return self.root / "parents.json"
 
     @property
+    def data(self) -> Path:
+        """The digest of the data that the sweep began with."""
+        return self.root / "data.json"
+
+    @property
     def study(self) -> Path:
         """Optuna's SQLite database."""
         return self.root / "study.db"
@@ -97,6 +102,11 @@ class SweepPaths:
     def ensemble_bundle(self) -> Path:
         """The exported ensemble."""
         return self.root / "ensemble"
+
+    @property
+    def finalized(self) -> Path:
+        """What everything was worth on the test split, and when that was opened."""
+        return self.root / "finalized.json"
 
     def checkpoint(self, trial_id: int, epoch: int, generation: int, attempt: int) -> str:
         """A fenced name: a worker that outlives its driver never writes over its successor's file."""

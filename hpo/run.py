@@ -15,7 +15,7 @@ from hpo.disk import want_of_room_told
 from hpo.errors import EnsembleError, NoAverageError
 from hpo.execution.executor import Executor
 from hpo.execution.local import LocalExecutor
-from hpo.folder import check_states, make_folder, open_folder
+from hpo.folder import check_states, load_splits, make_folder, open_folder
 from hpo.harvest import Harvest
 from hpo.lineup import Lineup
 from hpo.outcome import SweepResult, status_after, summarize
@@ -85,7 +85,7 @@ def run_sweep(sweep: Sweep, *, watch: Watch = lambda _: None, start_executor: St
     sweep, reasons = settled(sweep, splits)
     check_room(sweep, splits)
     sweep, curve = _tested(sweep, splits)
-    paths = make_folder(sweep)
+    paths = make_folder(sweep, splits.digest)
     if curve is not None:
         write_lr_curve(paths.lr_range, curve)
     return replace(_carry_out(sweep, splits, paths, watch, start_executor), why=reasons)
@@ -105,7 +105,7 @@ def resume_sweep(
         HpoError: if it has a driver, or its files or data are not what they were.
     """
     sweep = open_folder(paths)
-    splits = sweep.data.load(sweep.seed)
+    splits = load_splits(sweep, paths)
     check_data(sweep, splits)
     return _carry_out(sweep, splits, paths, watch, start_executor)
 
@@ -117,7 +117,7 @@ def cancel_sweep(paths: SweepPaths) -> SweepResult:
         HpoError: see `resume_sweep`.
     """
     sweep = open_folder(paths)
-    return _carry_out(sweep, sweep.data.load(sweep.seed), paths, lambda _: None, None)
+    return _carry_out(sweep, load_splits(sweep, paths), paths, lambda _: None, None)
 
 
 def _take(harvest: Harvest, tracker: Tracker) -> Assembly | None:
@@ -136,9 +136,12 @@ def _take(harvest: Harvest, tracker: Tracker) -> Assembly | None:
         return None
     try:
         assembly, sizes = build(harvest, sweep.ensemble)
+        shares = harvest.shares(assembly)
     except EnsembleError as error:
         logger.warning("No ensemble is built: %s", error)
         return None
+    for trial_id, share in shares.items():
+        tracker.tag(trial_id, {"hpo.ensemble_weight": f"{share:g}"})
     tracker.log_artifact(harvest.write(assembly, [size.as_tree() for size in sizes]))
     if sweep.export.formats:
         harvest.export_ensemble(paths.ensemble_bundle, assembly, tracker.run_id)

@@ -47,6 +47,8 @@ class Stages:
         with interrupts(executor.interrupt) as seen:
             while True:
                 repeats = has_open(self.study)
+                if repeats:
+                    self._tag_repeats()
                 driver = self._driver(executor.num_slots, repeats=repeats)
                 self._drive(driver, executor, None if repeats else extensions)
                 progress = self._seen(driver.progress())
@@ -61,6 +63,13 @@ class Stages:
         driver = self._driver(1, repeats=False)
         driver.end_waiting(SweepStatus.CANCELLED.value)
         return self._seen(driver.progress())
+
+    def _tag_repeats(self) -> None:
+        """So that nobody takes them for trials of the search."""
+        for trial in self.study.trials():
+            if trial.repeats is not None and trial.end is None:
+                tags = {"hpo.repeats": str(trial.repeats), "hpo.seed_index": str(trial.seed_index)}
+                self.tracker.tag(trial.trial_id, tags)
 
     def _driver(self, num_slots: int, *, repeats: bool) -> Driver:
         terms = without_search(self.sweep, self.study) if repeats else self.sweep

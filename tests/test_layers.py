@@ -39,10 +39,10 @@ legs
 population
 driver
 folder interrupts outcome waits repeats
-notice harvest
-affordable
-stages
-run prune simulation doctor control cleaning status
+notice harvest postscript
+affordable contenders
+stages exam
+run rebuilding finalize prune simulation doctor control cleaning status
 cli __init__ __main__
 """
 

@@ -224,7 +224,7 @@ def test_mlflow_keeps_the_resolved_file_the_leaderboard_and_the_best_model(finis
     artifacts = {item.path for item in finished.client.list_artifacts(run_id)}
     bundle = {item.path for item in finished.client.list_artifacts(run_id, "best")}
 
-    assert artifacts == {"resolved.yaml", "leaderboard.csv", "best"}
+    assert artifacts == {"resolved.yaml", "leaderboard.csv", "best", "ensemble", "ensemble.json"}
     assert bundle == {"best/model.pt2", "best/card.json"}
 
 
@@ -241,7 +241,7 @@ def test_the_resolved_file_names_a_tracking_database_that_is_found_from_any_fold
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.yaml").write_text(SMALL)
 
-    paths = make_folder(load_sweep(tmp_path / "small.yaml"))
+    paths = make_folder(load_sweep(tmp_path / "small.yaml"), "0")
 
     tracking = load_sweep(paths.resolved).tracking
     assert tracking is not None

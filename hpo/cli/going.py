@@ -38,7 +38,7 @@ def run(file: SweepFile, set_: Set = None, as_json: Json = False) -> None:
         sweep = load_sweep(file, set_ or [])
         show.advise(sweep, make_console(stderr=True))
         done = _watched(sweep, lambda watch: run_sweep(sweep, watch=watch), as_json=as_json)
-    _exit(done)
+    leave(done)
 
 
 @app.command()
@@ -47,8 +47,8 @@ def resume(sweep_id: SweepId, as_json: Json = False, runs: Runs = RUNS) -> None:
     from hpo.paths import find_sweep
 
     with errors_told():
-        done = _resumed(find_sweep(runs, sweep_id), as_json=as_json)
-    _exit(done)
+        done = go_on(find_sweep(runs, sweep_id), as_json=as_json)
+    leave(done)
 
 
 @app.command()
@@ -72,8 +72,8 @@ def extend(
         if (driver := owner(paths)) is not None:
             print(f"{paths.sweep_id} has more budget now, and {driver} goes on with it.")
             return
-        done = _resumed(paths, as_json=as_json)
-    _exit(done)
+        done = go_on(paths, as_json=as_json)
+    leave(done)
 
 
 @app.command()
@@ -105,12 +105,23 @@ def cancel(sweep_id: SweepId, as_json: Json = False, runs: Runs = RUNS) -> None:
         show.result(open_folder(paths), cancel_sweep(paths), as_json=as_json)
 
 
-def _resumed(paths: "SweepPaths", *, as_json: bool) -> "SweepResult":
+def go_on(paths: "SweepPaths", *, as_json: bool) -> "SweepResult":
+    """Resume a sweep, live while it runs."""
     from hpo.folder import open_folder
     from hpo.run import resume_sweep
 
     make_importable()
     return _watched(open_folder(paths), lambda watch: resume_sweep(paths, watch=watch), as_json=as_json)
+
+
+def leave(done: "SweepResult") -> None:
+    """With the exit code that tells how a sweep ended."""
+    from hpo.tracking.tracker import SweepStatus
+
+    if done.status is not SweepStatus.FINISHED:
+        raise typer.Exit(INTERRUPTED)
+    if done.best is None:
+        raise typer.Exit(NO_RESULT)
 
 
 def _watched(sweep: "Sweep", go: "Callable[[Watch], SweepResult]", *, as_json: bool) -> "SweepResult":
@@ -123,12 +134,3 @@ def _watched(sweep: "Sweep", go: "Callable[[Watch], SweepResult]", *, as_json: b
         done = go(watch)
     show.result(sweep, done, as_json=as_json)
     return done
-
-
-def _exit(done: "SweepResult") -> None:
-    from hpo.tracking.tracker import SweepStatus
-
-    if done.status is not SweepStatus.FINISHED:
-        raise typer.Exit(INTERRUPTED)
-    if done.best is None:
-        raise typer.Exit(NO_RESULT)

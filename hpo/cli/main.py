@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hpo.cli import going, status
+from hpo.cli import going, status, together
 from hpo.cli.conduct import errors_told, make_importable
 from hpo.cli.options import RUNS, Json, PruneMode, Runs, Set, SweepFile, SweepId, Tta, Weights, numbers, size
 
@@ -138,13 +138,15 @@ def rungs(
 
 @app.command()
 def best(sweep_id: SweepId, as_json: Json = False, runs: Runs = RUNS) -> None:
-    """The winner of a sweep; with several metrics, by the first, and the Pareto front."""
+    """The winner of a sweep, and its finalists; with several metrics, by the first, and the Pareto front."""
     _show_trial(sweep_id, runs, as_json=as_json)
 
 
 @app.command(name="export")
 def export_(
-    which: Annotated[str, typer.Argument(metavar="ID[/TRIAL]", help="A sweep, for its best trial, or one trial.")],
+    which: Annotated[
+        str, typer.Argument(metavar="ID[/TRIAL]", help="A sweep, for its best trial, or one trial; ID/ensemble: all.")
+    ],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The bundle: new, empty, or a bundle to replace.")],
     tta: Annotated[
         Tta | None, typer.Option("--tta", help="Average over views of an image; else as in the file.")
@@ -160,7 +162,7 @@ def export_(
     ] = None,
     runs: Runs = RUNS,
 ) -> None:
-    """Write a trial's model as a bundle: model.pt2 and card.json."""
+    """Write a trial's model, or a sweep's ensemble, as a bundle: model.pt2 and card.json."""
     from hpo.cli import show
     from hpo.cli.sweeps import export_sweep
 
@@ -285,8 +287,9 @@ def _show_trial(which: str, runs: Path, *, as_json: bool) -> None:
 
     with errors_told():
         record, records, sweep, paths = open_trial(runs, which)
-        show_trial(record, records, sweep, paths, with_front="/" not in which, as_json=as_json)
+        show_trial(record, records, sweep, paths, of_sweep="/" not in which, as_json=as_json)
 
 
 app.add_typer(going.app)
 app.add_typer(status.app)
+app.add_typer(together.app)

@@ -8,16 +8,19 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from hpo.assembly import Assembly
 from hpo.cleaning import Freed
+from hpo.cli.finalists import chosen_line
 from hpo.cli.live import best_so_far
 from hpo.cli.rungs import rung_text
 from hpo.cli.text import clock, domain_text, grid, make_console, number, objective, print_json
 from hpo.cli.trial import params_table, trial_json
 from hpo.export import Card, Predictions
-from hpo.outcome import SweepResult
+from hpo.outcome import SweepResult, numbers_of
 from hpo.paths import written_beside
 from hpo.plan import Plan
 from hpo.prune import Point
+from hpo.results.finalists import judge
 from hpo.results.table import to_json
 from hpo.room import room_advice
 from hpo.sizes import size_text
@@ -118,6 +121,7 @@ def lr_curve(curve: LrCurve, folder: Path, *, as_json: bool) -> None:
 def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
     """A sweep that has ended."""
     sweep_id = done.paths.sweep_id
+    finalists = [] if sweep.finalists is None else judge(sweep.finalists, done.trials, sweep.metric.goal)
     if as_json:
         print_json(
             {
@@ -131,6 +135,8 @@ def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
                 "elapsed_s": round(done.elapsed_s, 3),
                 "best": None if done.best is None else trial_json(to_json([done.best], sweep.goals)[0], done.best),
                 "front": [on_front.trial_id for on_front in done.front],
+                "finalists": [asdict(each) for each in finalists],
+                "ensemble": None if done.ensemble is None else numbers_of(done.ensemble),
                 "bundle": None if done.bundle is None else str(done.bundle),
                 "untracked": done.untracked,
             }
@@ -156,6 +162,10 @@ def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
         rows.add_row("front", f"{len(done.front)} trials, by {listed(list(sweep.goals))}: hpo best {sweep_id}")
     for place, rung in enumerate(done.rungs):
         rows.add_row("rungs" if place == 0 else "", rung_text(rung))
+    if finalists:
+        rows.add_row("finalists", f"{chosen_line(finalists)}: hpo best {sweep_id}")
+    if done.ensemble is not None:
+        rows.add_row("ensemble", _ensemble_line(done.ensemble))
     if done.bundle is not None:
         rows.add_row("model", str(done.bundle))
     if done.untracked is not None:
@@ -165,9 +175,19 @@ def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
     console.print(rows)
 
 
+def _ensemble_line(ensemble: Assembly) -> str:
+    held_out, single = objective(ensemble.fit.held_out.nll), objective(ensemble.single_score.nll)
+    num = len(ensemble.members)
+    return f"{num} network{'s' if num > 1 else ''}, NLL {held_out} held out; the best single has {single}"
+
+
 def exported(folder: Path, card: Card) -> None:
     """A bundle that was written, and how many norms were folded where that was asked for."""
     said = card.model_extra or {}
+    if "ensemble" in said:
+        trials = dict.fromkeys(str(member["trial_id"]) for member in said["members"])
+        print(f"{folder}: the {said['ensemble']['kind']} ensemble of trials {listed(list(trials))}")
+        return
     weights = ", with averaged weights" if said["weights"] == "averaged" else ""
     print(f"{folder}: the model of trial {said['trial']}{weights}")
     inference = said.get("inference", {})

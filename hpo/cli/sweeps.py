@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpo.cleaning import Freed, clean_up
-from hpo.errors import HpoError
+from hpo.errors import EnsembleError, HpoError
 from hpo.export.inference import Tta
 from hpo.export.weights import Weights
-from hpo.folder import check_states, open_folder
+from hpo.folder import check_states, load_splits, open_folder
 from hpo.harvest import Harvest
 from hpo.paths import SweepPaths, find_sweep
 from hpo.prune import Point, prune_trial
 from hpo.records import TrialRecord
+from hpo.results.finalists import winner
 from hpo.results.table import best
 from hpo.search.reading import read_trials
 from hpo.sweep import Sweep, load_sweep
@@ -36,7 +37,10 @@ def open_trial(runs: Path, which: str) -> tuple[TrialRecord, list[TrialRecord], 
     """The trial that `ID/TRIAL` names, or the best one of `ID`; with all trials, the sweep, and where it lies."""
     sweep_id, slash, number = which.partition("/")
     sweep, paths, records = open_sweep(runs, sweep_id)
-    trial = _numbered(records, which, number) if slash else best(records, sweep.metric.goal)
+    goal = sweep.metric.goal
+    trial = (
+        _numbered(records, which, number) if slash else winner(sweep.finalists, records, goal) or best(records, goal)
+    )
     return trial, records, sweep, paths
 
 
@@ -50,13 +54,19 @@ def export_sweep(
     weights: Weights | None = None,
     onnx: bool | None = None,
 ) -> Card:
-    """Write the bundle of `ID/TRIAL`, or of the best trial of `ID`, as asked or else as the sweep's file says."""
-    trial, records, sweep, paths = open_trial(runs, which)
-    check_states(sweep.storage.located(paths), [trial])
+    """Write the bundle of `ID/TRIAL`, of the best trial of `ID`, or of `ID/ensemble`; as asked, else as in the file."""
+    sweep_id, _, part = which.partition("/")
+    is_ensemble = part == "ensemble"
+    trial, records, sweep, paths = open_trial(runs, sweep_id if is_ensemble else which)
+    check_states(sweep.storage.located(paths), records if is_ensemble else [trial])
     formats = None if onnx is None else ("pt2", "onnx") if onnx else ("pt2",)
     told = {"tta": tta, "fold_norms": fold_norms, "weights": weights, "formats": formats}
     asked = sweep.export.model_copy(update={name: to for name, to in told.items() if to is not None})
-    harvest = Harvest(sweep, paths, sweep.data.load(sweep.seed), records)
+    harvest = Harvest(sweep, paths, load_splits(sweep, paths), records)
+    if is_ensemble:
+        if weights is not None:
+            raise EnsembleError("an ensemble's members have their weights as they were selected: drop --weights.")
+        return read_card(harvest.export_ensemble(folder, harvest.assemble(harvest.kind), asked=asked))
     return read_card(harvest.export_trial(folder, trial, asked=asked))
 
 
@@ -79,7 +89,7 @@ def prune_sweep(
     """Prune the trial `ID/TRIAL`, or the best one of `ID`."""
     trial, _, sweep, paths = open_trial(runs, which)
     check_states(sweep.storage.located(paths), [trial])
-    splits = sweep.data.load(sweep.seed)
+    splits = load_splits(sweep, paths)
     return prune_trial(folder, sweep, paths, splits, trial, mode=mode, amounts=amounts, num_epochs=num_epochs)
 
 

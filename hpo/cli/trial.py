@@ -1,11 +1,13 @@
 """One trial on a terminal, or for other programs."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from math import ceil
 
 from rich.bar import Bar
 from rich.table import Table
 
+from hpo.cli.finalists import WHY, finalists_table
 from hpo.cli.lineage import lineage_table
 from hpo.cli.rungs import decisions_json, decisions_table
 from hpo.cli.text import end_text, grid, make_console, objective, print_json, why
@@ -14,6 +16,7 @@ from hpo.config import JsonTree
 from hpo.files import size_of
 from hpo.paths import SweepPaths
 from hpo.records import TrialRecord
+from hpo.results.finalists import judge
 from hpo.results.lineage import lineage, lineage_json
 from hpo.results.table import to_json
 from hpo.spaces.values import shown
@@ -30,24 +33,29 @@ def show_trial(
     sweep: Sweep,
     paths: SweepPaths,
     *,
-    with_front: bool,
+    of_sweep: bool,
     as_json: bool,
 ) -> None:
     """Its params, its ancestors, its curve, what was decided at its rungs, and why it ended.
 
-    `with_front` also the Pareto front, where there are several metrics.
+    `of_sweep` also the finalists, where there are any, and the Pareto front, where there are several metrics.
     """
     leaders = to_json(records, sweep.goals)
     row = next(row for row in leaders if row["trial"] == record.trial_id)
-    has_front = with_front and len(sweep.goals) > 1
+    has_front = of_sweep and len(sweep.goals) > 1
     front = [row for row in leaders if row["on_front"]] if has_front else []
+    finalists = judge(sweep.finalists, records, sweep.metric.goal) if of_sweep and sweep.finalists is not None else []
     if as_json:
         told = {**trial_json(row, record), "lineage": lineage_json(lineage(record, records))}
+        told |= {"finalists": [asdict(each) for each in finalists]} if finalists else {}
         print_json(told | ({"front": front} if has_front else {}))
         return
     console = make_console()
     console.print(f"{paths.sweep_id}/{record.trial_id}", style="bold")
     console.print(_facts(row, record, records, sweep.metric.name))
+    if finalists:
+        console.print(f"\nFinalists, by {sweep.metric.name} on fresh seeds:", style="bold")
+        console.print(finalists_table(finalists), f"* {WHY}", sep="\n")
     if front:
         console.print(f"\nNo other trial beats these in {listed(list(sweep.goals))} at once:", style="bold")
         console.print(trials_table(front, console.width, list(sweep.goals)[1:])[0])
@@ -75,6 +83,8 @@ def _facts(row: JsonTree, record: TrialRecord, records: Sequence[TrialRecord], m
     rows.add_row("end", end_text(row))
     rows.add_row("why", why(row))
     rows.add_row("rank", f"{row['rank']} of {len(records)}")
+    if record.repeats is not None:
+        rows.add_row("again", f"trial {record.repeats} on fresh luck, seed {record.seed_index}")
     rows.add_row("params", params_table(record.params))
     if len(legs) > 1:
         rows.add_row("lineage", lineage_table(legs))

@@ -51,7 +51,7 @@ def show_trials(records: Sequence[TrialRecord], sweep: Sweep, *, top: int | None
 
 def trials_table(rows: Sequence[JsonTree], width: int, others: Sequence[str] = ()) -> tuple[Table, list[str]]:
     """Rows of a leaderboard within `width` columns, with these `others` of several metrics; what found no room."""
-    columns = [*_metric_columns(rows, others), *_param_columns(rows, width)]
+    columns = [*_repeats_column(rows), *_metric_columns(rows, others), *_param_columns(rows, width)]
     fitting = [column for num, column in enumerate(columns, start=1) if _total(columns[:num]) <= width]
     table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0), pad_edge=False)
     for name in FIXED:
@@ -64,6 +64,13 @@ def trials_table(rows: Sequence[JsonTree], width: int, others: Sequence[str] = (
         fixed: list[str | Text] = [str(row["rank"]), str(row["trial"]), end_text(row), str(row["epoch"]), value]
         table.add_row(*fixed, *(column.cells[place] for column in fitting))
     return table, [column.path for column in columns[len(fitting) :]]
+
+
+def _repeats_column(rows: Sequence[JsonTree]) -> Iterator[_Column]:
+    """Whom a repetition trains again; no column where there is none."""
+    cells = ["" if row["repeats"] is None else str(row["repeats"]["trial"]) for row in rows]
+    if any(cells):
+        yield _Column("repeats", "again", cells, False, max(map(len, ["again", *cells])))
 
 
 def _metric_columns(rows: Sequence[JsonTree], others: Sequence[str]) -> Iterator[_Column]:

@@ -12,14 +12,16 @@ from hpo.ensembles.crossfit import (
     to_select_on,
 )
 from hpo.ensembles.diversity import Diversity, Information, diversity, information
-from hpo.ensembles.intervals import Interval, interval, interval_of_difference
+from hpo.ensembles.intervals import Interval, interval, interval_of_difference, interval_over_seeds
 from hpo.ensembles.measures import Measures, are_right, measure, nlls
 from hpo.ensembles.pooling import pool, tempered
 from hpo.ensembles.selection import Selection, Step, greedy, top
 from hpo.ensembles.stacking import stack
+from hpo.ensembles.verdicts import Difference, Verdict, difference, verdict, verdict_over_seeds
 
 __all__ = [
     "Calibration",
+    "Difference",
     "Diversity",
     "Fit",
     "Information",
@@ -28,15 +30,18 @@ __all__ = [
     "Score",
     "Selection",
     "Step",
+    "Verdict",
     "are_right",
     "calibrate",
     "cross_fitted",
+    "difference",
     "diversity",
     "gains_by_skill_and_by_chance",
     "greedy",
     "information",
     "interval",
     "interval_of_difference",
+    "interval_over_seeds",
     "measure",
     "nlls",
     "of_labels",
@@ -47,4 +52,6 @@ __all__ = [
     "tempered",
     "to_select_on",
     "top",
+    "verdict",
+    "verdict_over_seeds",
 ]

@@ -1,9 +1,11 @@
 """How far a mean over examples may be off."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from hpo.ensembles.arrays import Array
 from hpo.errors import EnsembleError
@@ -50,6 +52,19 @@ def interval_of_difference(first: Array, second: Array, seed: int, level: float 
             f"A paired difference needs values of the same examples, but there are {len(first)} and {len(second)}."
         )
     return interval(first.astype(np.float64) - second, seed, level)
+
+
+def interval_over_seeds(values: Sequence[float], level: float = 0.95) -> Interval:
+    """The mean of one value per seed, and where it would lie with other seeds, by Student's t.
+
+    Raises:
+        EnsembleError: if there are fewer than two.
+    """
+    if len(values) < 2:
+        raise EnsembleError(f"An interval over seeds needs two or more, but there are {len(values)}. Train more.")
+    mean = float(np.mean(values))
+    half_width = float(stats.t.ppf((1 + level) / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
+    return Interval(mean=mean, low=mean - half_width, high=mean + half_width)
 
 
 def standard_error(values: Array) -> Array:

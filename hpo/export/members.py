@@ -11,11 +11,11 @@ from torch import nn
 from hpo.ensembles.kinds import Candidate
 from hpo.ensembles.soups import Soup, State, average, greedy_soup
 from hpo.export.inference import Inference
-from hpo.export.networks import Member
+from hpo.export.networks import Member, Single
 from hpo.files import Address
 from hpo.training.checkpoint import read_checkpoint
 from hpo.training.data import Splits
-from hpo.training.evaluate import estimate_norms, predict
+from hpo.training.evaluate import NUM_AT_ONCE, estimate_norms, predict
 from hpo.training.recipe import Recipe
 from hpo.training.state import Tensors, TrialState
 
@@ -85,6 +85,27 @@ class Networks:
         log_probs: npt.NDArray[np.float16] = predict(lambda part: module(part).unsqueeze(0), torch.from_numpy(x))[
             0
         ].numpy()
+        return log_probs
+
+    def answers(
+        self, candidates: Sequence[Candidate], x: npt.NDArray[np.float32], inference: Inference
+    ) -> npt.NDArray[np.float32]:
+        """Log-probabilities [n, C] of inputs as they came, as an exported model says them.
+
+        Args:
+            candidates: one network, or several whose average is asked.
+            x: [n, *raw_shape].
+            inference: how it predicts.
+
+        Raises:
+            EnsembleError: if they are not of one architecture.
+            HpoError: if a state is gone, or damaged.
+        """
+        module = self.load(*candidates) if len(candidates) == 1 else self.average(candidates)
+        network = Single(Member(module=module, normalization=self.splits.normalization, inference=inference))
+        with torch.inference_mode():
+            parts = [network(part) for part in torch.from_numpy(x).split(NUM_AT_ONCE)]
+        log_probs: npt.NDArray[np.float32] = torch.cat(parts).numpy()
         return log_probs
 
     def _build(self, candidate: Candidate) -> nn.Module:

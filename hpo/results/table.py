@@ -66,7 +66,8 @@ def find_front(trials: Sequence[TrialRecord], goals: Mapping[str, Goal]) -> list
 def leaderboard(trials: Sequence[TrialRecord], goals: Mapping[str, Goal]) -> pd.DataFrame:
     """One row per trial, best first: rank, trial, end, epoch, value, then the params, then the last metrics.
 
-    With several metrics the value is that of the first, and `on_front` follows it.
+    With several metrics the value is that of the first, and `on_front` follows it; with repetitions, of which trial
+    and on which seed each is, in `repeats` and `seed_index`.
 
     What is missing is `pd.NA` in nullable columns, never NaN: a param that does not apply, the value
     of a diverged trial.
@@ -77,6 +78,9 @@ def leaderboard(trials: Sequence[TrialRecord], goals: Mapping[str, Goal]) -> pd.
     columns = {name: pd.Series([row[name] for row in rows], dtype=object) for name in _FIXED}
     if len(goals) > 1:
         columns["on_front"] = _column([row["on_front"] for row in rows])
+    if any(row["repeats"] for row in rows):
+        for title, name in (("repeats", "trial"), ("seed_index", "seed_index")):
+            columns[title] = _column([row["repeats"] and row["repeats"][name] for row in rows])
     columns |= {name: _column([row["params"].get(name) for row in rows]) for name in params}
     for name in metrics:
         title = f"metrics.{name}" if name in columns else name

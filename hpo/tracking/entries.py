@@ -109,6 +109,11 @@ def finished(summary: Mapping[str, float | int | str], status: SweepStatus, time
     )
 
 
+def added(metrics: Mapping[str, float], time_ms: int) -> Entry:
+    """More numbers of the sweep, which is over; how it ended stays as it is."""
+    return Entry(trial_id=None, points=_points(metrics, 0, time_ms))
+
+
 def merged(entries: Iterable[Entry]) -> list[Entry]:
     """As few entries as MLflow's limits allow, in order for each run.
 

@@ -32,7 +32,7 @@ def test_help_lists_every_command(hpo: Hpo) -> None:
 
     deciding = ("check", "lr-range", "schema", "docs", "run")
     reading = ("trials", "trial", "rungs", "best", "export", "prune", "predict", "doctor", "ui", "ls", "status")
-    for command in (*deciding, *reading):
+    for command in (*deciding, *reading, "ensemble", "finalize"):
         assert f" {command} " in said
 
 

@@ -40,7 +40,7 @@ class Splits:
     normalization: Normalization
     num_classes: int
     digest: str
-    """Of which example went where, and of what was in it: members of different splits must not be mixed."""
+    """Of which example went where, what was in it, and how it was prepared: members of different data never mix."""
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -86,7 +86,7 @@ def split(
         test=held_out if own_test is None and num_test else own_test,
         normalization=normalization,
         num_classes=int(max(part.y.max() for part in (examples, own_test) if part is not None)) + 1,
-        digest=_digest(order, examples, num_test, len(validated), options.fraction),
+        digest=_digest(order, examples, own_test, num_test, len(validated), options),
     )
 
 
@@ -128,10 +128,22 @@ def _cut(
     return held_out, validated, trained
 
 
-def _digest(order: Numbers, examples: Examples, num_test: int, num_validation: int, fraction: float) -> str:
+def _digest(
+    order: Numbers,
+    examples: Examples,
+    own_test: Examples | None,
+    num_test: int,
+    num_validation: int,
+    options: DataOptions,
+) -> str:
+    """Preparation counts by what is asked for, which with these examples says all; its rounding differs by machine."""
+    arrays = [order, examples.x, examples.y, np.array([num_test, num_validation])]
+    if own_test is not None:
+        arrays += [own_test.x, own_test.y]
     state = hashlib.blake2b(digest_size=8)
-    for array in (order, examples.x, examples.y, np.array([num_test, num_validation])):
+    for array in arrays:
         state.update(np.ascontiguousarray(array).data)
-    if fraction < 1:
-        state.update(np.array(fraction).data)
+    for name, field in DataOptions.model_fields.items():
+        if name != "kind" and (asked := getattr(options, name)) != field.default:
+            state.update(f"{name}={asked}".encode())
     return state.hexdigest()
