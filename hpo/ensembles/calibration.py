@@ -8,6 +8,7 @@ from scipy.optimize import minimize_scalar
 
 from hpo.ensembles.arrays import Labels, LogProbs, of_labels
 from hpo.ensembles.folds import stratified_folds
+from hpo.ensembles.intervals import standard_error
 from hpo.ensembles.measures import nlls
 from hpo.ensembles.pooling import tempered
 from hpo.errors import EnsembleError
@@ -21,7 +22,7 @@ class Calibration:
     """A temperature, and what it does on examples that it was not fitted on."""
 
     temperature: float
-    """1, where no other lowers the NLL of examples held out."""
+    """1, where no other lowers the NLL of examples held out by more than a standard error."""
     fitted: float
     """Of lowest NLL on all examples."""
     nll_before: float
@@ -31,7 +32,10 @@ class Calibration:
 
 
 def calibrate(log_probs: LogProbs, labels: Labels, seed: int) -> Calibration:
-    """The temperature of predictions [n, C], kept only if temperatures lower the NLL of folds they were not fitted on.
+    """The temperature of predictions [n, C], kept only if it lowers the NLL of folds that it was not fitted on.
+
+    By more than a standard error, over examples: where a few hundred are nearly all predicted right, the best
+    temperature is far too low for the few that will be wrong.
 
     The folds are of these examples alone: those by which members were selected flatter the ensemble, so that it looks
     less overconfident there than it is.
@@ -46,9 +50,9 @@ def calibrate(log_probs: LogProbs, labels: Labels, seed: int) -> Calibration:
         inside = folds == fold
         temperature = fit_temperature(log_probs[~inside], labels[~inside])
         after[inside] = nlls(tempered(log_probs[inside], temperature), labels[inside])
-    fitted = fit_temperature(log_probs, labels)
+    fitted, gains = fit_temperature(log_probs, labels), before - after
     return Calibration(
-        temperature=fitted if after.mean() < before.mean() else 1.0,
+        temperature=fitted if gains.mean() > standard_error(gains) else 1.0,
         fitted=fitted,
         nll_before=float(before.mean()),
         nll_after=float(after.mean()),

@@ -55,14 +55,30 @@ def test_predictions_that_are_too_sure_or_not_enough_are_mended(factor: float) -
     assert measure(tempered(wrong, found.temperature), labels).ece < 0.5 * measure(wrong, labels).ece
 
 
-def test_a_temperature_that_helps_only_where_it_was_fitted_is_not_kept() -> None:
-    found = [calibrate(*calibrated_data(seed, num_examples=40), seed=0) for seed in range(10)]
+def test_a_temperature_is_kept_where_it_gains_more_than_a_standard_error_on_other_folds() -> None:
+    kept = []
+    for seed in range(10):
+        log_probs, labels = calibrated_data(seed, num_examples=60)
+        wrong = log_of(1.5 * log_probs)
 
-    refused = [each for each in found if each.temperature == 1.0]
-    assert 0 < len(refused) < 10
-    for each in found:
-        assert (each.temperature == 1.0) == (each.nll_after >= each.nll_before)
-        assert abs(each.fitted - 1) > 1e-3
+        found = calibrate(wrong, labels, seed=0)
+
+        after = held_out(wrong, labels, seed=0)
+        gains = nlls(wrong, labels) - after
+        kept.append(gains.mean() > gains.std() / np.sqrt(60))
+        assert (found.temperature != 1.0) == kept[-1]
+        assert found.nll_after == pytest.approx(after.mean())
+        assert abs(found.fitted - 1) > 1e-3
+    assert 0 < sum(kept) < 10
+
+
+def held_out(log_probs: Array, labels: Labels, seed: int) -> Array:
+    """Of each example, by the temperature that the other folds ask for."""
+    folds, after = stratified_folds(labels, 5, seed), np.empty(len(labels))
+    for fold in range(5):
+        temperature = fit_temperature(log_probs[folds != fold], labels[folds != fold])
+        after[folds == fold] = nlls(tempered(log_probs[folds == fold], temperature), labels[folds == fold])
+    return after
 
 
 def test_the_number_after_is_of_folds_that_the_temperature_was_not_fitted_on() -> None:
@@ -70,13 +86,7 @@ def test_the_number_after_is_of_folds_that_the_temperature_was_not_fitted_on() -
 
     found = calibrate(log_probs, labels, seed=7)
 
-    folds = stratified_folds(labels, 5, seed=7)
-    parts = [
-        nlls(tempered(log_probs[folds == fold], fit_temperature(log_probs[folds != fold], labels[folds != fold])), each)
-        for fold in range(5)
-        for each in [labels[folds == fold]]
-    ]
-    assert found.nll_after == pytest.approx(np.concatenate(parts).mean())
+    assert found.nll_after == pytest.approx(held_out(log_probs, labels, seed=7).mean())
     assert found.nll_after > nlls(tempered(log_probs, found.fitted), labels).mean()
 
 
