@@ -118,7 +118,8 @@ def test_a_clock_counts_hours() -> None:
 
 
 def make_row(**params: object) -> JsonTree:
-    return {"rank": 1, "trial": 49, "end": "complete", "epoch": 27, "value": 0.98329, "params": params, "reason": {}}
+    told = {"rank": 1, "trial": 49, "end": "complete", "epoch": 27, "value": 0.98329}
+    return {**told, "params": params, "repeats": None, "reason": {}}
 
 
 def shown_at(width: int, row: JsonTree) -> tuple[list[str], list[str]]:
