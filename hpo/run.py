@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -21,6 +21,7 @@ from hpo.lineup import Lineup
 from hpo.outcome import SweepResult, status_after, summarize
 from hpo.paths import SweepPaths, written_beside
 from hpo.progress import Watch
+from hpo.records import TrialRecord
 from hpo.registering import register_exported
 from hpo.results.lr_curve import write_lr_curve
 from hpo.results.rungs import summarize_rungs
@@ -213,38 +214,48 @@ def _search(
         study = opening.result()
         check_states(workload.paths, study.trials())
         wanted = lambda trials: Harvest(sweep, paths, splits, trials).repeats()  # noqa: E731 - of trials yet to come
-        lineup = None
-        if sweep.ensemble is not None:
-            truth = splits.validation.y
-            lineup = Lineup(sweep.ensemble, truth, splits.num_classes, sweep.metric.goal, sweep.seed)
+        lineup = _lineup(sweep, splits)
+        if lineup is not None:
             resources.enter_context(lineup.kept_up())
         stages = Stages(sweep, study, tracker, watch, paths, wanted=wanted, lineup=lineup)
-        if executor is None:
-            status, progress = SweepStatus.CANCELLED, stages.cancel()
-        else:
+        if executor is not None:
             status, progress = stages.run(executor)
-        if status is SweepStatus.CANCELLED and executor is not None:
-            progress = stages.cancel()
+        if executor is None or status is SweepStatus.CANCELLED:
+            status, progress = SweepStatus.CANCELLED, stages.cancel()
         watch(progress)
-        with written_beside(paths.leaderboard) as beside:
-            leaderboard(study.trials(), sweep.goals).to_csv(beside, index=False)
-        tracker.log_artifact(paths.leaderboard)
-        front = find_front(study.trials(), sweep.goals) if len(sweep.goals) > 1 else []
-        for trial in front:
-            tracker.tag(trial.trial_id, {"hpo.pareto": "true"})
+        trials = study.trials()
+        front = _list(trials, sweep, paths, tracker)
     return SweepResult(
         paths=paths,
-        trials=study.trials(),
+        trials=trials,
         best=progress.best,
         front=front,
         space=sweep.space,
         ends=progress.ends,
-        rungs=summarize_rungs(study.trials(), sweep.metric.goal),
+        rungs=summarize_rungs(trials, sweep.metric.goal),
         num_epochs=progress.num_epochs,
         mean_lanes=progress.mean_lanes,
         elapsed_s=progress.elapsed_s,
         status=status,
     )
+
+
+def _lineup(sweep: Sweep, splits: Splits) -> Lineup | None:
+    """The ensemble so far; none where the file asks for none."""
+    if sweep.ensemble is None:
+        return None
+    return Lineup(sweep.ensemble, splits.validation.y, splits.num_classes, sweep.metric.goal, sweep.seed)
+
+
+def _list(trials: Sequence[TrialRecord], sweep: Sweep, paths: SweepPaths, tracker: Tracker) -> list[TrialRecord]:
+    """Leave a table of all trials; with several metrics, returned are those of the front, who are told in MLflow."""
+    with written_beside(paths.leaderboard) as beside:
+        leaderboard(trials, sweep.goals).to_csv(beside, index=False)
+    tracker.log_artifact(paths.leaderboard)
+    front = find_front(trials, sweep.goals) if len(sweep.goals) > 1 else []
+    for trial in front:
+        tracker.tag(trial.trial_id, {"hpo.pareto": "true"})
+    return front
 
 
 def _open_study(sweep: Sweep, paths: SweepPaths, num_train: int) -> Study:

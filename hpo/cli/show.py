@@ -15,12 +15,13 @@ from hpo.cli.live import best_so_far
 from hpo.cli.rungs import rung_text
 from hpo.cli.text import clock, domain_text, grid, make_console, number, objective, print_json
 from hpo.cli.trial import params_table, trial_json
+from hpo.config import JsonTree
 from hpo.export import Card, Predictions
 from hpo.outcome import SweepResult, numbers_of
 from hpo.paths import written_beside
 from hpo.plan import Plan
 from hpo.prune import Point
-from hpo.results.finalists import judge
+from hpo.results.finalists import Finalist, judge
 from hpo.results.table import to_json
 from hpo.room import room_advice
 from hpo.sizes import size_text
@@ -120,29 +121,11 @@ def lr_curve(curve: LrCurve, folder: Path, *, as_json: bool) -> None:
 
 def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
     """A sweep that has ended."""
-    sweep_id = done.paths.sweep_id
     finalists = [] if sweep.finalists is None else judge(sweep.finalists, done.trials, sweep.metric.goal)
     if as_json:
-        print_json(
-            {
-                "id": sweep_id,
-                "status": done.status.value,
-                "ends": {kind.value: num for kind, num in done.ends.items()},
-                "rungs": [asdict(rung) for rung in done.rungs],
-                "why": list(done.why),
-                "num_epochs": done.num_epochs,
-                "mean_lanes": round(done.mean_lanes, 2),
-                "elapsed_s": round(done.elapsed_s, 3),
-                "best": None if done.best is None else trial_json(to_json([done.best], sweep.goals)[0], done.best),
-                "front": [on_front.trial_id for on_front in done.front],
-                "finalists": [asdict(each) for each in finalists],
-                "ensemble": None if done.ensemble is None else numbers_of(done.ensemble),
-                "bundle": None if done.bundle is None else str(done.bundle),
-                "untracked": done.untracked,
-            }
-        )
+        print_json(_result_json(sweep, done, finalists))
         return
-    console = make_console()
+    sweep_id, console = done.paths.sweep_id, make_console()
     ends = ", ".join(f"{num} {kind}" for kind, num in done.ends.items()) or "none began"
     console.print(f"{sweep_id} {done.status} after {clock(done.elapsed_s)}; trials: {ends}", style="bold")
     rows = grid()
@@ -173,6 +156,25 @@ def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
     elif sweep.tracking is not None:
         rows.add_row("MLflow", f"hpo ui {sweep_id}")
     console.print(rows)
+
+
+def _result_json(sweep: Sweep, done: SweepResult, finalists: Sequence[Finalist]) -> JsonTree:
+    return {
+        "id": done.paths.sweep_id,
+        "status": done.status.value,
+        "ends": {kind.value: num for kind, num in done.ends.items()},
+        "rungs": [asdict(rung) for rung in done.rungs],
+        "why": list(done.why),
+        "num_epochs": done.num_epochs,
+        "mean_lanes": round(done.mean_lanes, 2),
+        "elapsed_s": round(done.elapsed_s, 3),
+        "best": None if done.best is None else trial_json(to_json([done.best], sweep.goals)[0], done.best),
+        "front": [on_front.trial_id for on_front in done.front],
+        "finalists": [asdict(each) for each in finalists],
+        "ensemble": None if done.ensemble is None else numbers_of(done.ensemble),
+        "bundle": None if done.bundle is None else str(done.bundle),
+        "untracked": done.untracked,
+    }
 
 
 def _ensemble_line(ensemble: Assembly) -> str:
