@@ -40,9 +40,11 @@ population
 driver
 folder interrupts outcome waits repeats
 notice harvest postscript
+long_run
 affordable contenders
 stages exam
-run rebuilding finalize prune simulation doctor control cleaning status
+run
+rebuilding finalize prune simulation doctor control cleaning status
 cli __init__ __main__
 """
 
