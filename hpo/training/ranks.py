@@ -73,7 +73,7 @@ ALONE = Ranks()
 
 def take_seat(seat: Seat, *, use_gpu: bool) -> Ranks:
     """Meet the others, once for each process: over NCCL with a GPU each, else over Gloo."""
-    store = distributed.TCPStore(
+    store = distributed.TCPStore(  # type: ignore[attr-defined]  # its stub lists it elsewhere
         seat.host, seat.port, seat.number, is_master=seat.rank == 0, timeout=PATIENCE, master_listen_fd=seat.listening
     )
     backend = "nccl" if use_gpu else "gloo"

@@ -40,7 +40,8 @@ class SharedBatchNorm(_BatchNorm):
         out = centred * (variance + self.eps).rsqrt().view(shape)
         if self.affine:
             out = out * self.weight.view(shape) + self.bias.view(shape)
-        return out.to(x.dtype)
+        typed: torch.Tensor = out.to(x.dtype)
+        return typed
 
     def _remember(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
         """As running statistics, by the momentum; by the mean of all batches, where there is none."""
