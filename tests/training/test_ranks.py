@@ -1,5 +1,6 @@
 """A trial on two ranks against the same trial alone, which is held against plain PyTorch elsewhere."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from hpo.training.augmentations import Augment
 from hpo.training.examples import TrainingData
 from hpo.training.losses import CrossEntropy, Focal
 from hpo.training.luck import Luck
-from hpo.training.models import Cnn, Mlp
+from hpo.training.models import Cnn, Custom, Mlp
 from hpo.training.optimizers import AdamW, Lbfgs, Sgd
 from hpo.training.program import initial_state
 from hpo.training.ranks import ALONE, Ranks
@@ -43,9 +44,26 @@ CASES = {
     "frozen": CNN.model_copy(update={"frozen_layers": 1}),
     "lbfgs": MLP.model_copy(update={"optimizer": Lbfgs(max_iter=4), "batch_size": 41, "schedule": Constant()}),
     "micro-batches": CNN.model_copy(update={"model": Cnn(channels=(4,), hidden=8, norm="layer")}),
+    "unused layers": MLP.model_copy(update={"model": Custom(factory=f"{__name__}:make_partial"), "optimizer": SGD}),
     "dropout": MLP.model_copy(update={"model": Mlp(hidden=(8,), dropout=0.5)}),
     "an empty part": CNN.model_copy(update={"batch_size": 13}),  # the last batch has 2 examples, for 3 ranks
 }
+
+
+class Partial(nn.Module):
+    """Of whose two layers one has no part in the loss."""
+
+    def __init__(self, num_inputs: int, num_classes: int) -> None:
+        super().__init__()
+        self.used, self.unused = nn.Linear(num_inputs, num_classes), nn.Linear(num_inputs, num_classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.used(x.flatten(1))
+        return logits
+
+
+def make_partial(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    return Partial(math.prod(input_shape), num_classes)
 
 
 def make_data() -> TrainingData:
