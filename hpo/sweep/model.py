@@ -37,7 +37,7 @@ from hpo.sweep.rules import (
 from hpo.sweep.sampling import sampler_problems
 from hpo.sweep.scheduling import comparison_problems, ladder_problems, rung_problems
 from hpo.sweep.storage import Storage
-from hpo.sweep.together import average_problems, batch_norm_problems, rival_problems, spelling_problems
+from hpo.sweep.together import average_problems, batch_norm_problems, rival_problems, spelling_problems, worker_problems
 from hpo.sweep.wording import NAME
 from hpo.tracking.location import as_folder_name
 from hpo.training.data import Data
@@ -258,5 +258,6 @@ class Sweep(Recipe):
             *spelling_problems(cases),
             *batch_norm_problems(cases),
             *average_problems(cases, self.export.weights),
+            *worker_problems(cases, self.resources),
             *inert_problems(cases, explicit),
         ]
