@@ -280,8 +280,8 @@ def told(by_seed: Sequence[Sequence[Row]]) -> str:
     error = statistics.stdev(ratios) / len(ratios) ** 0.5 if len(ratios) > 1 else float("nan")
     num_below = sum(greedy < single for greedy, single in pairs)
     return (
-        f"Greedy's NLL is {statistics.mean(ratios):.3f} (standard error {error:.3f}) of the best single's, and below it "
-        f"on {num_below} of {len(pairs)} seeds."
+        f"Greedy's NLL is {statistics.mean(ratios):.3f} (standard error {error:.3f}) of the best single's, and below "
+        f"it on {num_below} of {len(pairs)} seeds."
     )
 
 
