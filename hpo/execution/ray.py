@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 os.environ.update(
@@ -18,14 +19,17 @@ os.environ.update(
 from ray import tune
 
 from hpo.errors import WorkersError
-from hpo.execution.capacity import num_slots, unmet
+from hpo.execution.capacity import check, num_slots, unmet
 from hpo.execution.executor import NextSegment, OnReport, OnSegmentEnd, Workload
 from hpo.execution.searcher import SegmentSearcher
+from hpo.execution.slots import Slots
 from hpo.execution.trainable import SegmentTrainable
 from hpo.execution.watchman import Watchman
 
 logger = logging.getLogger(__name__)
 
+MOST_SLOTS = 100_000
+"""Of Tune's: how many segments there are at once changes with the cluster, and the searcher says."""
 MOST_ENDS = 3
 """How often in a row Tune may end by itself, with no segment trained in between, before the sweep does."""
 
@@ -56,12 +60,18 @@ class RayExecutor:
         Raises:
             ResourceError: if the cluster cannot hold a single segment.
         """
-        self.num_slots = num_slots(cpus, gpus, max_concurrent, autoscaling=autoscaling)
+        check(cpus, gpus, autoscaling=autoscaling)
+        self._slots = Slots(partial(num_slots, cpus, gpus, max_concurrent, autoscaling=autoscaling))
         self._workload = workload
         self._folder = folder
         self._resources = {"cpu": cpus, "gpu": gpus}
         self._is_interrupted = False
         self._searcher: SegmentSearcher | None = None
+
+    @property
+    def num_slots(self) -> int:
+        """See `Executor.num_slots`: follows the cluster, within seconds."""
+        return self._slots.num
 
     def run(self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd) -> None:
         """See `Executor.run`. What ends Tune, as a worker does that is killed for its memory, costs what was running.
@@ -69,9 +79,22 @@ class RayExecutor:
         Raises:
             WorkersError: if that happens again and again.
         """
+        with self._slots.kept_up():
+            self._run(next_segment, on_report, on_segment_end)
+
+    def unmet(self) -> str | None:
+        """See `Executor.unmet`; in the numbers of the cluster."""
+        num = 0 if self._searcher is None else self._searcher.num_unbegun
+        return None if num == 0 else unmet(num, self._resources["cpu"], self._resources["gpu"])
+
+    def interrupt(self) -> None:
+        """See `Executor.interrupt`; workers end at once."""
+        self._is_interrupted = True
+
+    def _run(self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd) -> None:
         num_ends = 0
         while True:
-            searcher = self._searcher = SegmentSearcher(next_segment, on_report, on_segment_end)
+            searcher = self._searcher = SegmentSearcher(next_segment, on_report, on_segment_end, lambda: self.num_slots)
             cause = self._fit(searcher)
             if searcher.raised is not None:
                 raise searcher.raised from None  # ours: Tune wraps some exceptions of its hooks and swallows others
@@ -85,15 +108,6 @@ class RayExecutor:
                 )
             logger.warning("Ray Tune ended (%s); what was running trains again.", cause)
             searcher.lose_all(cause)
-
-    def unmet(self) -> str | None:
-        """See `Executor.unmet`; in the numbers of the cluster."""
-        num = 0 if self._searcher is None else self._searcher.num_unbegun
-        return None if num == 0 else unmet(num, self._resources["cpu"], self._resources["gpu"])
-
-    def interrupt(self) -> None:
-        """See `Executor.interrupt`; workers end at once."""
-        self._is_interrupted = True
 
     def _fit(self, searcher: SegmentSearcher) -> str | None:
         """Run Tune until there are no more segments; otherwise why it has ended."""
@@ -119,7 +133,7 @@ class RayExecutor:
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 num_samples=-1,
-                max_concurrent_trials=self.num_slots,
+                max_concurrent_trials=MOST_SLOTS,
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: trial.trial_id,
             ),

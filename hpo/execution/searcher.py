@@ -1,7 +1,7 @@
 """Segments as what Ray Tune searches for."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +32,9 @@ class _Running:
 class SegmentSearcher(Searcher):
     """Hands segments to Tune as if they were proposals, and their results back."""
 
-    def __init__(self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd) -> None:
+    def __init__(
+        self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd, num_slots: Callable[[], int]
+    ) -> None:
         super().__init__(metric=None, mode=None)
         self.raised: Exception | None = None
         """What one of the three functions has raised."""
@@ -41,20 +43,26 @@ class SegmentSearcher(Searcher):
         self._next_segment = next_segment
         self._on_report = on_report
         self._on_segment_end = on_segment_end
+        self._num_slots = num_slots
+        self._live: set[str] = set()  # what Tune has of us: segments and rests
         self._running: dict[str, _Running] = {}
         self._waiting_since: float | None = None
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]  # FINISHED is a string
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a string
         with self._keeping_what_is_raised():
+            if len(self._live) >= self._num_slots():
+                return None  # a worker that gets nothing more is ended by Tune, which frees its place
             match self._next_segment():
                 case Segment() as segment:
                     self._running[trial_id] = _Running(segment)
                     self._waiting_since = None
-                    return {SEGMENT: segment}
+                    what: Segment | float = segment
                 case Idle.WAIT:  # Tune would end a worker that has no trial, and a new one takes seconds
-                    return {SEGMENT: self._rest_s(time.monotonic())}
+                    what = self._rest_s(time.monotonic())
                 case Idle.DONE:
                     return str(Searcher.FINISHED)
+            self._live.add(trial_id)
+            return {SEGMENT: what}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         with self._keeping_what_is_raised():
@@ -62,6 +70,7 @@ class SegmentSearcher(Searcher):
                 self._hear(self._running[trial_id], message)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        self._live.discard(trial_id)
         if trial_id not in self._running:
             return  # it rested
         if result is not None and not error:
