@@ -46,7 +46,7 @@ StartExecutor = Callable[[Sweep, TorchWorkload], Executor]
 
 def start_ray(sweep: Sweep, workload: TorchWorkload) -> Executor:
     """Ray Tune, on the cluster that RAY_ADDRESS names or on one started here."""
-    from hpo.execution.cluster import connect  # noqa: PLC0415 - a sweep that runs locally needs no Ray
+    from hpo.execution.cluster import connect, is_shared  # noqa: PLC0415 - a sweep that runs locally needs no Ray
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(import_module, "hpo.execution.ray")
@@ -61,6 +61,7 @@ def start_ray(sweep: Sweep, workload: TorchWorkload) -> Executor:
         gpus=asked.gpus,
         max_concurrent=None if asked.max_concurrent == "auto" else asked.max_concurrent,
         autoscaling=asked.autoscaling,
+        priority=asked.priority if is_shared() else None,
     )
 
 

@@ -37,7 +37,7 @@ class Executor(Protocol):
         ...
 
     def unmet(self) -> str | None:
-        """What segments that were handed out need to begin, in words; none if all have begun.
+        """What segments wait for, in words: to begin, or to be handed out where slots are shared; none if they do not.
 
         May be called from another thread.
         """

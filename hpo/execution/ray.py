@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -20,16 +21,21 @@ from ray import tune
 
 from hpo.errors import WorkersError
 from hpo.execution.capacity import check, num_slots, unmet
+from hpo.execution.commons import Share
 from hpo.execution.executor import NextSegment, OnReport, OnSegmentEnd, Workload
 from hpo.execution.searcher import SegmentSearcher
 from hpo.execution.slots import Slots
 from hpo.execution.trainable import SegmentTrainable
+from hpo.execution.turns import WarmFirst
 from hpo.execution.watchman import Watchman
+from hpo.scheduling.shares import Claim
 
 logger = logging.getLogger(__name__)
 
 MOST_SLOTS = 100_000
 """Of Tune's: how many segments there are at once changes with the cluster, and the searcher says."""
+TURN_LOOK_S = 0.2
+"""Between two looks of a sweep without slots at whether it has some."""
 MOST_ENDS = 3
 """How often in a row Tune may end by itself, with no segment trained in between, before the sweep does."""
 
@@ -46,6 +52,7 @@ class RayExecutor:
         gpus: float = 0,
         max_concurrent: int | None = None,
         autoscaling: bool = False,
+        priority: float | None = None,
     ) -> None:
         """Needs a connected Ray.
 
@@ -56,12 +63,17 @@ class RayExecutor:
             gpus: of one segment, may be a fraction.
             max_concurrent: segments at once; as many as fit, if none.
             autoscaling: whether the cluster starts nodes on demand; needs `max_concurrent`.
+            priority: among the sweeps of the cluster; none: nobody shares it.
 
         Raises:
             ResourceError: if the cluster cannot hold a single segment.
         """
         check(cpus, gpus, autoscaling=autoscaling)
-        self._slots = Slots(partial(num_slots, cpus, gpus, max_concurrent, autoscaling=autoscaling))
+        self._most = partial(num_slots, cpus, gpus, max_concurrent, autoscaling=autoscaling)
+        self._slots = Slots(self._most())
+        self._is_bound = not autoscaling  # otherwise what it may not have yet is what nodes are started for
+        self._priority = priority
+        self._share = Share()
         self._workload = workload
         self._folder = folder
         self._resources = {"cpu": cpus, "gpu": gpus}
@@ -70,8 +82,8 @@ class RayExecutor:
 
     @property
     def num_slots(self) -> int:
-        """See `Executor.num_slots`: follows the cluster, within seconds."""
-        return self._slots.num
+        """See `Executor.num_slots`: follows the cluster, and those who share it, within seconds."""
+        return max(1, self._slots.num)
 
     def run(self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd) -> None:
         """See `Executor.run`. What ends Tune, as a worker does that is killed for its memory, costs what was running.
@@ -79,13 +91,21 @@ class RayExecutor:
         Raises:
             WorkersError: if that happens again and again.
         """
-        with self._slots.kept_up():
-            self._run(next_segment, on_report, on_segment_end)
+        try:
+            with self._slots.kept_up(self._count):
+                self._run(next_segment, on_report, on_segment_end)
+        finally:
+            self._share.leave()
 
     def unmet(self) -> str | None:
         """See `Executor.unmet`; in the numbers of the cluster."""
         num = 0 if self._searcher is None else self._searcher.num_unbegun
-        return None if num == 0 else unmet(num, self._resources["cpu"], self._resources["gpu"])
+        said = [] if num == 0 else [unmet(num, self._resources["cpu"], self._resources["gpu"])]
+        allowance, most = self._share.allowance, self._most()
+        if allowance is not None and self._slots.num < most:
+            others = "another sweep" if allowance.num_sweeps == 2 else f"{allowance.num_sweeps - 1} others"
+            said.insert(0, f"waits for its share: {allowance.num} of {most} slots, beside {others}")
+        return "; ".join(said) or None
 
     def interrupt(self) -> None:
         """See `Executor.interrupt`; workers end at once."""
@@ -93,11 +113,15 @@ class RayExecutor:
 
     def _run(self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd) -> None:
         num_ends = 0
-        while True:
-            searcher = self._searcher = SegmentSearcher(next_segment, on_report, on_segment_end, lambda: self.num_slots)
+        while self._has_turn():
+            searcher = self._searcher = SegmentSearcher(
+                next_segment, on_report, on_segment_end, lambda: self._slots.num
+            )
             cause = self._fit(searcher)
             if searcher.raised is not None:
                 raise searcher.raised from None  # ours: Tune wraps some exceptions of its hooks and swallows others
+            if cause is None and searcher.has_stood_down:
+                continue
             if cause is None or self._is_interrupted:
                 return
             num_ends = 1 if searcher.num_ended else num_ends + 1
@@ -108,6 +132,28 @@ class RayExecutor:
                 )
             logger.warning("Ray Tune ended (%s); what was running trains again.", cause)
             searcher.lose_all(cause)
+
+    def _has_turn(self) -> bool:
+        """Wait until there are slots; whether there are any, or an interrupt came before."""
+        while self._slots.num == 0 and not self._is_interrupted:
+            time.sleep(TURN_LOOK_S)
+        return not self._is_interrupted
+
+    def _count(self) -> int:
+        """Slots as of now: of the cluster, or of those the share of this sweep."""
+        most = self._most()
+        if self._priority is None:
+            return most
+        searcher = self._searcher
+        wanted = None if searcher is None else searcher.num_wanted
+        claim = Claim(
+            priority=self._priority,
+            needs={kind.upper(): need for kind, need in self._resources.items() if need > 0},
+            wanted=most if wanted is None else min(wanted, most),
+            kept=0 if searcher is None else min(searcher.num_live, most),
+        )
+        allowance = self._share.claim(claim)
+        return most if allowance is None or not self._is_bound else allowance.num
 
     def _fit(self, searcher: SegmentSearcher) -> str | None:
         """Run Tune until there are no more segments; otherwise why it has ended."""
@@ -132,6 +178,7 @@ class RayExecutor:
             tune.with_resources(trainable, self._resources),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
+                scheduler=WarmFirst(searcher),
                 num_samples=-1,
                 max_concurrent_trials=MOST_SLOTS,
                 reuse_actors=True,

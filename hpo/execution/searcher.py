@@ -17,12 +17,17 @@ from hpo.records import Failure, Idle, Message, Report, Segment, SegmentEnd
 LEAST_REST_S, MOST_REST_S, REST_SHARE = 0.1, 30.0, 0.1
 """How long a worker without a segment waits before it asks again."""
 
+GRACE_S = 3.0
+"""A sweep that has nothing to train for so long gives way to others: a new worker takes as long to start."""
+
 
 @dataclass
 class _Running:
     """A segment that a worker has, or is about to get."""
 
     segment: Segment
+    since_s: float
+    """When it was handed out."""
     failures: list[Failure] = field(default_factory=list)
     patience: Patience | None = None
     """From when the worker has it."""
@@ -40,6 +45,8 @@ class SegmentSearcher(Searcher):
         """What one of the three functions has raised."""
         self.num_ended = 0
         """Segments that a worker has trained to their end."""
+        self.has_stood_down = False
+        """Whether Tune has ended because there were no slots, though there may be more to train."""
         self._next_segment = next_segment
         self._on_report = on_report
         self._on_segment_end = on_segment_end
@@ -50,13 +57,19 @@ class SegmentSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a string
         with self._keeping_what_is_raised():
-            if len(self._live) >= self._num_slots():
+            num_slots = self._num_slots()
+            self.has_stood_down = num_slots == 0 and not self._live
+            if self.has_stood_down:
+                return str(Searcher.FINISHED)  # Tune would wait in its sleep, and hear no interrupt
+            if len(self._live) >= num_slots:
                 return None  # a worker that gets nothing more is ended by Tune, which frees its place
             match self._next_segment():
                 case Segment() as segment:
-                    self._running[trial_id] = _Running(segment)
+                    self._running[trial_id] = _Running(segment, time.monotonic())
                     self._waiting_since = None
                     what: Segment | float = segment
+                case Idle.WAIT if self.num_unbegun:
+                    return None  # the worker that is free is for one of them
                 case Idle.WAIT:  # Tune would end a worker that has no trial, and a new one takes seconds
                     what = self._rest_s(time.monotonic())
                 case Idle.DONE:
@@ -78,9 +91,29 @@ class SegmentSearcher(Searcher):
         self._end(trial_id, "the worker process died" if error else None)
 
     @property
+    def num_live(self) -> int:
+        """Slots that are taken, by rests too."""
+        return len(self._live)
+
+    @property
+    def num_wanted(self) -> int | None:
+        """Slots that there is work for; none: for any number. Where nothing has come for a while, those that train."""
+        since_s = self._waiting_since
+        is_fed = since_s is None or time.monotonic() - since_s < GRACE_S
+        return None if is_fed else max(1, len(self._running))
+
+    @property
     def num_unbegun(self) -> int:
         """Segments that no worker has got yet."""
         return sum(running.patience is None for running in list(self._running.values()))
+
+    def find_unbegun(self, before_s: float) -> set[str]:
+        """Tune's trials of segments that were handed out before then, and that no worker has got yet."""
+        return {
+            trial_id
+            for trial_id, running in self._running.items()
+            if running.patience is None and running.since_s < before_s
+        }
 
     def begin(self, trial_id: str) -> None:
         """A worker has got what was suggested."""

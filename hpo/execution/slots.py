@@ -16,21 +16,21 @@ LOOK_S = 1.0
 class Slots:
     """A number that follows the cluster."""
 
-    def __init__(self, count: Callable[[], int]) -> None:
-        """As the cluster is now.
-
-        Args:
-            count: looks at it; asked in another thread.
-        """
-        self.num = count()
-        """As of the last look."""
-        self._count = count
+    def __init__(self, num: int) -> None:
+        """As it is to begin with."""
+        self.num = num
+        """As of the last look; may be 0."""
 
     @contextmanager
-    def kept_up(self) -> Iterator[None]:
-        """Look again and again. A look that hangs, as a lost cluster may let it, is not waited for."""
+    def kept_up(self, count: Callable[[], int]) -> Iterator[None]:
+        """Look now, and again and again. A look that hangs, as a lost cluster may let it, is not waited for at the end.
+
+        Args:
+            count: looks at the cluster; asked in another thread.
+        """
+        self.num = count()
         is_over = threading.Event()
-        thread = threading.Thread(target=self._look_after, args=(is_over,), name="hpo-slots", daemon=True)
+        thread = threading.Thread(target=self._look_after, args=(count, is_over), name="hpo-slots", daemon=True)
         thread.start()
         try:
             yield
@@ -38,15 +38,13 @@ class Slots:
             is_over.set()
             thread.join(LOOK_S)
 
-    def _look_after(self, is_over: threading.Event) -> None:
+    def _look_after(self, count: Callable[[], int], is_over: threading.Event) -> None:
         while not is_over.wait(LOOK_S):
             try:
-                self._look()
+                num = count()
             except Exception as error:  # noqa: BLE001 - Ray's have no common base, and none may end a sweep
                 logger.warning("The cluster does not say what it holds, which is taken to be what it was: %s", error)
-
-    def _look(self) -> None:
-        num = self._count()
-        if num != self.num:
-            logger.info("The cluster holds %d segments at once, and held %d.", num, self.num)
-        self.num = num
+                continue
+            if num != self.num:
+                logger.info("Segments at once: %d, and were %d.", num, self.num)
+            self.num = num
