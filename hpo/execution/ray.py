@@ -99,12 +99,13 @@ class RayExecutor:
 
     def unmet(self) -> str | None:
         """See `Executor.unmet`; in the numbers of the cluster."""
-        num = 0 if self._searcher is None else self._searcher.num_unbegun
-        said = [] if num == 0 else [unmet(num, self._resources["cpu"], self._resources["gpu"])]
-        allowance, most = self._share.allowance, self._most()
-        if allowance is not None and self._slots.num < most:
+        searcher, allowance, said = self._searcher, self._share.allowance, []
+        wants_more = searcher is None or searcher.num_wanted is None
+        if allowance is not None and wants_more and self._slots.num < (most := self._most()):
             others = "another sweep" if allowance.num_sweeps == 2 else f"{allowance.num_sweeps - 1} others"
-            said.insert(0, f"waits for its share: {allowance.num} of {most} slots, beside {others}")
+            said.append(f"waits for its share: {allowance.num} of {most} slots, beside {others}")
+        if searcher is not None and searcher.num_unbegun:
+            said.append(unmet(searcher.num_unbegun, self._resources["cpu"], self._resources["gpu"]))
         return "; ".join(said) or None
 
     def interrupt(self) -> None:
