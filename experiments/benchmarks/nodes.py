@@ -1,10 +1,11 @@
 """How trial-epochs per second grow with nodes, and how many segments per second one driver hands out.
 
     python experiments/benchmarks/nodes.py nodes
-    python experiments/benchmarks/nodes.py slots --num-slots 64 --profile
+    python experiments/benchmarks/nodes.py slots --num-slots 12 --segment-s 0.3 --profile
 
 Epochs sleep, so that the cores of this machine do not limit; everything else is what `hpo run` does on a Ray cluster.
-`nodes`: raylets with one slot each join one running sweep, 1, 2, 4, 8. `slots`: one raylet.
+`nodes`: raylets with one slot each join one running sweep, 1, 2, 4, 8. `slots`: one raylet; each segment is one trial,
+and shorter than any of a sweep would be, so that the driver is what limits.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from hpo.execution.cluster import connect, disconnect
 from hpo.execution.ray import RayExecutor
 from hpo.records import Message, Report, Segment
 from hpo.run import run_sweep
+from hpo.scheduling.packing import SEGMENT_S
 from hpo.sweep import load_sweep
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this file
@@ -54,6 +56,8 @@ class Sleeper:
 
     folder: Path
     epoch_s: float
+    told_s: float
+    """What the epoch is said to have taken: cohorts go by that."""
 
     def open(self, *, num_threads: int, use_gpu: bool) -> Callable[[Segment], Iterator[Message]]:
         return self._train
@@ -65,7 +69,7 @@ class Sleeper:
                 time.sleep(self.epoch_s)
                 with path.open("a") as file:
                     file.write(f"{time.time()}\n")
-                metrics = {"val_accuracy": 0.5, "seconds": self.epoch_s}
+                metrics = {"val_accuracy": 0.5, "seconds": self.told_s}
                 yield Report(trial_id=spec.trial_id, epoch=epoch, metrics=metrics)
 
 
@@ -83,19 +87,22 @@ class OverError(Exception):
     """Enough was measured."""
 
 
-def drive(epochs: int, epoch_s: float, watch: Callable[[Path], None]) -> None:
+def drive(epochs: int, epoch_s: float, told_s: float, watch: Callable[[Path], None]) -> None:
     """A sweep on the cluster that RAY_ADDRESS names, until `watch`, which is given the folder of ends, has enough."""
     connect()
     with tempfile.TemporaryDirectory() as name:
         folder, ends = Path(name), Path(name) / "ends"
         ends.mkdir()
+        workload = Sleeper(ends, epoch_s, told_s)
         file = folder / "nodes.yaml"
         file.write_text(SWEEP.format(epochs=epochs, folder=folder / "sweeps"))
         try:
             run_sweep(
                 load_sweep(file),
                 watch=lambda _: watch(ends),
-                start_executor=lambda *_: RayExecutor(Sleeper(ends, epoch_s), folder=folder / "ray", priority=1.0),
+                start_executor=lambda *_: RayExecutor(
+                    Sleeper(ends, epoch_s, told_s), folder=folder / "ray", priority=1.0
+                ),
             )
         except OverError:
             return
@@ -130,7 +137,7 @@ def measure_nodes(nums: Sequence[int], seconds: float) -> None:
         joined_s, since_s = time.time(), 0.0
 
     try:
-        drive(epochs=4, epoch_s=0.5, watch=watch)
+        drive(epochs=4, epoch_s=0.5, told_s=0.5, watch=watch)
     finally:
         cluster.shutdown()
 
@@ -162,7 +169,7 @@ def measure_slots(num_slots: int, segment_s: float, seconds: float, *, profiles:
         raise OverError
 
     try:
-        drive(epochs=1, epoch_s=segment_s, watch=watch)
+        drive(epochs=1, epoch_s=segment_s, told_s=SEGMENT_S, watch=watch)
     finally:
         cluster.shutdown()
     if profiles:
@@ -174,8 +181,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["nodes", "slots"])
     parser.add_argument("--nums", type=int, nargs="+", default=[1, 2, 4, 8])
-    parser.add_argument("--num-slots", type=int, default=64)
-    parser.add_argument("--segment-s", type=float, default=2.0)
+    parser.add_argument("--num-slots", type=int, default=12)
+    parser.add_argument("--segment-s", type=float, default=0.3)
     parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement")
     parser.add_argument("--profile", action="store_true")
     asked = parser.parse_args()
