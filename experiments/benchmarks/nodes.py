@@ -100,9 +100,7 @@ def drive(epochs: int, epoch_s: float, told_s: float, watch: Callable[[Path], No
             run_sweep(
                 load_sweep(file),
                 watch=lambda _: watch(ends),
-                start_executor=lambda *_: RayExecutor(
-                    Sleeper(ends, epoch_s, told_s), folder=folder / "ray", priority=1.0
-                ),
+                start_executor=lambda *_: RayExecutor(workload, folder=folder / "ray", priority=1.0),
             )
         except OverError:
             return
