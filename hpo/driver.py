@@ -35,7 +35,7 @@ class Driver:
         tracker: Tracker,
         watch: Watch,
         *,
-        num_slots: int,
+        num_slots: Callable[[], int],  # as of now, at least one
         clock: Callable[[], float],
         shelf: Shelf | None = None,
     ) -> None:
@@ -153,7 +153,7 @@ class Driver:
             case FreezeThaw() as scheduler:
                 gains, of_new = self._study.gains(self._line.waiting)
                 may_ask = self._num_asked < self._budget.trials
-                chosen = scheduler.choose(self._line.waiting, gains, of_new if may_ask else None, self._num_slots)
+                chosen = scheduler.choose(self._line.waiting, gains, of_new if may_ask else None, self._num_slots())
             case Asha(form="promotion") as scheduler:
                 chosen = scheduler.choose(self._line.costs, self._line.waiting)
             case Pbt():
@@ -170,7 +170,7 @@ class Driver:
 
     def _evolved(self, population: Population) -> Segment | None:
         """Those who are farthest behind go on; whoever gives way at its turn is replaced by a child."""
-        chosen = population.choose(self._num_slots)
+        chosen = population.choose(self._num_slots())
         if not chosen:
             return None
         turn = self._line.waiting[chosen[0]]
@@ -186,7 +186,7 @@ class Driver:
         if full:
             sizes = {epoch: self._cohort_size(epoch) for epoch in self._line.waiting.values()}
             return self._resumed(self._line.take_full(sizes))
-        return self._resumed(self._line.take_remaining(self._num_slots - len(self._legs.running)))
+        return self._resumed(self._line.take_remaining(max(1, self._num_slots() - len(self._legs.running))))
 
     def _resumed(self, cohort: Sequence[Standing]) -> Segment | None:
         if not cohort:
@@ -198,7 +198,7 @@ class Driver:
     def _new(self) -> Segment | None:
         num_left = self._budget.trials - self._num_asked
         if not self._ready and num_left > 0:
-            self._ask(min(self._cohort_size(0), math.ceil(num_left / self._num_slots)))
+            self._ask(min(self._cohort_size(0), math.ceil(num_left / self._num_slots())))
         return self._ready.pop(0) if self._ready else None
 
     def _ask(self, num: int) -> None:
@@ -215,9 +215,9 @@ class Driver:
 
     def _cohort_size(self, epoch: int) -> int:
         num_epochs = self._line.rung_above(epoch) - epoch
-        most = most_in_cohort(self._budget.trials, self._num_slots)
-        seconds = self._accounts.seconds_per_epoch
-        return cohort_size(num_epochs=num_epochs, seconds_per_epoch=seconds, num_slots=self._num_slots, most=most)
+        num_slots, seconds = self._num_slots(), self._accounts.seconds_per_epoch
+        most = most_in_cohort(self._budget.trials, num_slots)
+        return cohort_size(num_epochs=num_epochs, seconds_per_epoch=seconds, num_slots=num_slots, most=most)
 
     def _on_rung(self, rung: int, arrived: Sequence[ActiveTrial]) -> None:
         """Let trials that have arrived together wait for a cohort, or end."""
@@ -240,7 +240,7 @@ class Driver:
             trial = self._trials[trial_id]
             decision = self._judge.on_abandonment(rung, trial)
             if decision.outcome is Outcome.SPARED:
-                spared[rung, trial_id % self._num_slots].append(trial)
+                spared[rung, trial_id % self._num_slots()].append(trial)
             else:
                 self._stop(trial, decision)
         self._line.clear()

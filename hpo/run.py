@@ -46,22 +46,22 @@ StartExecutor = Callable[[Sweep, TorchWorkload], Executor]
 
 def start_ray(sweep: Sweep, workload: TorchWorkload) -> Executor:
     """Ray Tune, on the cluster that RAY_ADDRESS names or on one started here."""
-    from hpo.execution.cluster import connect  # noqa: PLC0415 - a sweep that runs locally needs no Ray
+    from hpo.execution.cluster import connect, is_shared  # noqa: PLC0415 - a sweep that runs locally needs no Ray
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(import_module, "hpo.execution.ray")
         connect()  # waits for Ray's processes, long enough to import Tune
-    from hpo.execution.ray import RayExecutor  # noqa: PLC0415 - imported by now
+    from hpo.execution.capacity import Portion  # noqa: PLC0415 - imported by now
+    from hpo.execution.ray import RayExecutor  # noqa: PLC0415 - likewise
 
     asked = sweep.resources
     return RayExecutor(
         workload,
         folder=workload.paths.ray,
-        cpus=asked.cpus,
-        gpus=asked.gpus,
+        portion=Portion(cpus=asked.cpus, gpus=asked.gpus, workers=asked.workers),
         max_concurrent=None if asked.max_concurrent == "auto" else asked.max_concurrent,
         autoscaling=asked.autoscaling,
-        workers=asked.workers,
+        priority=asked.priority if is_shared() else None,
     )
 
 

@@ -164,7 +164,7 @@ def simulate(simulation: Simulation, folder: Path) -> Simulated:
             study,
             NullTracker(),
             lambda _: None,
-            num_slots=executor.num_slots,
+            num_slots=lambda: executor.num_slots,
             clock=executor.clock,
             shelf=Shelf({metric.name: metric.goal}, discard=lambda _: None),  # a simulated checkpoint is no file
         )

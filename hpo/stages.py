@@ -49,7 +49,7 @@ class Stages:
                 repeats = has_open(self.study)
                 if repeats:
                     self._tag_repeats()
-                driver = self._driver(executor.num_slots, repeats=repeats)
+                driver = self._driver(lambda: executor.num_slots, repeats=repeats)
                 self._drive(driver, executor, None if repeats else extensions)
                 progress = self._seen(driver.progress())
                 if not driver.is_done:
@@ -60,7 +60,7 @@ class Stages:
 
     def cancel(self) -> Progress:
         """End every trial at its last state."""
-        driver = self._driver(1, repeats=False)
+        driver = self._driver(lambda: 1, repeats=False)
         driver.end_waiting(SweepStatus.CANCELLED.value)
         return self._seen(driver.progress())
 
@@ -71,7 +71,7 @@ class Stages:
                 tags = {"hpo.repeats": str(trial.repeats), "hpo.seed_index": str(trial.seed_index)}
                 self.tracker.tag(trial.trial_id, tags)
 
-    def _driver(self, num_slots: int, *, repeats: bool) -> Driver:
+    def _driver(self, num_slots: Callable[[], int], *, repeats: bool) -> Driver:
         terms = without_search(self.sweep, self.study) if repeats else self.sweep
         shelf = Shelf(self.sweep.goals, self.sweep.storage.keep, ensemble=self.lineup or Nobody())
         watch = lambda progress: self.watch(self._seen(progress))  # noqa: E731 - with the ensemble beside it

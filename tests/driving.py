@@ -107,7 +107,9 @@ class Bench:
             return study.trials()
 
     def driver(self, sweep: Sweep, study: Study, num_slots: int) -> Driver:
-        return Driver(sweep, study, self.notes, self.progress.append, num_slots=num_slots, clock=lambda: self.now_s)
+        return Driver(
+            sweep, study, self.notes, self.progress.append, num_slots=lambda: num_slots, clock=lambda: self.now_s
+        )
 
     def open(self, sweep: Sweep) -> Study:
         return Study.open(

@@ -137,7 +137,9 @@ def run(toy: Toy, folder: Path, start: State, train: Train, notes: Notes | None 
     folder.mkdir(exist_ok=True)
     executor = LocalExecutor(Trainings(folder, start, train))
     with Study.open(folder / "study.db", search_of(toy)) as study:
-        driver = Driver(toy, study, notes or Notes(), lambda _: None, num_slots=executor.num_slots, clock=lambda: 0.0)
+        driver = Driver(
+            toy, study, notes or Notes(), lambda _: None, num_slots=lambda: executor.num_slots, clock=lambda: 0.0
+        )
         executor.run(driver.next_segment, driver.on_report, driver.on_segment_end)
     return read_trials(folder / "study.db", toy.space)
 
@@ -393,7 +395,7 @@ class ByHand:
 def by_hand(tmp_path: Path) -> Iterator[ByHand]:
     toy = four()
     with Study.open(tmp_path / "study.db", search_of(toy)) as study:
-        driver = Driver(toy, study, Notes(), lambda _: None, num_slots=4, clock=lambda: 0.0)
+        driver = Driver(toy, study, Notes(), lambda _: None, num_slots=lambda: 4, clock=lambda: 0.0)
         yield ByHand(driver, Trainings(tmp_path, {"sum": 0.0}, add_up))
 
 

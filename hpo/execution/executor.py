@@ -40,15 +40,16 @@ class Executor(Protocol):
     `run` and comes out of it.
     """
 
-    num_slots: int
-    """Segments that run at once."""
+    @property
+    def num_slots(self) -> int:
+        """Segments that run at once as of now, at least one; may be asked for from another thread."""
 
     def run(self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd) -> None:
         """Take segments and run them until `next_segment` answers `Idle.DONE` and nothing is running."""
         ...
 
     def unmet(self) -> str | None:
-        """What segments that were handed out need to begin, in words; none if all have begun.
+        """What segments wait for, in words: to begin, or to be handed out where slots are shared; none if they do not.
 
         May be called from another thread.
         """

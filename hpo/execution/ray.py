@@ -3,8 +3,10 @@
 import gc
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 os.environ.update(
@@ -19,15 +21,23 @@ import ray
 from ray import tune
 
 from hpo.errors import ResourceError, WorkersError
-from hpo.execution.capacity import num_slots, unmet
+from hpo.execution.capacity import Portion, check, num_slots, unmet
+from hpo.execution.commons import Share
 from hpo.execution.executor import NextSegment, OnReport, OnSegmentEnd, SharedWorkload, Workload
 from hpo.execution.searcher import SegmentSearcher
+from hpo.execution.slots import Slots
 from hpo.execution.team import TeamWorkload
 from hpo.execution.trainable import SegmentTrainable
+from hpo.execution.turns import WarmFirst
 from hpo.execution.watchman import Watchman
+from hpo.scheduling.shares import Claim
 
 logger = logging.getLogger(__name__)
 
+MOST_SLOTS = 100_000
+"""Of Tune's: how many segments there are at once changes with the cluster, and the searcher says."""
+TURN_LOOK_S = 0.2
+"""Between two looks of a sweep without slots at whether it has some."""
 MOST_ENDS = 3
 """How often in a row Tune may end by itself, with no segment trained in between, before the sweep does."""
 
@@ -40,39 +50,49 @@ class RayExecutor:
         workload: Workload,
         *,
         folder: Path,
-        cpus: float = 1,
-        gpus: float = 0,
+        portion: Portion = Portion(),  # noqa: B008 - frozen
         max_concurrent: int | None = None,
         autoscaling: bool = False,
-        workers: int = 1,
+        priority: float | None = None,
     ) -> None:
         """Needs a connected Ray.
 
         Args:
             workload: sent to every node once, through the object store.
             folder: for Ray Tune's own bookkeeping.
-            cpus: of one segment, or of each of its workers; also its number of threads.
-            gpus: of the same, may be a fraction.
+            portion: that each segment is given; its CPUs are also its number of threads, and if it has several
+                workers they need a `SharedWorkload`.
             max_concurrent: segments at once; as many as fit, if none.
             autoscaling: whether the cluster starts nodes on demand; needs `max_concurrent`.
-            workers: that train a segment together; more than one need a `SharedWorkload`.
+            priority: among the sweeps of the cluster; none: nobody shares it.
 
         Raises:
             ResourceError: if the cluster cannot hold a single segment, or workers cannot share the workload.
         """
-        self.num_slots = num_slots(cpus, gpus, max_concurrent, autoscaling=autoscaling, workers=workers)
-        if workers > 1:
+        check(portion, autoscaling=autoscaling)
+        if portion.workers > 1:
             if not isinstance(workload, SharedWorkload):
                 raise ResourceError(
-                    f"resources.workers: must be 1 for what each process can only train alone, but got {workers}."
+                    f"resources.workers: must be 1 for what each process can only train alone, but got "
+                    f"{portion.workers}."
                 )
-            workload = TeamWorkload(shared=ray.put(workload), num_workers=workers, cpus=cpus, gpus=gpus)
+            shared = ray.put(workload)
+            workload = TeamWorkload(shared=shared, num_workers=portion.workers, cpus=portion.cpus, gpus=portion.gpus)
+        self._most = partial(num_slots, portion, max_concurrent, autoscaling=autoscaling)
+        self._slots = Slots(self._most())
+        self._is_bound = not autoscaling  # otherwise what it may not have yet is what nodes are started for
+        self._priority = priority
+        self._share = Share()
         self._workload = workload
-        self._num_workers = workers
+        self._portion = portion
         self._folder = folder
-        self._resources = {"cpu": cpus, "gpu": gpus}
         self._is_interrupted = False
         self._searcher: SegmentSearcher | None = None
+
+    @property
+    def num_slots(self) -> int:
+        """See `Executor.num_slots`: follows the cluster, and those who share it, within seconds."""
+        return max(1, self._slots.num)
 
     def run(self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd) -> None:
         """See `Executor.run`. What ends Tune, as a worker does that is killed for its memory, costs what was running.
@@ -80,12 +100,38 @@ class RayExecutor:
         Raises:
             WorkersError: if that happens again and again.
         """
+        try:
+            with self._slots.kept_up(self._count):
+                self._run(next_segment, on_report, on_segment_end)
+        finally:
+            self._share.leave()
+
+    def unmet(self) -> str | None:
+        """See `Executor.unmet`; in the numbers of the cluster."""
+        searcher, allowance, said = self._searcher, self._share.allowance, []
+        wants_more = searcher is None or searcher.num_wanted is None
+        if allowance is not None and wants_more and self._slots.num < (most := self._most()):
+            others = "another sweep" if allowance.num_sweeps == 2 else f"{allowance.num_sweeps - 1} others"
+            said.append(f"waits for its share: {allowance.num} of {most} slots, beside {others}")
+        if searcher is not None and searcher.num_unbegun:
+            said.append(unmet(searcher.num_unbegun, self._portion))
+        return "; ".join(said) or None
+
+    def interrupt(self) -> None:
+        """See `Executor.interrupt`; workers end at once."""
+        self._is_interrupted = True
+
+    def _run(self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd) -> None:
         num_ends = 0
-        while True:
-            searcher = self._searcher = SegmentSearcher(next_segment, on_report, on_segment_end)
+        while self._has_turn():
+            searcher = self._searcher = SegmentSearcher(
+                next_segment, on_report, on_segment_end, lambda: self._slots.num
+            )
             cause = self._fit(searcher)
             if searcher.raised is not None:
                 raise searcher.raised from None  # ours: Tune wraps some exceptions of its hooks and swallows others
+            if cause is None and searcher.has_stood_down:
+                continue
             if cause is None or self._is_interrupted:
                 return
             num_ends = 1 if searcher.num_ended else num_ends + 1
@@ -97,14 +143,28 @@ class RayExecutor:
             logger.warning("Ray Tune ended (%s); what was running trains again.", cause)
             searcher.lose_all(cause)
 
-    def unmet(self) -> str | None:
-        """See `Executor.unmet`; in the numbers of the cluster."""
-        num = 0 if self._searcher is None else self._searcher.num_unbegun
-        return None if num == 0 else unmet(num, self._resources["cpu"], self._resources["gpu"], self._num_workers)
+    def _has_turn(self) -> bool:
+        """Wait until there are slots; whether there are any, or an interrupt came before."""
+        while self._slots.num == 0 and not self._is_interrupted:
+            time.sleep(TURN_LOOK_S)
+        return not self._is_interrupted
 
-    def interrupt(self) -> None:
-        """See `Executor.interrupt`; workers end at once."""
-        self._is_interrupted = True
+    def _count(self) -> int:
+        """Slots as of now: of the cluster, or of those the share of this sweep."""
+        most = self._most()
+        if self._priority is None:
+            return most
+        searcher = self._searcher
+        wanted = None if searcher is None else searcher.num_wanted
+        claim = Claim(
+            priority=self._priority,
+            needs=self._portion.needs,
+            workers=self._portion.workers,
+            wanted=most if wanted is None else min(wanted, most),
+            kept=0 if searcher is None else min(searcher.num_live, most),
+        )
+        allowance = self._share.claim(claim)
+        return most if allowance is None or not self._is_bound else allowance.num
 
     def _fit(self, searcher: SegmentSearcher) -> str | None:
         """Run Tune until there are no more segments; otherwise why it has ended."""
@@ -122,15 +182,16 @@ class RayExecutor:
         trainable = tune.with_parameters(
             SegmentTrainable,
             workload=self._workload,
-            num_threads=max(1, int(self._resources["cpu"])),
-            use_gpu=self._resources["gpu"] > 0,
+            num_threads=self._portion.num_threads,
+            use_gpu=self._portion.gpus > 0,
         )
         return tune.Tuner(
-            tune.with_resources(trainable, self._resources if self._num_workers == 1 else self._bundles()),
+            tune.with_resources(trainable, self._bundles()),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
+                scheduler=WarmFirst(searcher),
                 num_samples=-1,
-                max_concurrent_trials=self.num_slots,
+                max_concurrent_trials=MOST_SLOTS,
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: trial.trial_id,
             ),
@@ -143,9 +204,9 @@ class RayExecutor:
         )
 
     def _bundles(self) -> tune.PlacementGroupFactory:
-        """One for each worker, close together; whoever has them train needs none of his own, hence the empty one."""
-        bundle = {kind.upper(): need for kind, need in self._resources.items() if need > 0}
-        return tune.PlacementGroupFactory([{}, *([bundle] * self._num_workers)], strategy="PACK")
+        """One for each worker, close together; whoever has several train needs none of his own: an empty one."""
+        bundles = [self._portion.needs] * self._portion.workers
+        return tune.PlacementGroupFactory(bundles if len(bundles) == 1 else [{}, *bundles], strategy="PACK")
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Segments as what Ray Tune searches for."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +17,17 @@ from hpo.records import Failure, Idle, Message, Report, Segment, SegmentEnd
 LEAST_REST_S, MOST_REST_S, REST_SHARE = 0.1, 30.0, 0.1
 """How long a worker without a segment waits before it asks again."""
 
+GRACE_S = 3.0
+"""A sweep that has nothing to train for so long gives way to others: a new worker takes as long to start."""
+
 
 @dataclass
 class _Running:
     """A segment that a worker has, or is about to get."""
 
     segment: Segment
+    since_s: float
+    """When it was handed out."""
     failures: list[Failure] = field(default_factory=list)
     patience: Patience | None = None
     """From when the worker has it."""
@@ -32,29 +37,45 @@ class _Running:
 class SegmentSearcher(Searcher):
     """Hands segments to Tune as if they were proposals, and their results back."""
 
-    def __init__(self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd) -> None:
+    def __init__(
+        self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd, num_slots: Callable[[], int]
+    ) -> None:
         super().__init__(metric=None, mode=None)
         self.raised: Exception | None = None
         """What one of the three functions has raised."""
         self.num_ended = 0
         """Segments that a worker has trained to their end."""
+        self.has_stood_down = False
+        """Whether Tune has ended because there were no slots, though there may be more to train."""
         self._next_segment = next_segment
         self._on_report = on_report
         self._on_segment_end = on_segment_end
+        self._num_slots = num_slots
+        self._live: set[str] = set()  # what Tune has of us: segments and rests
         self._running: dict[str, _Running] = {}
         self._waiting_since: float | None = None
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]  # FINISHED is a string
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a string
         with self._keeping_what_is_raised():
+            num_slots = self._num_slots()
+            self.has_stood_down = num_slots == 0 and not self._live
+            if self.has_stood_down:
+                return str(Searcher.FINISHED)  # Tune would wait in its sleep, and hear no interrupt
+            if len(self._live) >= num_slots:
+                return None  # a worker that gets nothing more is ended by Tune, which frees its place
             match self._next_segment():
                 case Segment() as segment:
-                    self._running[trial_id] = _Running(segment)
+                    self._running[trial_id] = _Running(segment, time.monotonic())
                     self._waiting_since = None
-                    return {SEGMENT: segment}
+                    what: Segment | float = segment
+                case Idle.WAIT if self.num_unbegun:
+                    return None  # the worker that is free is for one of them
                 case Idle.WAIT:  # Tune would end a worker that has no trial, and a new one takes seconds
-                    return {SEGMENT: self._rest_s(time.monotonic())}
+                    what = self._rest_s(time.monotonic())
                 case Idle.DONE:
                     return str(Searcher.FINISHED)
+            self._live.add(trial_id)
+            return {SEGMENT: what}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         with self._keeping_what_is_raised():
@@ -62,6 +83,7 @@ class SegmentSearcher(Searcher):
                 self._hear(self._running[trial_id], message)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        self._live.discard(trial_id)
         if trial_id not in self._running:
             return  # it rested
         if result is not None and not error:
@@ -69,9 +91,29 @@ class SegmentSearcher(Searcher):
         self._end(trial_id, "the worker process died" if error else None)
 
     @property
+    def num_live(self) -> int:
+        """Slots that are taken, by rests too."""
+        return len(self._live)
+
+    @property
+    def num_wanted(self) -> int | None:
+        """Slots that there is work for; none: for any number. Where nothing has come for a while, those that train."""
+        since_s = self._waiting_since
+        is_fed = since_s is None or time.monotonic() - since_s < GRACE_S
+        return None if is_fed else max(1, len(self._running))
+
+    @property
     def num_unbegun(self) -> int:
         """Segments that no worker has got yet."""
         return sum(running.patience is None for running in list(self._running.values()))
+
+    def find_unbegun(self, before_s: float) -> set[str]:
+        """Tune's trials of segments that were handed out before then, and that no worker has got yet."""
+        return {
+            trial_id
+            for trial_id, running in self._running.items()
+            if running.patience is None and running.since_s < before_s
+        }
 
     def begin(self, trial_id: str) -> None:
         """A worker has got what was suggested."""

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 SEGMENT_S = 2.0
 """A segment should last about this long: handing one out costs some 50 ms, and news of it comes at its end."""
+HAND_OUT_S = 0.05
+"""What handing out a segment and taking in its end costs the driver, with some to spare: with many slots segments last
+longer, or they would wait for it (experiments/benchmarks/nodes.md).
+"""
 LEAST_FULL, MOST_FULL = 16, 128
 """Between these lies how many trials a cohort may hold: more fill more lanes, fewer let the sampler learn sooner."""
 NUM_WAVES = 4
@@ -42,7 +46,8 @@ def cohort_size(*, num_epochs: int, seconds_per_epoch: float | None, num_slots: 
         return most
     if seconds_per_epoch is None:
         return 1
-    return max(1, min(most, round(SEGMENT_S / (num_epochs * seconds_per_epoch))))
+    segment_s = max(SEGMENT_S, HAND_OUT_S * num_slots)
+    return max(1, min(most, round(segment_s / (num_epochs * seconds_per_epoch))))
 
 
 def full_cohort(ready: Sequence[Standing], sizes: Mapping[int, int]) -> list[Standing]:

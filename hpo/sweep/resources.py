@@ -23,6 +23,9 @@ class Resources(Config):
     autoscaling: bool = False
     """Whether the cluster starts machines on demand: segments that fit none of today's wait for one, and are no error.
     Needs a `max_concurrent`."""
+    priority: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """Among the sweeps that share a Ray cluster: one of 2 gets twice the slots of one of 1 while both have work. Where
+    there are more sweeps than slots they take turns, that of 2 for longer."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -17,7 +17,7 @@ from ray import cloudpickle
 
 from hpo.errors import ResourceError
 from hpo.execution import Executor, LocalExecutor, Workload
-from hpo.execution.capacity import unmet
+from hpo.execution.capacity import Portion, unmet
 from hpo.execution.ray import RayExecutor
 from hpo.execution.simulated import SimulatedExecutor
 from hpo.paths import SweepPaths
@@ -246,11 +246,13 @@ def test_a_worker_that_had_to_wait_is_there_for_the_next_segment(in_ray: MakeExe
 
 def test_ray_says_at_once_that_no_node_is_large_enough(two_slots: None, tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match=r"a node must offer cpus=64 and gpus=1, but the largest of 1 has 2 CPUs"):
-        RayExecutor(Arithmetic(tmp_path), folder=tmp_path, cpus=64, gpus=1)
+        RayExecutor(Arithmetic(tmp_path), folder=tmp_path, portion=Portion(cpus=64, gpus=1))
 
 
 def test_a_cluster_that_grows_is_waited_for(two_slots: None, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    executor = RayExecutor(Arithmetic(tmp_path), folder=tmp_path, cpus=64, max_concurrent=7, autoscaling=True)
+    executor = RayExecutor(
+        Arithmetic(tmp_path), folder=tmp_path, portion=Portion(cpus=64), max_concurrent=7, autoscaling=True
+    )
 
     assert executor.num_slots == 7
     assert "a node must offer cpus=64 and gpus=0, but the largest of 1 has 2 CPUs and 0 GPUs. The sweep waits" in (
@@ -259,7 +261,9 @@ def test_a_cluster_that_grows_is_waited_for(two_slots: None, tmp_path: Path, cap
 
 
 def test_a_segment_that_no_node_holds_says_so_until_one_does(two_slots: None, tmp_path: Path) -> None:
-    executor = RayExecutor(Arithmetic(tmp_path), folder=tmp_path, cpus=64, max_concurrent=1, autoscaling=True)
+    executor = RayExecutor(
+        Arithmetic(tmp_path), folder=tmp_path, portion=Portion(cpus=64), max_concurrent=1, autoscaling=True
+    )
     conversation = Conversation([segment(1, "")])
     said = []
 
@@ -279,7 +283,7 @@ def test_a_segment_that_no_node_holds_says_so_until_one_does(two_slots: None, tm
 
 
 def test_what_a_segment_waits_for_is_told_in_numbers(two_slots: None) -> None:
-    assert unmet(2, cpus=1, gpus=0) == (
+    assert unmet(2, Portion()) == (
         "2 segments wait for a worker with cpus=1 and gpus=0; the cluster has 2 of 2 CPUs free"
     )
 
@@ -295,7 +299,7 @@ def test_nothing_waits_when_all_is_over(make_executor: MakeExecutor, tmp_path: P
 def test_slots_follow_the_resources_of_a_segment(two_slots: None, tmp_path: Path) -> None:
     slots = [
         RayExecutor(Arithmetic(tmp_path), folder=tmp_path, **settings).num_slots
-        for settings in ({}, {"cpus": 0.5}, {"cpus": 2}, {"max_concurrent": 1})
+        for settings in ({}, {"portion": Portion(cpus=0.5)}, {"portion": Portion(cpus=2)}, {"max_concurrent": 1})
     ]
 
     assert slots == [2, 4, 1, 1]

@@ -16,7 +16,7 @@ from torch import distributed
 
 from hpo.errors import ResourceError
 from hpo.execution import Executor, LocalExecutor
-from hpo.execution.capacity import num_slots, unmet
+from hpo.execution.capacity import Portion, num_slots, unmet
 from hpo.execution.ray import RayExecutor
 from hpo.paths import SweepPaths
 from hpo.records import Begun, Failure, Message, Report, Seat, Segment, TrialSpec
@@ -87,7 +87,7 @@ def unlucky(two_slots: None, tmp_path_factory: pytest.TempPathFactory) -> Conver
     """A team that is hit twice."""
     scratch = tmp_path_factory.mktemp("unlucky")
     conversation = Conversation([segment(1, "die"), segment(2, "", "raise", ""), segment(3, "die")])
-    conversation.hold(RayExecutor(Meetings(scratch), folder=scratch, workers=2))
+    conversation.hold(RayExecutor(Meetings(scratch), folder=scratch, portion=Portion(workers=2)))
     return conversation
 
 
@@ -119,7 +119,7 @@ def test_a_rank_that_hangs_is_ended_with_all_others(two_slots: None, tmp_path: P
     workload = Meetings(tmp_path)
     conversation = Conversation([replace(segment(1, "hang"), left_s={10: 5.0}), segment(2, "")])
 
-    conversation.hold(RayExecutor(workload, folder=tmp_path, workers=2))
+    conversation.hold(RayExecutor(workload, folder=tmp_path, portion=Portion(workers=2)))
 
     assert conversation.ends[1].hung == (10,)
     assert [report.epoch for report in conversation.reports[20]] == [1, 2, 3]
@@ -152,7 +152,7 @@ def test_two_workers_train_as_one_does_and_each_goes_on_from_the_others_states(t
     expected = losses(alone, first, after_one)
 
     found = losses(
-        RayExecutor(workload(of_two), folder=tmp_path / "tune", workers=2),
+        RayExecutor(workload(of_two), folder=tmp_path / "tune", portion=Portion(workers=2)),
         *(first, after_two, replace(after_one, segment_id=3, attempt=2)),
     )
 
@@ -161,18 +161,18 @@ def test_two_workers_train_as_one_does_and_each_goes_on_from_the_others_states(t
 
 
 def test_slots_are_counted_by_teams(two_slots: None, tmp_path: Path) -> None:
-    assert num_slots(1, 0, None, workers=2) == 1
-    assert num_slots(0.5, 0, None, workers=2) == 2
+    assert num_slots(Portion(workers=2), None) == 1
+    assert num_slots(Portion(cpus=0.5, workers=2), None) == 2
     with pytest.raises(ResourceError, match=r"must hold workers=3 with cpus=1 and gpus=0 each, but holds 2"):
-        RayExecutor(Meetings(tmp_path), folder=tmp_path, workers=3)
+        RayExecutor(Meetings(tmp_path), folder=tmp_path, portion=Portion(workers=3))
 
 
 def test_what_a_team_waits_for_is_told_in_numbers(two_slots: None) -> None:
-    sentence = unmet(1, cpus=1, gpus=0, workers=2)
+    sentence = unmet(1, Portion(workers=2))
 
     assert sentence.startswith("1 segment waits for 2 workers with cpus=1 and gpus=0 each; the cluster has ")
 
 
 def test_what_cannot_be_shared_is_refused(two_slots: None, tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match=r"resources.workers: must be 1 for what .* but got 2"):
-        RayExecutor(Arithmetic(tmp_path), folder=tmp_path, workers=2)
+        RayExecutor(Arithmetic(tmp_path), folder=tmp_path, portion=Portion(workers=2))

@@ -65,3 +65,9 @@ def test_a_cohort_takes_those_of_one_signature_together() -> None:
 )
 def test_a_sweep_asks_for_its_trials_in_waves(num_trials: int, num_slots: int, most: int) -> None:
     assert most_in_cohort(num_trials, num_slots) == most
+
+
+@pytest.mark.parametrize(("num_slots", "size"), [(2, 4), (40, 4), (80, 8), (1000, 100)])
+def test_with_many_slots_segments_last_as_long_as_the_driver_needs_for_one_of_each(num_slots: int, size: int) -> None:
+    """2 s, or 0.05 s for each slot."""
+    assert cohort_size(num_epochs=1, seconds_per_epoch=0.5, num_slots=num_slots, most=128) == size
