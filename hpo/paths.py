@@ -34,6 +34,11 @@ class SweepPaths:
         return self.root / "code.json"
 
     @property
+    def shipped(self) -> Path:
+        """What came with the sweep to a cluster: the folder of whoever submitted it, in which all its files lie."""
+        return self.root / "code"
+
+    @property
     def parents(self) -> Path:
         """Which bundles the trials read, as they were when the sweep began; where there are any."""
         return self.root / "parents.json"

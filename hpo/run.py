@@ -50,7 +50,8 @@ def start_ray(sweep: Sweep, workload: TorchWorkload) -> Executor:
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(import_module, "hpo.execution.ray")
-        connect()  # waits for Ray's processes, long enough to import Tune
+        shipped = workload.paths.shipped
+        connect(code=shipped if shipped.is_dir() else None)  # waits for Ray's processes, long enough to import Tune
     from hpo.execution.ray import RayExecutor  # noqa: PLC0415 - imported by now
 
     asked = sweep.resources
@@ -69,13 +70,20 @@ def start_local(sweep: Sweep, workload: TorchWorkload) -> Executor:
     return LocalExecutor(workload, num_threads=max(1, int(sweep.resources.cpus)), use_gpu=sweep.resources.gpus > 0)
 
 
-def run_sweep(sweep: Sweep, *, watch: Watch = lambda _: None, start_executor: StartExecutor = start_ray) -> SweepResult:
+def run_sweep(
+    sweep: Sweep,
+    *,
+    watch: Watch = lambda _: None,
+    start_executor: StartExecutor = start_ray,
+    sweep_id: str | None = None,
+) -> SweepResult:
     """Search as the sweep file says, and export the best model.
 
     Args:
         sweep: from `load_sweep`.
         watch: told how the sweep stands, a few times a second, between reports.
         start_executor: where to train.
+        sweep_id: of the sweep, which no other may have; made up where none is given.
 
     Raises:
         HpoError: if data or disk do not fit the sweep, or its learning-rate range test says nothing, before any
@@ -86,7 +94,7 @@ def run_sweep(sweep: Sweep, *, watch: Watch = lambda _: None, start_executor: St
     sweep, reasons = settled(sweep, splits)
     check_room(sweep, splits)
     sweep, curve = _tested(sweep, splits)
-    paths = make_folder(sweep, splits.digest)
+    paths = make_folder(sweep, splits.digest, sweep_id)
     if curve is not None:
         write_lr_curve(paths.lr_range, curve)
     return replace(_carry_out(sweep, splits, paths, watch, start_executor), why=reasons)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hpo.cli.conduct import errors_told, make_importable
-from hpo.cli.options import RUNS, Json, Runs, Set, SweepFile, SweepId
+from hpo.cli.options import RUNS, Json, NewId, Runs, Set, SweepFile, SweepId
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ More = Annotated[str | None, typer.Option(metavar="NUM", help="So many in all; o
 
 
 @app.command()
-def run(file: SweepFile, set_: Set = None, as_json: Json = False) -> None:
+def run(file: SweepFile, set_: Set = None, sweep_id: NewId = None, as_json: Json = False) -> None:
     """Run a sweep here, or on the cluster that RAY_ADDRESS names. Ctrl-C pauses it, a second one ends it."""
     from hpo.cli import show
     from hpo.cli.text import make_console
@@ -37,7 +37,7 @@ def run(file: SweepFile, set_: Set = None, as_json: Json = False) -> None:
         make_importable(file.parent)
         sweep = load_sweep(file, set_ or [])
         show.advise(sweep, make_console(stderr=True))
-        done = _watched(sweep, lambda watch: run_sweep(sweep, watch=watch), as_json=as_json)
+        done = _watched(sweep, lambda watch: run_sweep(sweep, watch=watch, sweep_id=sweep_id), as_json=as_json)
     leave(done)
 
 

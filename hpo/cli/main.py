@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hpo.cli import going, status, together
+from hpo.cli import going, status, submit, together
 from hpo.cli.conduct import errors_told, make_importable
 from hpo.cli.options import RUNS, Json, PruneMode, Runs, Set, SweepFile, SweepId, Tta, Weights, numbers, size
 
@@ -292,4 +292,5 @@ def _show_trial(which: str, runs: Path, *, as_json: bool) -> None:
 
 app.add_typer(going.app)
 app.add_typer(status.app)
+app.add_typer(submit.app)
 app.add_typer(together.app)
