@@ -64,6 +64,11 @@ class SweepPaths:
         return self.root / "notice.json"
 
     @property
+    def stop(self) -> Path:
+        """There, if no more trials may be proposed."""
+        return self.root / "stop"
+
+    @property
     def outbox(self) -> Path:
         """What MLflow has yet to be told; gone when it knows all."""
         return self.root / "outbox.jsonl"

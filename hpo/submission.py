@@ -1,7 +1,9 @@
-"""A sweep is sent to a cluster."""
+"""Sweeps are sent to a cluster, and go on there."""
 
 import getpass
+import json
 import os
+import secrets
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +11,13 @@ from importlib import metadata
 from pathlib import Path
 
 from hpo.cluster.client import Client
-from hpo.cluster.jobs import Job, start
+from hpo.cluster.jobs import Job, attend, next_job_id, start
+from hpo.cluster.marks import ERR, OUT, Line
 from hpo.cluster.package import Package, packed
 from hpo.errors import ClusterError, DataError
 from hpo.folder import make_id
 from hpo.paths import SweepPaths
-from hpo.sweep import Sweep, check_data, load_sweep
+from hpo.sweep import Cluster, Sweep, check_data, load_sweep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,15 +77,55 @@ def send(client: Client, order: Order, sweep_id: str | None = None) -> tuple[str
             archive=package.archive,
             dependencies=cluster.dependencies,
             env=values_of(cluster.env),
-            tags={
-                "name": sweep.name,
-                "user": getpass.getuser(),
-                "budget": sweep.budget.model_dump_json(exclude_none=True),
-                "hpo": metadata.version("hpo"),
-            },
+            tags={**_tags(sweep.name), "budget": sweep.budget.model_dump_json(exclude_none=True)},
         )
         start(client, job)
     return sweep_id, package
+
+
+def go_on_there(client: Client, sweep_id: str, runs: Path, command: Sequence[str]) -> str:
+    """Let a command drive a sweep that lies on a cluster, with what its file says that it needs; the id of the job.
+
+    Args:
+        client: of the cluster.
+        sweep_id: of the sweep, or how it begins.
+        runs: the folder there that holds it.
+        command: what follows `hpo`.
+
+    Raises:
+        HpoError: if there is no such sweep, or a variable that it needs is not set here.
+    """
+    whole_id, cluster = _look_up(client, sweep_id, runs)
+    job = Job(
+        job_id=next_job_id(client, whole_id),
+        command=command,
+        dependencies=cluster.dependencies,
+        env=values_of(cluster.env),
+        tags=_tags(whole_id),
+    )
+    start(client, job)
+    return job.job_id
+
+
+def _look_up(client: Client, sweep_id: str, runs: Path) -> tuple[str, Cluster]:
+    """The whole id of a sweep that lies there, and what it needs."""
+    said: list[Line] = []
+    look = Job(
+        job_id=f"hpo-status-{secrets.token_hex(4)}",
+        command=["status", sweep_id, "--json", "--runs", str(runs)],
+    )
+    code = attend(client, look, said.append)
+    if code != 0:
+        raise ClusterError("\n".join(line.text.removeprefix("error: ") for line in said if line.mark == ERR))
+    state = json.loads("\n".join(line.text for line in said if line.mark == OUT))
+    if state["cluster"] is None:
+        raise ClusterError(f"{state['id']}: its file must be readable there, but: {state['problem']}")
+    return state["id"], Cluster.model_validate_json(json.dumps(state["cluster"]))
+
+
+def _tags(name: str) -> dict[str, str]:
+    """Shown with a job: what it is, whose, and by which version."""
+    return {"name": name, "user": getpass.getuser(), "hpo": metadata.version("hpo")}
 
 
 def values_of(names: Sequence[str]) -> Mapping[str, str]:

@@ -42,7 +42,8 @@ folder interrupts outcome waits repeats
 notice harvest postscript
 affordable contenders
 stages exam
-run submission rebuilding finalize prune simulation doctor control cleaning status
+run submission rebuilding finalize prune simulation doctor cleaning status
+control
 cli __init__ __main__
 """
 

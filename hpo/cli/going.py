@@ -6,6 +6,7 @@ import typer
 
 from hpo.cli.conduct import errors_told, make_importable
 from hpo.cli.options import RUNS, Json, NewId, Runs, Set, SweepFile, SweepId
+from hpo.cli.remote import Driving, on_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +42,7 @@ def run(file: SweepFile, set_: Set = None, sweep_id: NewId = None, as_json: Json
     leave(done)
 
 
-@app.command()
+@on_cluster(app, cls=Driving)
 def resume(sweep_id: SweepId, as_json: Json = False, runs: Runs = RUNS) -> None:
     """Go on with a sweep that was paused or killed, as if nothing had happened."""
     from hpo.paths import find_sweep
@@ -51,7 +52,7 @@ def resume(sweep_id: SweepId, as_json: Json = False, runs: Runs = RUNS) -> None:
     leave(done)
 
 
-@app.command()
+@on_cluster(app, cls=Driving)
 def extend(
     sweep_id: SweepId,
     trials: More = None,
@@ -76,7 +77,7 @@ def extend(
     leave(done)
 
 
-@app.command()
+@on_cluster(app)
 def pause(sweep_id: SweepId, runs: Runs = RUNS) -> None:
     """Let the driver of a sweep, which must run on this machine, leave everything as it stands, and end."""
     from hpo.control import pause_sweep
@@ -88,7 +89,21 @@ def pause(sweep_id: SweepId, runs: Runs = RUNS) -> None:
         print(f"{paths.sweep_id} is paused. Go on with: hpo resume {paths.sweep_id}")
 
 
-@app.command()
+@on_cluster(app)
+def stop(sweep_id: SweepId, runs: Runs = RUNS) -> None:
+    """Let a sweep propose no more trials: those it has begun go on to their ends, then it ends as if its budget had."""
+    from hpo.control import owner, stop_sweep
+    from hpo.paths import find_sweep
+
+    with errors_told():
+        make_importable()
+        paths = find_sweep(runs, sweep_id)
+        stop_sweep(paths)
+        who = f"hpo resume {paths.sweep_id}" if (driver := owner(paths)) is None else str(driver)
+        print(f"{paths.sweep_id} proposes no more trials; {who} brings it to its end.")
+
+
+@on_cluster(app, cls=Driving)
 def cancel(sweep_id: SweepId, as_json: Json = False, runs: Runs = RUNS) -> None:
     """End all trials of a sweep where they stand, and export the best. What runs on this machine is paused first."""
     from hpo.cli import show

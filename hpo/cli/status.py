@@ -7,11 +7,12 @@ import typer
 
 from hpo.cli.conduct import errors_told
 from hpo.cli.options import RUNS, Json, Runs
+from hpo.cli.remote import on_cluster
 
 app = typer.Typer()
 
 
-@app.command(name="ls")
+@on_cluster(app, "ls")
 def ls_(as_json: Json = False, runs: Runs = RUNS) -> None:
     """All sweeps, the newest first: how each stands, how far it is, and its best value."""
     from hpo.cli.standing import show_list
@@ -22,7 +23,7 @@ def ls_(as_json: Json = False, runs: Runs = RUNS) -> None:
         show_list(list_states(list_sweeps(runs), time.time()), as_json=as_json)
 
 
-@app.command()
+@on_cluster(app)
 def status(
     sweep_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="A sweep's id, or how it begins.")] = None,
     as_json: Json = False,

@@ -4,6 +4,7 @@ import asyncio
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -118,6 +119,24 @@ def follow(client: Client, job_id: str, hear: Callable[[Line], None]) -> int:
             if num_breaks > MOST_BREAKS or ear.is_over:
                 raise
             time.sleep(REST_S)
+
+
+def attend(client: Client, job: Job, hear: Callable[[Line], None]) -> int:
+    """Run a job that is of use only while somebody listens, and leave no trace of it; its exit code.
+
+    Raises:
+        ClusterError: see `start` and `follow`.
+    """
+    start(client, job)
+    try:
+        return follow(client, job.job_id, hear)
+    except KeyboardInterrupt:
+        with told(client.get_address()):
+            client.stop_job(job.job_id)
+        return STOPPED
+    finally:
+        with suppress(RuntimeError, OSError):  # it has not ended yet, or the cluster is gone: Ray keeps it in its list
+            client.delete_job(job.job_id)
 
 
 class _Ear:
