@@ -64,6 +64,11 @@ class SweepPaths:
         return self.root / "notice.json"
 
     @property
+    def log(self) -> Path:
+        """What its drivers have said."""
+        return self.root / "driver.log"
+
+    @property
     def stop(self) -> Path:
         """There, if no more trials may be proposed."""
         return self.root / "stop"

@@ -17,6 +17,7 @@ from hpo.execution.executor import Executor
 from hpo.execution.local import LocalExecutor
 from hpo.folder import check_states, load_splits, make_folder, open_folder
 from hpo.harvest import Harvest
+from hpo.journal import logged
 from hpo.lineup import Lineup
 from hpo.outcome import SweepResult, status_after, summarize
 from hpo.paths import SweepPaths, written_beside
@@ -50,8 +51,7 @@ def start_ray(sweep: Sweep, workload: TorchWorkload) -> Executor:
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(import_module, "hpo.execution.ray")
-        shipped = workload.paths.shipped
-        connect(code=shipped if shipped.is_dir() else None)  # waits for Ray's processes, long enough to import Tune
+        connect(code=workload.paths.shipped)  # waits for Ray's processes, long enough to import Tune
     from hpo.execution.ray import RayExecutor  # noqa: PLC0415 - imported by now
 
     asked = sweep.resources
@@ -177,7 +177,7 @@ def _carry_out(
     tracker = _make_tracker(sweep, paths)
     summary: dict[str, float | int | str] = {}
     status = SweepStatus.FAILED
-    with want_of_room_told(paths):
+    with logged(paths.log), want_of_room_told(paths):
         try:
             tracker.log_artifact(paths.resolved)
             if paths.lr_range.exists():
@@ -188,6 +188,7 @@ def _carry_out(
                 result = replace(result, best=harvest.best, ensemble=_take(harvest, tracker))
             summary = summarize(sweep, result)
             status = result.status
+            logger.info("%s is %s.", paths.sweep_id, status)
         except Exception as error:
             status = status_after(error)
             raise

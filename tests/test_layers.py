@@ -39,7 +39,7 @@ legs
 population
 driver
 folder interrupts outcome waits repeats
-notice harvest postscript
+notice harvest postscript journal
 affordable contenders
 stages exam
 run submission rebuilding finalize prune simulation doctor cleaning status

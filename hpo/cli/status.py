@@ -1,15 +1,17 @@
 """Commands that say how sweeps stand."""
 
 import time
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
-from hpo.cli.conduct import errors_told
-from hpo.cli.options import RUNS, Json, Runs
+from hpo.cli.conduct import errors_told, make_importable
+from hpo.cli.options import RUNS, Json, Runs, SweepId
 from hpo.cli.remote import on_cluster
 
 app = typer.Typer()
+LOOK_S = 0.5
 
 
 @on_cluster(app, "ls")
@@ -39,3 +41,29 @@ def status(
         asked = sweeps[-1] if sweep_id is None and sweeps else find_sweep(runs, sweep_id or "")
         [state] = list_states([asked], time.time())
         show_state(measured(state), as_json=as_json)
+
+
+@on_cluster(app)
+def logs(
+    sweep_id: SweepId,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on while it has a driver, or until Ctrl-C.")
+    ] = False,
+    runs: Runs = RUNS,
+) -> None:
+    """What the drivers of a sweep have said: how far it was, warnings, and why it ended."""
+    from hpo.control import owner
+    from hpo.paths import find_sweep
+
+    with errors_told(), suppress(KeyboardInterrupt):
+        make_importable()
+        paths = find_sweep(runs, sweep_id)
+        if not paths.log.exists():
+            return
+        with paths.log.open(encoding="utf-8") as log:
+            while True:
+                goes_on = follow and owner(paths) is not None  # asked first: then nothing that it says is missed
+                print(log.read(), end="", flush=True)
+                if not goes_on:
+                    return
+                time.sleep(LOOK_S)

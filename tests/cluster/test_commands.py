@@ -34,4 +34,5 @@ def test_a_sweep_pauses_goes_on_and_is_given_more_from_another_folder(
     assert {state["id"]: state["state"] for state in states}["long"] == "paused"
     assert "cluster.env: every variable must be set here, but MY_KEY is not" in unset.stderr
     assert json.loads(extended.stdout)["ends"] == {"complete": 501}, extended.stderr
+    assert "long is paused.\n" in hpo("logs", "long").stdout
     assert SECRET not in "".join(path.read_text() for path in (head.home / "runs/long").glob("*.[yjl]*"))
