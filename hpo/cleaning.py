@@ -3,11 +3,12 @@
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from hpo.assembly import read_left
 from hpo.errors import StudyError
 from hpo.files import discard, list_files
 from hpo.paths import SweepPaths
@@ -41,7 +42,8 @@ class Freed:
 def clean_up(paths: SweepPaths, sweep: Sweep, keep: int | None = None) -> Freed:
     """Remove what is half-written, what no trial refers to, and Ray Tune's bookkeeping; then states, to keep within.
 
-    States that trials go on from are kept, and the winner's: the sweep can be resumed, and its best be exported.
+    States that trials go on from are kept, the winner's, and those of the ensemble that was left with the sweep: it can
+    be resumed, and its best be exported.
 
     Args:
         paths: the sweep's.
@@ -63,10 +65,12 @@ def clean_up(paths: SweepPaths, sweep: Sweep, keep: int | None = None) -> Freed:
         is_there = not isinstance(place, Path) or place.exists()
         sizes = list_files(sweep.storage.located(paths).states) if is_there else {}
         trials = _trials(place, sweep) if is_there else []
-        strays, ended = _unneeded(trials, list(sizes), sweep)
+        left_ensemble = read_left(paths.ensemble)
+        members = set() if left_ensemble is None else {member.trial_id for member in left_ensemble.members}
+        strays, ended = _unneeded(trials, list(sizes), sweep, members)
         left = {state: size for state, size in sizes.items() if state not in strays}
         most = keep or sweep.storage.keep
-        dropped = [] if most is None else surplus(ended[1:], left, most)  # without the winner's
+        dropped = [] if most is None else surplus(ended, left, most)
         for state in (*strays, *dropped):
             discard(state)
         _remove_empty(paths.checkpoints)
@@ -96,13 +100,20 @@ def _half_written(paths: SweepPaths) -> list[Path]:
     return [path for path in ours if not path.name.startswith(f".{paths.outbox.name}.")]
 
 
-def _unneeded(trials: Sequence[TrialRecord], states: Sequence[str], sweep: Sweep) -> tuple[set[str], list[str]]:
-    """Of `states` those that no trial refers to, and the last ones of trials that have ended, the best first."""
+def _unneeded(
+    trials: Sequence[TrialRecord], states: Sequence[str], sweep: Sweep, members: Collection[int]
+) -> tuple[set[str], list[str]]:
+    """Of `states` those that no trial refers to, and the last ones of trials that have ended, the best first.
+
+    Among the latter is neither the winner's nor that of one of the `members` of an ensemble.
+    """
     needed = {_name(state) for state in _needed(trials, is_population=isinstance(sweep.chosen.scheduler, Pbt))}
-    ranked = [_name(trial.checkpoint) for trial in best_first(trials, sweep.goals) if trial.checkpoint is not None]
+    ranked = [trial for trial in best_first(trials, sweep.goals) if trial.checkpoint is not None]
+    needed |= {_name(str(trial.checkpoint)) for trial in ranked if trial is ranked[0] or trial.trial_id in members}
+    names = [_name(str(trial.checkpoint)) for trial in ranked]
     by_name = {_name(state): state for state in states}
-    strays = {state for name, state in by_name.items() if name not in {*needed, *ranked}}
-    return strays, [by_name[name] for name in ranked if name in by_name.keys() - needed]
+    strays = {state for name, state in by_name.items() if name not in {*needed, *names}}
+    return strays, [by_name[name] for name in names if name in by_name.keys() - needed]
 
 
 def _name(state: str) -> str:

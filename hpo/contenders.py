@@ -10,11 +10,14 @@ from hpo.assembly import Assembly
 from hpo.ensembles import Fit, Score, greedy, score, select_and_calibrate, top
 from hpo.ensembles import pool as pooled
 from hpo.ensembles.crossfit import Select
-from hpo.ensembles.kinds import Candidate
+from hpo.ensembles.kinds import AnyEnsemble, Candidate
+from hpo.export.members import Networks
 from hpo.harvest import Harvest
+from hpo.long_run import find_long_run, networks_of
 from hpo.pool import Pool
 from hpo.results.finalists import Finalists, winner
 from hpo.results.table import find_best
+from hpo.training.checkpoint import read_predictions
 
 SIZE = 5
 """Members at most of the baselines, where the ensemble's kind names no size."""
@@ -39,6 +42,8 @@ class Contender:
     temperature: float = 1.0
     is_soup: bool = False
     """Whether weights are averaged, instead of predictions."""
+    networks: Networks | None = None
+    """Where its own are, if they are none that trials of the sweep have left."""
     is_series: bool = False
     """Whether each network stands for itself, and the mean of what they score for all."""
     selected_on: Score | None = None
@@ -48,10 +53,13 @@ class Contender:
     missing: str | None = None
     """Why it is not there."""
 
+    num_more: int = 0
+    """Trials that its training beside the search has cost, apart from repetitions."""
+
     @property
     def num_extra(self) -> int:
-        """Trials that were trained beside the search."""
-        return len({member.trial_id for member in self.members if member.repeats is not None})
+        """Trials that were trained beside the search, or what it has cost in trials."""
+        return self.num_more + len({member.trial_id for member in self.members if member.repeats is not None})
 
 
 def contenders(harvest: Harvest, assembly: Assembly) -> list[Contender]:
@@ -60,20 +68,44 @@ def contenders(harvest: Harvest, assembly: Assembly) -> list[Contender]:
     searched = everyone.where(lambda each: each.repeats is None)
     kin = _kin(harvest, everyone)
     again = kin.where(lambda each: each.repeats is not None)
-    size = getattr(assembly.kind, "size", SIZE)
+    size = size_of(assembly.kind)
     select = partial(_selected, searched, sweep.seed)
-    long_run = f"not trained: the best recipe for {size * sweep.epochs} epochs"
     return [
         *_singles(harvest, searched, kin.where(lambda each: each.repeats is None)),
         select(SINGLE_BY_NLL, partial(top, size=1)),
         _series(SINGLE_OVER_SEEDS, again, _no_finalists(harvest)),
         select(f"top {size}, uniform", partial(top, size=size)),
         _uniform(DEEP, kin if again.candidates else again, f"not trained: ensemble {{kind: deep, size: {size}}}"),
-        Contender(name=LONG_RUN, missing=long_run),
+        _long_run(harvest, size),
         *(select(f"greedy path, at most {num}", partial(greedy, size=num, min_gain=0)) for num in range(1, size + 1)),
         replace(_ensemble(assembly), name=UNCALIBRATED, temperature=1.0),
         replace(_ensemble(assembly), selected_on=None, validated=_calibrated(assembly.fit)),
     ]
+
+
+def size_of(kind: AnyEnsemble) -> int:
+    """Members at most of an ensemble, and of the baselines that it is held against."""
+    return getattr(kind, "size", SIZE)
+
+
+def _long_run(harvest: Harvest, size: int) -> Contender:
+    epochs = size * harvest.sweep.epochs
+    run = find_long_run(harvest, epochs)
+    if run is None:
+        return Contender(name=LONG_RUN, missing=f"not trained: the best recipe for {epochs} epochs (--train)")
+    if run.state is None:
+        return Contender(name=LONG_RUN, missing=f"the best recipe for {epochs} epochs has {run.why}")
+    weights = harvest.sweep.export.weights
+    said = read_predictions(run.state)
+    epoch = max(epoch for epoch, name in said if name == weights)
+    return Contender(
+        name=LONG_RUN,
+        members=(Candidate(trial_id=run.trial_id, epoch=epoch, weights=weights),),
+        weights=(1.0,),
+        networks=networks_of(run, harvest),
+        num_more=size,
+        validated=score(said[epoch, weights], harvest.splits.validation.y),
+    )
 
 
 def _kin(harvest: Harvest, everyone: Pool) -> Pool:

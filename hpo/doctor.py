@@ -1,12 +1,10 @@
 """What is wrong with sweeps on disk; what can be mended without their driver is mended."""
 
 import math
-import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import metadata
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from hpo.errors import HpoError, OutboxOwnedError
 from hpo.paths import SweepPaths
@@ -15,8 +13,14 @@ from hpo.sweep import Sweep, load_sweep
 from hpo.tracking.mlflow import open_outbox
 from hpo.tracking.probe import check_answers
 from hpo.tracking.spool import num_waiting, open_spool
+from hpo.uris import masked
+from hpo.versions import versions
 
-LIBRARIES = ("hpo", "torch", "ray", "optuna", "mlflow")
+if TYPE_CHECKING:
+    from hpo.execution.nodes import Node
+
+MOST_AHEAD_S = 1.0
+"""By how much the clock of a node may differ: times in MLflow come from the driver's, files' from a node's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +42,40 @@ class Checkup:
     """What is still wrong."""
 
 
-def versions() -> Mapping[str, str]:
-    """Of Python, hpo and what it stands on."""
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}}
+def check_nodes(sweeps: Sequence[SweepPaths]) -> "list[Node]":
+    """Ask every node of the cluster that RAY_ADDRESS names, also whether it reaches the states of these sweeps."""
+    from hpo.execution.cluster import connect, disconnect  # noqa: PLC0415 - without a cluster Ray is not needed
+    from hpo.execution.nodes import ask_nodes  # noqa: PLC0415
+
+    loaded = [(paths, _load(paths)[0]) for paths in sweeps]
+    folders = {sweep.storage.located(paths).states for paths, sweep in loaded if sweep is not None}
+    connect()
+    try:
+        return ask_nodes(sorted(folders))
+    finally:
+        disconnect()
+
+
+def node_problems(nodes: "Sequence[Node]") -> list[str]:
+    """What would keep a sweep from running on all of these nodes as it does here, in sentences."""
+    ours, problems = versions(), []
+    for node in nodes:
+        if node.silent is not None:
+            problems.append(f"{node.name}: must answer, but does not ({node.silent}). Look at its log, or restart it.")
+            continue
+        for name, version in node.versions.items():
+            if version != ours[name]:
+                problems.append(f"{node.name}: must have {name} {ours[name]} as here, but has {version}. Install that.")
+        if abs(node.ahead_s) - node.uncertain_s > MOST_AHEAD_S:
+            problems.append(
+                f"{node.name}: its clock must be within {MOST_AHEAD_S:g} s of the one here, but is {node.ahead_s:+.1f} "
+                "s off. Let it follow a time server."
+            )
+        problems += [
+            f"{node.name}: must reach {masked(folder)}, but cannot: {why}. Name a store, or a folder that all share."
+            for folder, why in node.unreached.items()
+        ]
+    return problems
 
 
 def check_up(sweeps: Sequence[SweepPaths]) -> list[Checkup]:

@@ -15,7 +15,8 @@ from hpo.export.inference import AS_TRAINED, Inference
 from hpo.export.members import Networks
 from hpo.training.data.splits import Examples
 
-Key = tuple[tuple[Candidate, ...], Inference]
+Key = tuple[str | None, tuple[Candidate, ...], Inference]
+"""Whose networks, if not those of the sweep's trials; which of them; and how they predict."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,15 @@ class Exam:
         """Of its networks [M, n, C]; of a soup, of the one that it is."""
         members = contender.members
         asked = [members] if contender.is_soup else [(member,) for member in members]
-        return np.stack([self._ask(candidates, inference) for candidates in asked])
+        return np.stack([self._ask(contender, candidates, inference) for candidates in asked])
 
-    def _ask(self, candidates: tuple[Candidate, ...], inference: Inference) -> npt.NDArray[np.float32]:
-        key = candidates, inference
+    def _ask(
+        self, contender: Contender, candidates: tuple[Candidate, ...], inference: Inference
+    ) -> npt.NDArray[np.float32]:
+        key = None if contender.networks is None else contender.name, candidates, inference
         if key not in self._said:
-            self._said[key] = self.networks.answers(candidates, self.examples.x, inference)
+            networks = contender.networks or self.networks
+            self._said[key] = networks.answers(candidates, self.examples.x, inference)
         return self._said[key]
 
 

@@ -2,19 +2,22 @@
 
 import json
 from datetime import datetime
+from functools import partial
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from hpo.config import JsonTree
-from hpo.contenders import Contender, contenders
+from hpo.contenders import Contender, contenders, size_of
 from hpo.errors import BundleError, DataError, StudyError
 from hpo.exam import Exam
 from hpo.export import load_bundle
 from hpo.folder import check_states, load_splits, open_folder
 from hpo.harvest import Harvest
+from hpo.long_run import train_long_run
 from hpo.paths import SweepPaths, written_beside
 from hpo.postscript import postscript
+from hpo.run import StartExecutor
 from hpo.search.database import owner_of
 from hpo.search.reading import read_trials
 from hpo.tracking.entries import Entry
@@ -25,16 +28,35 @@ TOLERANCE = 1e-4
 
 
 class Openings(BaseModel):
-    """What is read again of an earlier table."""
+    """What is read again of what an earlier call has left."""
 
-    opened: tuple[str, ...]
+    opened: tuple[str, ...] = ()
     """When the test split was opened, each time."""
+    rows: list[JsonValue] = []
+    """Of the last table; none where that call was cut short."""
+    differences: list[JsonValue] = []
+    earlier: list[JsonValue] = []
+    """Tables before that."""
+
+    @property
+    def tables(self) -> list[JsonValue]:
+        """All of them, the first first."""
+        if not self.rows:
+            return self.earlier
+        return [*self.earlier, {"opened": self.opened[-1], "rows": self.rows, "differences": self.differences}]
 
 
-def finalize_sweep(paths: SweepPaths, now: datetime) -> JsonTree:
+def finalize_sweep(paths: SweepPaths, now: datetime, train: StartExecutor | None = None) -> JsonTree:
     """Hold the ensemble, and all that it must be better than, against the test split; leave the table with the sweep.
 
     That the split was opened is written before it is, here and to MLflow: who looks twice, chooses by what was seen.
+    Earlier tables are kept.
+
+    Args:
+        paths: the sweep's.
+        now: when this is.
+        train: where to train the best recipe for as long as all members together; none: it is a baseline only if it
+            has been trained before.
 
     Raises:
         StudyError: if the sweep has a driver.
@@ -54,15 +76,20 @@ def finalize_sweep(paths: SweepPaths, now: datetime) -> JsonTree:
         )
     check_states(sweep.storage.located(paths), trials)
     harvest = Harvest(sweep, paths, splits, trials)
-    field = contenders(harvest, harvest.assemble(harvest.kind))
+    assembly = harvest.assemble(harvest.kind)
+    if train is not None:
+        train_long_run(harvest, size_of(assembly.kind) * sweep.epochs, partial(train, sweep))
+    field = contenders(harvest, assembly)
     exam = Exam(harvest.networks, splits.test, sweep.seed)
-    opened = [*_openings(paths), now.isoformat(timespec="seconds")]
+    before = _openings(paths)
+    opened = [*before.opened, now.isoformat(timespec="seconds")]
     record = {
         "sweep": paths.sweep_id,
         "data_digest": splits.digest,
         "num_test": len(splits.test),
         "opened": opened,
         "num_opened": len(opened),
+        "earlier": before.tables,
     }
     with postscript(sweep, paths) as more:
         _write(paths, record)
@@ -74,11 +101,11 @@ def finalize_sweep(paths: SweepPaths, now: datetime) -> JsonTree:
     return record
 
 
-def _openings(paths: SweepPaths) -> tuple[str, ...]:
+def _openings(paths: SweepPaths) -> Openings:
     if not paths.finalized.exists():
-        return ()
+        return Openings()
     try:
-        return Openings.model_validate_json(paths.finalized.read_bytes()).opened
+        return Openings.model_validate_json(paths.finalized.read_bytes())
     except ValidationError as error:
         raise DataError(
             f"{paths.finalized}: must say when the test split was opened, but {first_line(error)}. Restore it, or "

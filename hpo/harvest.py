@@ -119,9 +119,10 @@ class Harvest:
         """Write an ensemble as a bundle; its card names every member's trial, run and share.
 
         Raises:
-            BundleError: see `hpo.export.bundle.write_ensemble`.
+            BundleError: see `hpo.export.bundle.write_ensemble`; or if the data do not suit how it is to predict.
         """
         asked = asked or self.sweep.export
+        asked.inference.refuse_misfits(self.splits.input_shape)
         runs = [{"mlflow_run": run_id(member.trial_id)} for member in assembly.members]
         tree = self.describe(assembly)
         card: dict[str, JsonValue] = {

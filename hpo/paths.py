@@ -119,6 +119,11 @@ class SweepPaths:
         return self.root / "ensemble"
 
     @property
+    def long_run(self) -> Path:
+        """What became of the best recipe, trained once for as long as all members of an ensemble together."""
+        return self.root / "long_run.json"
+
+    @property
     def finalized(self) -> Path:
         """What everything was worth on the test split, and when that was opened."""
         return self.root / "finalized.json"

@@ -80,12 +80,25 @@ def test_with_a_limit_the_best_stay(done: SweepResult, paths: SweepPaths) -> Non
 
 
 def test_the_limit_of_the_file_holds_and_the_winner_stays_whatever_it_is(done: SweepResult, paths: SweepPaths) -> None:
+    paths.ensemble.unlink()
+
     freed = clean_up(paths, load(paths.root.parent, "storage.keep=1"))
 
     assert freed.num_states == 23
     assert done.best is not None
     assert last_state(done.best).epoch == 4
     assert len(names(paths)) == 1
+
+
+def test_members_of_the_ensemble_stay_whatever_the_limit_is(done: SweepResult, paths: SweepPaths) -> None:
+    assert done.best is not None
+    assert done.ensemble is not None
+    own = {done.best.trial_id, *(member.trial_id for member in done.ensemble.members)}
+
+    clean_up(paths, load(paths.root.parent, "storage.keep=1"))
+
+    assert len(own) > 1
+    assert {folder.name for folder in paths.checkpoints.iterdir()} == {f"trial-{trial_id:05d}" for trial_id in own}
 
 
 def test_a_sweep_that_is_cleaned_while_it_pauses_goes_on_as_if_nothing_had_happened(

@@ -5,15 +5,18 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
-from hpo.doctor import check_up, versions
+from hpo.doctor import check_up, node_problems
+from hpo.execution.nodes import Node
 from hpo.paths import SweepPaths
 from hpo.records import End, EndKind, Report
 from hpo.tracking import entries
 from hpo.tracking.spool import Spool, open_spool
+from hpo.versions import versions
 
 SWEEP = """
 name: small
@@ -153,3 +156,33 @@ def make_study(path: Path) -> None:
         connection.execute("INSERT INTO studies VALUES ('hpo')")
         connection.execute("CREATE TABLE trials (number INTEGER PRIMARY KEY, note TEXT)")
         connection.executemany("INSERT INTO trials VALUES (?, ?)", ((number, "x" * 500) for number in range(500)))
+
+
+def node(name: str, **answer: Any) -> Node:
+    return Node(**{"name": name, "num_cpus": 1, "num_gpus": 0, "versions": versions(), **answer})
+
+
+def test_nodes_that_are_like_this_one_have_no_problem() -> None:
+    slow = {"ahead_s": -1.4, "uncertain_s": 0.5}  # asking took so long that it may be right
+
+    assert node_problems([node("10.0.0.1"), node("10.0.0.2", ahead_s=0.9), node("10.0.0.3", **slow)]) == []
+
+
+def test_what_is_wrong_with_nodes_is_said_of_each() -> None:
+    torch = versions()["torch"]
+    nodes = [
+        node("10.0.0.1", versions={**versions(), "torch": "2.12.1"}),
+        node("10.0.0.2", ahead_s=-7.25, uncertain_s=0.1),
+        node("10.0.0.3", unreached={"s3://me:secret@bucket/x": "no route to host"}),
+        node("10.0.0.4", silent="GetTimeoutError: 120 s", versions={}),
+    ]
+
+    assert node_problems(nodes) == [
+        f"10.0.0.1: must have torch {torch} as here, but has 2.12.1. Install that.",
+        "10.0.0.2: its clock must be within 1 s of the one here, but is -7.2 s off. Let it follow a time server.",
+        (
+            "10.0.0.3: must reach s3://me:***@bucket/x, but cannot: no route to host. Name a store, or a folder that "
+            "all share."
+        ),
+        "10.0.0.4: must answer, but does not (GetTimeoutError: 120 s). Look at its log, or restart it.",
+    ]

@@ -7,17 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from hpo.contenders import contenders
 from hpo.errors import DataError
 from hpo.execution import Executor, NextSegment, OnReport, OnSegmentEnd
 from hpo.finalize import finalize_sweep
 from hpo.harvest import Harvest
+from hpo.long_run import LongRun
 from hpo.outcome import SweepResult
 from hpo.rebuilding import rebuild_ensemble
 from hpo.records import Idle, Segment
 from hpo.run import resume_sweep, run_sweep, start_local
 from hpo.sweep import Sweep, load_sweep
+from hpo.training.checkpoint import read_checkpoint
 from hpo.training.data import Digits
 from hpo.training.workload import TorchWorkload
 
@@ -81,8 +85,68 @@ def test_baselines_that_need_repetitions_say_how_to_get_them(tmp_path: Path) -> 
         "best single, by finalists": "not trained: finalists {count: 5, seeds: 3}",
         "best single, over fresh seeds": "not trained: finalists {count: 5, seeds: 3}",
         "deep ensemble of the best": "not trained: ensemble {kind: deep, size: 2}",
-        "one run of the same total budget": "not trained: the best recipe for 6 epochs",
+        "one run of the same total budget": "not trained: the best recipe for 6 epochs (--train)",
     }
+
+
+def test_the_run_of_the_same_total_budget_is_the_best_recipe_alone_for_as_long_as_all_members(tmp_path: Path) -> None:
+    write_data(tmp_path)
+    result = run(tmp_path)
+    assert result.best is not None
+    record = finalize_sweep(result.paths, NOW, start_local)
+
+    [row] = [each for each in record["rows"] if each["name"] == "one run of the same total budget"]
+    splits = load(tmp_path).data.load(0)
+    assert splits.test is not None
+    assert [member["epoch"] for member in row["members"]] == [6]
+    assert row["num_extra_trials"] == 2
+    assert row["test"]["measures"]["accuracy"] > 0.9
+    state = LongRun.model_validate_json(result.paths.long_run.read_bytes()).state
+    assert state is not None
+    module = load(tmp_path).recipe.model.build(splits.input_shape, splits.num_classes)
+    module.load_state_dict(read_checkpoint(state).module)
+    with torch.inference_mode():
+        log_probs = module.eval()(torch.from_numpy(splits.normalization(splits.test.x))).log_softmax(1)
+    expected = nn.functional.nll_loss(log_probs, torch.from_numpy(splits.test.y))
+    assert row["test"]["measures"]["nll"] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_a_run_that_was_trained_is_not_trained_again(tmp_path: Path) -> None:
+    write_data(tmp_path)
+    result = run(tmp_path)
+    first = finalize_sweep(result.paths, NOW, start_local)
+
+    def nowhere(sweep: Sweep, workload: TorchWorkload) -> Executor:
+        raise AssertionError
+
+    again = finalize_sweep(result.paths, NOW, nowhere)
+
+    assert again["rows"] == first["rows"]
+
+
+def test_a_run_that_diverges_says_so(tmp_path: Path) -> None:
+    write_data(tmp_path)
+    result = run(tmp_path)
+    assert result.best is not None
+    told = LongRun(trial_id=result.best.trial_id, epochs=6, state=None, why="diverged at step 7")
+    result.paths.long_run.write_text(told.model_dump_json())
+
+    record = finalize_sweep(result.paths, NOW)
+
+    [row] = [each for each in record["rows"] if each["name"] == "one run of the same total budget"]
+    assert row["missing"] == "the best recipe for 6 epochs has diverged at step 7"
+
+
+def test_the_first_table_is_kept(tmp_path: Path) -> None:
+    write_data(tmp_path)
+    result = run(tmp_path)
+    first = finalize_sweep(result.paths, NOW)
+    finalize_sweep(result.paths, NOW)
+
+    third = finalize_sweep(result.paths, NOW)
+
+    assert first["earlier"] == []
+    assert [table["rows"] for table in third["earlier"]] == [json.loads(json.dumps(first["rows"]))] * 2
 
 
 def test_data_without_a_test_split_cannot_be_finalized(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from hpo.ensembles import measure
 from hpo.ensembles.kinds import Soup, Top
-from hpo.errors import EnsembleError, HpoError
+from hpo.errors import BundleError, EnsembleError, HpoError
 from hpo.export import load_bundle
 from hpo.harvest import Harvest
 from hpo.outcome import SweepResult
@@ -49,6 +49,18 @@ def run(folder: Path, more: str = "", *settings: str) -> SweepResult:
 
 def harvest_of(sweep: Sweep, result: SweepResult) -> Harvest:
     return Harvest(sweep, result.paths, sweep.data.load(sweep.seed), result.trials)
+
+
+def test_an_ensemble_of_no_images_is_not_mirrored(tmp_path: Path) -> None:
+    np.savez(tmp_path / "rows.npz", allow_pickle=False, x=np.eye(60, 4, dtype=np.float32), y=np.arange(60) % 3)
+    settings = (f"data={{kind: npz, path: {tmp_path / 'rows.npz'}}}", "budget.trials=2", "batch_size=8")
+    sweep = load(tmp_path, "", *settings, "space={optimizer.lr: 'loguniform(1e-2, 1)'}")
+    result = run_sweep(sweep, start_executor=start_local)
+    asked = sweep.export.model_copy(update={"tta": "flip", "formats": ("pt2",)})
+
+    assert result.ensemble is not None
+    with pytest.raises(BundleError, match=r"tta: flip needs images \[channels, height, width\] of at least 1 x 1, but"):
+        harvest_of(sweep, result).export_ensemble(tmp_path / "bundle", result.ensemble, asked=asked)
 
 
 def test_a_sweep_ends_with_an_ensemble_of_its_trials_that_trained_for_nothing_else(tmp_path: Path) -> None:

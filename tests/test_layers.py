@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 
 # A room imports from the rows above its own, and from itself. Only in the first row may siblings meet.
 ROWS = """
-errors config records paths progress uris files sizes disk
+errors config records paths progress uris files sizes disk versions
 training.seeds training.bundles training.depth
 spaces scheduling training.models training.optimizers training.augmentations training.data training.initializers \
     training.schedules training.regularizers training.losses training.precision training.batch_growth \
@@ -40,9 +40,11 @@ population
 driver
 folder interrupts outcome waits repeats
 notice harvest postscript journal
+long_run
 affordable contenders
 stages exam
-run submission rebuilding finalize prune simulation doctor cleaning status
+run
+submission rebuilding finalize prune simulation doctor cleaning status
 control
 cli __init__ __main__
 """

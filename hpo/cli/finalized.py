@@ -35,7 +35,7 @@ def _warn(record: JsonTree, console: Console) -> None:
     times = ", ".join(record["opened"])
     console.print(
         f"warning: the test split has been opened {record['num_opened']} times ({times}). Whatever was changed in "
-        "between may have been chosen by it: report the first table.",
+        "between may have been chosen by it: report the first table, which finalized.json keeps.",
         style="bold yellow",
         soft_wrap=True,
     )

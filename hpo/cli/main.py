@@ -230,25 +230,6 @@ def predict(
         show.predictions(predict_file(load_bundle(bundle), file), out, as_json=as_json)
 
 
-@on_cluster(app)
-def doctor(
-    sweep_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="Only this sweep.")] = None,
-    as_json: Json = False,
-    runs: Runs = RUNS,
-) -> None:
-    """Say what is wrong with sweeps, and write to MLflow what it missed while it was away."""
-    from hpo.cli.doctor import show_checkups
-    from hpo.doctor import check_up, versions
-    from hpo.paths import find_sweep, list_sweeps
-
-    with errors_told():
-        make_importable(Path())
-        found = check_up(list_sweeps(runs) if sweep_id is None else [find_sweep(runs, sweep_id)])
-        show_checkups(found, versions(), as_json=as_json)
-    if any(checkup.problems for checkup in found):
-        raise typer.Exit(1)
-
-
 @on_cluster(app, "gc")
 def gc_(
     sweep_id: SweepId,

@@ -1,5 +1,6 @@
 """Commands that say how sweeps stand."""
 
+import os
 import time
 from contextlib import suppress
 from typing import Annotated
@@ -67,3 +68,29 @@ def logs(
                 if not goes_on:
                     return
                 time.sleep(LOOK_S)
+
+
+@on_cluster(app)
+def doctor(
+    sweep_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="Only this sweep.")] = None,
+    as_json: Json = False,
+    runs: Runs = RUNS,
+) -> None:
+    """Say what is wrong with sweeps and, where RAY_ADDRESS names a cluster, with its nodes; mend what can be mended.
+
+    MLflow is told what it missed while it was away. Nodes are asked for their versions, their clocks, and whether they
+    reach the states of the sweeps.
+    """
+    from hpo.cli.doctor import show_checkups
+    from hpo.doctor import check_nodes, check_up, node_problems
+    from hpo.paths import find_sweep, list_sweeps
+
+    with errors_told():
+        make_importable()
+        sweeps = list_sweeps(runs) if sweep_id is None else [find_sweep(runs, sweep_id)]
+        found = check_up(sweeps)
+        nodes = check_nodes(sweeps) if os.environ.get("RAY_ADDRESS") else []
+        problems = node_problems(nodes)
+        show_checkups(found, nodes, problems, as_json=as_json)
+    if problems or any(checkup.problems for checkup in found):
+        raise typer.Exit(1)

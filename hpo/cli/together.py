@@ -51,12 +51,19 @@ def ensemble(
 
 
 @app.command()
-def finalize(sweep_id: SweepId, as_json: Json = False, runs: Runs = RUNS) -> None:
+def finalize(
+    sweep_id: SweepId,
+    train: Annotated[bool, typer.Option("--train", help="Train the run of the same total budget, too.")] = False,
+    as_json: Json = False,
+    runs: Runs = RUNS,
+) -> None:
     """Open the test split: what the ensemble is worth on it, beside all that it must be better than."""
     from hpo.cli.finalized import show_finalized
     from hpo.finalize import finalize_sweep
     from hpo.paths import find_sweep
+    from hpo.run import start_ray
 
     with errors_told():
         make_importable()
-        show_finalized(finalize_sweep(find_sweep(runs, sweep_id), datetime.now(UTC)), as_json=as_json)
+        record = finalize_sweep(find_sweep(runs, sweep_id), datetime.now(UTC), start_ray if train else None)
+        show_finalized(record, as_json=as_json)

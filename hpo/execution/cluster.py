@@ -22,9 +22,8 @@ def connect(num_cpus: int | None = None, code: Path | None = None) -> None:
         code: a folder that every worker is sent, to import from, if it is there; a job of Ray's may bring another.
     """
     local: dict[str, Any] = {"address": "local", "num_cpus": num_cpus, "include_dashboard": False}
-    how: dict[str, Any] = (
-        {} if os.environ.get("RAY_ADDRESS") else local
-    )  # without an address Ray joins any cluster it finds here
+    # Without an address Ray joins any cluster that it finds here.
+    how: dict[str, Any] = {} if os.environ.get("RAY_ADDRESS") else local
     job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))
     if code is not None and code.is_dir() and "working_dir" not in job.get("runtime_env", {}):
         how["runtime_env"] = {"working_dir": str(code)}

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from hpo.config import Config
+from hpo.errors import BundleError
 from hpo.export.folding import fold_norms
 
 Tta = Literal["none", "flip", "flip_translate"]
@@ -35,6 +36,17 @@ class Inference(Config):
                 f"{self.tta} needs images [channels, height, width] of at least {least} x {least}, "
                 f"but the network takes shape {list(input_shape)}. Set tta to none."
             )
+
+    def refuse_misfits(self, input_shape: tuple[int, ...]) -> None:
+        """The same for whoever exports.
+
+        Raises:
+            BundleError: see `check`.
+        """
+        try:
+            self.check(input_shape)
+        except ValueError as error:
+            raise BundleError(f"tta: {error}") from error
 
     def prepare(self, module: nn.Module) -> nn.Module:
         """A copy of `module` on the CPU in eval mode, its norms folded if that is asked for."""

@@ -93,10 +93,7 @@ def export_state(
     Raises:
         BundleError: if the data do not suit `inference`, or the model cannot be exported.
     """
-    try:
-        inference.check(splits.input_shape)
-    except ValueError as error:
-        raise BundleError(f"tta: {error}") from error
+    inference.refuse_misfits(splits.input_shape)
     module = recipe.model.build(splits.input_shape, splits.num_classes)
     try:
         module.load_state_dict(state.module)

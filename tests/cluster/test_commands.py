@@ -1,6 +1,7 @@
 """Commands that do on a cluster what they do here."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,13 @@ Hpo = Callable[..., Done]
 SECRET = "correct-horse-battery"
 
 
+def wait_for(path: Path) -> None:
+    patience = time.monotonic() + 300
+    while not path.exists():
+        assert time.monotonic() < patience, path
+        time.sleep(0.2)
+
+
 def test_a_sweep_pauses_goes_on_and_is_given_more_from_another_folder(
     hpo: Hpo, head: Head, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -21,8 +29,7 @@ def test_a_sweep_pauses_goes_on_and_is_given_more_from_another_folder(
     known = head.environment | {"MY_KEY": SECRET}
     more = ("-s", "budget.trials=500", "-s", "cluster.env=[MY_KEY]", "--id", "long")
     hpo("submit", "conf/small.yaml", *more, environment=known)
-    while not (head.home / "runs/long/notice.json").exists():
-        pass
+    wait_for(head.home / "runs/long/notice.json")
     nets.unlink()
 
     paused = hpo("pause", "lo")
