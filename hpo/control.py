@@ -11,6 +11,7 @@ from hpo.folder import open_folder, write_resolved
 from hpo.paths import SweepPaths
 from hpo.search.database import owner_of
 from hpo.search.storage import Owner
+from hpo.status import list_states
 from hpo.sweep import load_sweep
 
 PAUSE_S = 120.0
@@ -43,8 +44,22 @@ def pause_sweep(paths: SweepPaths, timeout_s: float = PAUSE_S) -> None:
         time.sleep(LOOK_S)
 
 
+def stop_sweep(paths: SweepPaths) -> None:
+    """Let a sweep propose no more: what it has begun goes on to its end, then it ends as one whose budget is spent.
+
+    Its driver heeds that at the next report; the next one, if it has none. `extend_sweep` takes it back.
+
+    Raises:
+        HpoError: if the sweep has ended.
+    """
+    [state] = list_states([paths], time.time())
+    if state.ended is not None:
+        raise HpoError(f"{paths.sweep_id}: must not have ended to be stopped, but has: {state.ended}. Leave it so.")
+    paths.stop.touch()
+
+
 def extend_sweep(paths: SweepPaths, told: Mapping[str, str]) -> None:
-    """Change the budget of a sweep, for its driver or the next one.
+    """Change the budget of a sweep, for its driver or the next one; if it was stopped, it no longer is.
 
     Args:
         paths: the sweep's.
@@ -62,7 +77,9 @@ def extend_sweep(paths: SweepPaths, told: Mapping[str, str]) -> None:
         if text.startswith("+") and limit is None:
             raise HpoError(f"budget.{name}: must have a limit to be given {text}, but has none. Say how many in all.")
         overrides.append(f"budget.{name}={_added(name, limit, text) if text.startswith('+') else text}")
-    write_resolved(paths, load_sweep(paths.resolved, overrides))
+    extended = load_sweep(paths.resolved, overrides)
+    paths.stop.unlink(missing_ok=True)  # first: the driver looks here after it has seen the file change
+    write_resolved(paths, extended)
 
 
 def _added(name: str, limit: float, text: str) -> float:

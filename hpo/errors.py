@@ -13,6 +13,7 @@ HpoError                 catch this to catch them all
 ├── ResourceError        what was asked for is not to be had on these machines
 ├── DiskFullError        there is no room for a sweep's files; it is paused
 ├── WorkersError         workers are lost again and again before they have trained anything
+├── ClusterError         a cluster that cannot be reached, or does not do what it is asked
 ├── LrRangeError         a learning-rate range test that says nothing
 ├── TrialsFailedError    trial after trial failed with the same error
 ├── BundleError          a bundle that cannot be written or read
@@ -92,6 +93,10 @@ class DiskFullError(HpoError):
 
 class WorkersError(HpoError):
     """Workers are lost again and again before they have trained anything."""
+
+
+class ClusterError(HpoError):
+    """A cluster that cannot be reached, lets nobody in, or does not do what it is asked."""
 
 
 class LrRangeError(HpoError):

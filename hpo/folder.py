@@ -19,25 +19,34 @@ from hpo.tracking.location import absolute
 from hpo.training.data import Splits
 
 
-def make_folder(sweep: Sweep, digest: str) -> SweepPaths:
+def make_id(sweep: Sweep) -> str:
+    """A short name that begins with the sweep's."""
+    return f"{sweep.name}-{secrets.token_hex(2)}"
+
+
+def make_folder(sweep: Sweep, digest: str, sweep_id: str | None = None) -> SweepPaths:
     """A folder of the sweep's own, with an id that is free: all that is needed to go on with it lies there.
 
     Args:
         sweep: to begin.
         digest: of its data, which `load_splits` will ask for.
+        sweep_id: the id, whose folder may hold what was shipped with the sweep; one is made up where none is given.
 
     Raises:
         ResourceError: if it cannot be made.
+        HpoError: if there is a sweep of that id.
         HpoError: if the study's database, or the store of its checkpoints, does not answer.
     """
     while True:
-        paths = SweepPaths(sweep.storage.folder.absolute() / f"{sweep.name}-{secrets.token_hex(2)}")
+        paths = SweepPaths(sweep.storage.folder.absolute() / (sweep_id or make_id(sweep)))
         check_answers(sweep.storage.place(paths))
         check_writable(sweep.storage.located(paths).states)
         try:
-            paths.root.mkdir(parents=True)
+            paths.root.mkdir(parents=True, exist_ok=paths.shipped.is_dir() and not paths.resolved.exists())
         except FileExistsError:
-            continue
+            if sweep_id is None:
+                continue
+            raise HpoError(f"{paths.root}: the id of a sweep must be new, but is taken. Choose another.") from None
         except OSError as error:
             raise ResourceError(
                 f"storage.checkpoints: must be a folder that can be written to, but {error}. Name another."

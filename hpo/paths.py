@@ -34,6 +34,11 @@ class SweepPaths:
         return self.root / "code.json"
 
     @property
+    def shipped(self) -> Path:
+        """What came with the sweep to a cluster: the folder of whoever submitted it, in which all its files lie."""
+        return self.root / "code"
+
+    @property
     def parents(self) -> Path:
         """Which bundles the trials read, as they were when the sweep began; where there are any."""
         return self.root / "parents.json"
@@ -57,6 +62,16 @@ class SweepPaths:
     def notice(self) -> Path:
         """What the driver says of itself; gone when it has left everything in order."""
         return self.root / "notice.json"
+
+    @property
+    def log(self) -> Path:
+        """What its drivers have said."""
+        return self.root / "driver.log"
+
+    @property
+    def stop(self) -> Path:
+        """There, if no more trials may be proposed."""
+        return self.root / "stop"
 
     @property
     def outbox(self) -> Path:

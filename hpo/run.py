@@ -17,6 +17,7 @@ from hpo.execution.executor import Executor
 from hpo.execution.local import LocalExecutor
 from hpo.folder import check_states, load_splits, make_folder, open_folder
 from hpo.harvest import Harvest
+from hpo.journal import logged
 from hpo.lineup import Lineup
 from hpo.outcome import SweepResult, status_after, summarize
 from hpo.paths import SweepPaths, written_beside
@@ -50,7 +51,7 @@ def start_ray(sweep: Sweep, workload: TorchWorkload) -> Executor:
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(import_module, "hpo.execution.ray")
-        connect()  # waits for Ray's processes, long enough to import Tune
+        connect(code=workload.paths.shipped)  # waits for Ray's processes, long enough to import Tune
     from hpo.execution.capacity import Portion  # noqa: PLC0415 - imported by now
     from hpo.execution.ray import RayExecutor  # noqa: PLC0415 - likewise
 
@@ -72,13 +73,20 @@ def start_local(sweep: Sweep, workload: TorchWorkload) -> Executor:
     return LocalExecutor(workload, num_threads=max(1, int(sweep.resources.cpus)), use_gpu=sweep.resources.gpus > 0)
 
 
-def run_sweep(sweep: Sweep, *, watch: Watch = lambda _: None, start_executor: StartExecutor = start_ray) -> SweepResult:
+def run_sweep(
+    sweep: Sweep,
+    *,
+    watch: Watch = lambda _: None,
+    start_executor: StartExecutor = start_ray,
+    sweep_id: str | None = None,
+) -> SweepResult:
     """Search as the sweep file says, and export the best model.
 
     Args:
         sweep: from `load_sweep`.
         watch: told how the sweep stands, a few times a second, between reports.
         start_executor: where to train.
+        sweep_id: of the sweep, which no other may have; made up where none is given.
 
     Raises:
         HpoError: if data or disk do not fit the sweep, or its learning-rate range test says nothing, before any
@@ -89,7 +97,7 @@ def run_sweep(sweep: Sweep, *, watch: Watch = lambda _: None, start_executor: St
     sweep, reasons = settled(sweep, splits)
     check_room(sweep, splits)
     sweep, curve = _tested(sweep, splits)
-    paths = make_folder(sweep, splits.digest)
+    paths = make_folder(sweep, splits.digest, sweep_id)
     if curve is not None:
         write_lr_curve(paths.lr_range, curve)
     return replace(_carry_out(sweep, splits, paths, watch, start_executor), why=reasons)
@@ -172,7 +180,7 @@ def _carry_out(
     tracker = _make_tracker(sweep, paths)
     summary: dict[str, float | int | str] = {}
     status = SweepStatus.FAILED
-    with want_of_room_told(paths):
+    with logged(paths.log), want_of_room_told(paths):
         try:
             tracker.log_artifact(paths.resolved)
             if paths.lr_range.exists():
@@ -183,6 +191,7 @@ def _carry_out(
                 result = replace(result, best=harvest.best, ensemble=_take(harvest, tracker))
             summary = summarize(sweep, result)
             status = result.status
+            logger.info("%s is %s.", paths.sweep_id, status)
         except Exception as error:
             status = status_after(error)
             raise

@@ -86,12 +86,27 @@ class Stages:
         return replace(progress, ensemble=self.lineup.so_far)
 
     def _drive(self, driver: Driver, executor: Executor, extensions: Extensions | None) -> None:
-        def on_report(report: Report) -> None:
-            driver.on_report(report)
-            if extensions is not None and (budget := extensions.take()) is not None:
+        is_stopped = False
+
+        def heed() -> None:
+            """What the sweep was told from outside."""
+            nonlocal is_stopped
+            if extensions is None:
+                return
+            if (budget := extensions.take()) is not None:
                 self._extend(budget)
                 driver.extend(budget)
+                is_stopped = False
+            if not is_stopped and self.paths.stop.exists():
+                is_stopped = True
+                num_trials = sum(trial.is_proposed for trial in self.study.trials())
+                driver.extend(self.sweep.budget.model_copy(update={"trials": max(1, num_trials)}))
 
+        def on_report(report: Report) -> None:
+            driver.on_report(report)
+            heed()
+
+        heed()
         waits = Waits(driver, executor, self.tracker)
         with posted(self.paths.notice, driver.progress().elapsed_s, waits.sentences):
             with suppress(KeyboardInterrupt):

@@ -144,7 +144,8 @@ def _read(paths: SweepPaths, sweep: Sweep, now_s: float, away: set[str]) -> Swee
     ended = None if logbook is None else logbook.ended
     budget = full_budget(sweep.budget, sweep.chosen.scheduler, sweep.epochs)
     num_proposed = sum(record.is_proposed for record in records)
-    if ended is None and num_proposed >= budget.trials and all(record.end is not None for record in records):
+    is_asked = num_proposed >= budget.trials or paths.stop.exists()
+    if ended is None and records and is_asked and all(record.end is not None for record in records):
         ended = "all trials are through"
     state = _state(driver, notice, records, ended)
     said = notice if driver is not None and notice is not None and _is_by(notice, driver) else None

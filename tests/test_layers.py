@@ -39,12 +39,13 @@ legs
 population
 driver
 folder interrupts outcome waits repeats
-notice harvest postscript
+notice harvest postscript journal
 long_run
 affordable contenders
 stages exam
 run
-rebuilding finalize prune simulation doctor control cleaning status
+submission rebuilding finalize prune simulation doctor cleaning status
+control
 cli __init__ __main__
 """
 
@@ -183,7 +184,11 @@ def test_good_imports_pass() -> None:
 
 def test_every_library_that_hpo_imports_is_a_declared_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    required = [*project["dependencies"], *project["optional-dependencies"]["onnx"]]
+    required = [
+        *project["dependencies"],
+        *project["optional-dependencies"]["onnx"],
+        *project["optional-dependencies"]["cluster"],
+    ]
     declared = {re.split(r"[^\w.-]", requirement)[0].lower() for requirement in required}
     distributions = metadata.packages_distributions()
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hpo.cli.conduct import errors_told, make_importable
-from hpo.cli.options import RUNS, Json, Runs, Set, SweepFile, SweepId
+from hpo.cli.options import RUNS, Json, NewId, Runs, Set, SweepFile, SweepId
+from hpo.cli.remote import Driving, on_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,7 @@ More = Annotated[str | None, typer.Option(metavar="NUM", help="So many in all; o
 
 
 @app.command()
-def run(file: SweepFile, set_: Set = None, as_json: Json = False) -> None:
+def run(file: SweepFile, set_: Set = None, sweep_id: NewId = None, as_json: Json = False) -> None:
     """Run a sweep here, or on the cluster that RAY_ADDRESS names. Ctrl-C pauses it, a second one ends it."""
     from hpo.cli import show
     from hpo.cli.text import make_console
@@ -37,11 +38,11 @@ def run(file: SweepFile, set_: Set = None, as_json: Json = False) -> None:
         make_importable(file.parent)
         sweep = load_sweep(file, set_ or [])
         show.advise(sweep, make_console(stderr=True))
-        done = _watched(sweep, lambda watch: run_sweep(sweep, watch=watch), as_json=as_json)
+        done = _watched(sweep, lambda watch: run_sweep(sweep, watch=watch, sweep_id=sweep_id), as_json=as_json)
     leave(done)
 
 
-@app.command()
+@on_cluster(app, cls=Driving)
 def resume(sweep_id: SweepId, as_json: Json = False, runs: Runs = RUNS) -> None:
     """Go on with a sweep that was paused or killed, as if nothing had happened."""
     from hpo.paths import find_sweep
@@ -51,7 +52,7 @@ def resume(sweep_id: SweepId, as_json: Json = False, runs: Runs = RUNS) -> None:
     leave(done)
 
 
-@app.command()
+@on_cluster(app, cls=Driving)
 def extend(
     sweep_id: SweepId,
     trials: More = None,
@@ -76,7 +77,7 @@ def extend(
     leave(done)
 
 
-@app.command()
+@on_cluster(app)
 def pause(sweep_id: SweepId, runs: Runs = RUNS) -> None:
     """Let the driver of a sweep, which must run on this machine, leave everything as it stands, and end."""
     from hpo.control import pause_sweep
@@ -88,7 +89,21 @@ def pause(sweep_id: SweepId, runs: Runs = RUNS) -> None:
         print(f"{paths.sweep_id} is paused. Go on with: hpo resume {paths.sweep_id}")
 
 
-@app.command()
+@on_cluster(app)
+def stop(sweep_id: SweepId, runs: Runs = RUNS) -> None:
+    """Let a sweep propose no more trials: those it has begun go on to their ends, then it ends as if its budget had."""
+    from hpo.control import owner, stop_sweep
+    from hpo.paths import find_sweep
+
+    with errors_told():
+        make_importable()
+        paths = find_sweep(runs, sweep_id)
+        stop_sweep(paths)
+        who = f"hpo resume {paths.sweep_id}" if (driver := owner(paths)) is None else str(driver)
+        print(f"{paths.sweep_id} proposes no more trials; {who} brings it to its end.")
+
+
+@on_cluster(app, cls=Driving)
 def cancel(sweep_id: SweepId, as_json: Json = False, runs: Runs = RUNS) -> None:
     """End all trials of a sweep where they stand, and export the best. What runs on this machine is paused first."""
     from hpo.cli import show

@@ -1,5 +1,6 @@
 """A sweep as it runs: a panel in a terminal, plain lines anywhere else."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,8 +17,10 @@ from hpo.progress import EnsembleSoFar, Progress, Watch
 from hpo.records import TrialRecord
 from hpo.sweep import Sweep
 
-LINE_S = 2.0
-"""Time between two plain lines."""
+logger = logging.getLogger(__name__)
+
+LINE_S, LOG_S = 2.0, 10.0
+"""Time between two plain lines, and between two in the sweep's log."""
 WIDTH = 80
 """Of the panel, at most."""
 
@@ -26,11 +29,11 @@ WIDTH = 80
 def watching(sweep: Sweep, console: Console) -> Iterator[Watch]:
     """What to tell of a sweep's progress while it runs."""
     if not console.is_terminal:
-        yield _line_by_line(sweep, console)
+        yield _in_log_too(sweep, _line_by_line(sweep, console))
         return
     panel = _LivePanel(sweep, time.monotonic)
     with Live(get_renderable=panel.render, console=console, refresh_per_second=4):
-        yield panel.show
+        yield _in_log_too(sweep, panel.show)
 
 
 def line(sweep: Sweep, progress: Progress) -> str:
@@ -63,6 +66,19 @@ def ensemble_so_far(ensemble: EnsembleSoFar) -> str:
         f"of {ensemble.num_members}: NLL {ensemble.nll:.3f}, accuracy {ensemble.accuracy:.3f}; "
         f"best single NLL {ensemble.single_nll:.3f}, accuracy {ensemble.single_accuracy:.3f}"
     )
+
+
+def _in_log_too(sweep: Sweep, watch: Watch) -> Watch:
+    last_s = -LOG_S
+
+    def both(progress: Progress) -> None:
+        nonlocal last_s
+        watch(progress)
+        if progress.is_over or progress.elapsed_s - last_s >= LOG_S:
+            last_s = progress.elapsed_s
+            logger.info(line(sweep, progress))
+
+    return both
 
 
 def _line_by_line(sweep: Sweep, console: Console) -> Watch:

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from hpo.cli import going, status, together
+from hpo.cli import going, status, submit, together
 from hpo.cli.conduct import errors_told, make_importable
 from hpo.cli.options import RUNS, Json, PruneMode, Runs, Set, SweepFile, SweepId, Tta, Weights, numbers, size
+from hpo.cli.remote import on_cluster
 
 app = typer.Typer(
     name="hpo",
@@ -89,7 +90,7 @@ def docs(out: Annotated[Path | None, typer.Option("--out", help="Write it here i
         beside.write_text(reference(), encoding="utf-8")
 
 
-@app.command()
+@on_cluster(app)
 def trials(
     sweep_id: SweepId,
     top: Annotated[int | None, typer.Option("--top", min=1, help="Only the best so many.")] = None,
@@ -106,7 +107,7 @@ def trials(
         show_trials(records, sweep, top=top, as_json=as_json, as_csv=as_csv)
 
 
-@app.command()
+@on_cluster(app)
 def trial(
     which: Annotated[str, typer.Argument(metavar="ID/TRIAL", help="A sweep's id, and the number of a trial.")],
     as_json: Json = False,
@@ -118,7 +119,7 @@ def trial(
     _show_trial(which, runs, as_json=as_json)
 
 
-@app.command()
+@on_cluster(app)
 def rungs(
     sweep_id: SweepId,
     top: Annotated[int, typer.Option("--top", min=1, help="How many trials at the end count as the best.")] = 5,
@@ -136,7 +137,7 @@ def rungs(
         show_rungs(found, top, as_json=as_json)
 
 
-@app.command()
+@on_cluster(app)
 def best(sweep_id: SweepId, as_json: Json = False, runs: Runs = RUNS) -> None:
     """The winner of a sweep, and its finalists; with several metrics, by the first, and the Pareto front."""
     _show_trial(sweep_id, runs, as_json=as_json)
@@ -229,7 +230,7 @@ def predict(
         show.predictions(predict_file(load_bundle(bundle), file), out, as_json=as_json)
 
 
-@app.command(name="gc")
+@on_cluster(app, "gc")
 def gc_(
     sweep_id: SweepId,
     keep: Annotated[
@@ -273,4 +274,5 @@ def _show_trial(which: str, runs: Path, *, as_json: bool) -> None:
 
 app.add_typer(going.app)
 app.add_typer(status.app)
+app.add_typer(submit.app)
 app.add_typer(together.app)

@@ -8,6 +8,13 @@ import typer
 SweepFile = Annotated[Path, typer.Argument(metavar="FILE", help="A sweep file.", show_default=False)]
 SweepId = Annotated[str, typer.Argument(metavar="ID", help="A sweep's id, or how it begins.", show_default=False)]
 Set = Annotated[list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Set a key of the file.")]
+NewId = Annotated[
+    str | None, typer.Option("--id", metavar="ID", help="The sweep's id, which must be new; else one is made up.")
+]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", metavar="URL", envvar="HPO_ADDRESS", help="Of a Ray cluster, as http://head:8265."),
+]
 Runs = Annotated[Path, typer.Option("--runs", help="The folder that holds the sweeps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Tta = Literal["none", "flip", "flip_translate"]

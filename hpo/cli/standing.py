@@ -74,6 +74,7 @@ def as_tree(state: SweepState) -> JsonTree:
         "begun": None if state.began_s is None else datetime.fromtimestamp(state.began_s).astimezone().isoformat(),
         "elapsed_s": round(state.elapsed_s, 3),
         "untold": state.num_untold,
+        "cluster": None if sweep is None else sweep.cluster.as_tree(),
         "states_bytes": state.states_bytes,
         "keep_bytes": None if sweep is None else sweep.storage.keep,
     }

@@ -2,17 +2,20 @@
 
 import os
 import time
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
 from hpo.cli.conduct import errors_told, make_importable
-from hpo.cli.options import RUNS, Json, Runs
+from hpo.cli.options import RUNS, Json, Runs, SweepId
+from hpo.cli.remote import on_cluster
 
 app = typer.Typer()
+LOOK_S = 0.5
 
 
-@app.command(name="ls")
+@on_cluster(app, "ls")
 def ls_(as_json: Json = False, runs: Runs = RUNS) -> None:
     """All sweeps, the newest first: how each stands, how far it is, and its best value."""
     from hpo.cli.standing import show_list
@@ -23,7 +26,7 @@ def ls_(as_json: Json = False, runs: Runs = RUNS) -> None:
         show_list(list_states(list_sweeps(runs), time.time()), as_json=as_json)
 
 
-@app.command()
+@on_cluster(app)
 def status(
     sweep_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="A sweep's id, or how it begins.")] = None,
     as_json: Json = False,
@@ -41,7 +44,33 @@ def status(
         show_state(measured(state), as_json=as_json)
 
 
-@app.command()
+@on_cluster(app)
+def logs(
+    sweep_id: SweepId,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on while it has a driver, or until Ctrl-C.")
+    ] = False,
+    runs: Runs = RUNS,
+) -> None:
+    """What the drivers of a sweep have said: how far it was, warnings, and why it ended."""
+    from hpo.control import owner
+    from hpo.paths import find_sweep
+
+    with errors_told(), suppress(KeyboardInterrupt):
+        make_importable()
+        paths = find_sweep(runs, sweep_id)
+        if not paths.log.exists():
+            return
+        with paths.log.open(encoding="utf-8") as log:
+            while True:
+                goes_on = follow and owner(paths) is not None  # asked first: then nothing that it says is missed
+                print(log.read(), end="", flush=True)
+                if not goes_on:
+                    return
+                time.sleep(LOOK_S)
+
+
+@on_cluster(app)
 def doctor(
     sweep_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="Only this sweep.")] = None,
     as_json: Json = False,

@@ -1,5 +1,6 @@
 """The sweep file: its validated model, its loading, and what it is written out as."""
 
+from hpo.sweep.cluster import Cluster
 from hpo.sweep.exporting import Export
 from hpo.sweep.fit import check_data
 from hpo.sweep.loading import load_sweep
@@ -14,6 +15,7 @@ from hpo.sweep.terms import Terms
 from hpo.sweep.writing import dump_resolved, sweep_schema
 
 __all__ = [
+    "Cluster",
     "Export",
     "Metric",
     "Objective",

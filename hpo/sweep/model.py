@@ -17,6 +17,7 @@ from hpo.spaces.space import Space
 from hpo.spaces.values import Value
 from hpo.sweep.cases import Cases
 from hpo.sweep.choosing import AnySampler, AnyScheduler, Auto, Chosen, choose, choose_for_front
+from hpo.sweep.cluster import Cluster
 from hpo.sweep.dependence import dependence_problems, unmet_problems
 from hpo.sweep.effective import coordinate_problems, rate_problems
 from hpo.sweep.exporting import Export, limit_problems, register_problems
@@ -116,6 +117,8 @@ class Sweep(Recipe):
     """What may be spent."""
     resources: Resources = Resources()
     """What each segment is given."""
+    cluster: Cluster = Cluster()
+    """Where `hpo submit` sends the sweep, and what it needs there."""
     retries: Retries = Retries()
     """What is tried again."""
     seed: Annotated[int, Field(ge=0)] = 0
