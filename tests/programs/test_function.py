@@ -1,16 +1,24 @@
 """Training functions of a user's own, as whole sweeps: the driver, the study and the states are real."""
 
+import json
+import os
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
+import jsonschema
 import numpy as np
+import numpy.typing as npt
 import pytest
+from ruamel.yaml import YAML
+from typer.testing import CliRunner
 
+from hpo.cli import app
 from hpo.errors import HpoError, SweepError, TrialsFailedError
 from hpo.folder import open_folder
 from hpo.outcome import SweepResult
+from hpo.paths import list_sweeps
 from hpo.programs.state import read_state
 from hpo.records import EndKind, TrialRecord
 from hpo.run import resume_sweep, run_sweep, start_local, start_ray
@@ -67,11 +75,12 @@ def one(folder: Path, body: str, *overrides: str) -> TrialRecord:
     return trial
 
 
-def undisturbed(trial: TrialRecord, seed: int) -> np.ndarray:
+def undisturbed(trial: TrialRecord, seed: int) -> npt.NDArray[np.float64]:
     """Where a walk of nine epochs ends that was never cut, by numpy alone."""
-    place = np.zeros(3)
+    place, lr = np.zeros(3), trial.params["lr"]
+    assert isinstance(lr, float)
     for epoch in range(1, 10):
-        place = place + trial.params["lr"] * np.random.default_rng([seed, epoch]).normal(size=3)
+        place = place + lr * np.random.default_rng([seed, epoch]).normal(size=3)
     return place
 
 
@@ -103,6 +112,59 @@ def test_a_sweep_that_was_interrupted_goes_on_to_the_same_end(tmp_path: Path) ->
     assert [(trial.params, trial.values) for trial in resumed.trials] == [
         (trial.params, trial.values) for trial in undisturbed.trials
     ]
+
+
+def test_a_sweep_whose_process_was_killed_goes_on_to_the_same_end(tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for folder in (whole, broken):
+        folder.mkdir()
+    undisturbed = run(load(whole, WALK))
+    killing = WALK.replace("    for epoch", "    import os, pathlib\n    for epoch").replace(
+        "        trial.report",
+        "        if trial.trial_id == 4 and epoch == 3 and not pathlib.Path(__file__).with_name('killed').exists():\n"
+        "            pathlib.Path(__file__).with_name('killed').touch()\n"
+        "            os.kill(os.getpid(), 9)\n"
+        "        trial.report",
+    )
+    points = "points=[" + ",".join(f"{{lr: {trial.params['lr']}}}" for trial in undisturbed.trials) + "]"
+    sweep = load(broken, killing, points, "space={lr: 'uniform(0.1, 0.9)'}", module="killing")
+    (broken / "resolved.yaml").write_text(dump_resolved(sweep))
+    code = (
+        "import sys; from pathlib import Path; from hpo.run import *; from hpo.sweep import load_any\n"
+        "sys.path.append('.'); run_sweep(load_any(Path('resolved.yaml')), start_executor=start_local)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    killed = subprocess.run([sys.executable, "-c", code], cwd=broken, env=environment, check=False)
+    [paths] = list_sweeps(broken / "runs")
+    resumed = resume_sweep(paths, start_executor=start_local)
+
+    assert killed.returncode == -9
+    assert (broken / "killed").exists()
+    assert [(trial.params, trial.values) for trial in resumed.trials] == [
+        (trial.params, trial.values) for trial in undisturbed.trials
+    ]
+
+
+def test_the_commands_show_a_sweep_of_a_function(tmp_path: Path) -> None:
+    sweep = load(tmp_path, WALK)
+    done = run(sweep)
+    runs = ["--runs", str(tmp_path / "runs")]
+    sweep_id = done.paths.sweep_id
+
+    def hpo(*words: str) -> str:
+        shown = CliRunner().invoke(app, [*words])
+        assert shown.exit_code == 0, shown.output
+        return shown.output
+
+    assert f"own_{tmp_path.name}:fit".replace("-", "_") in hpo("check", str(tmp_path / "own.yaml"))
+    assert done.best is not None
+    assert done.best.checkpoint is not None
+    assert done.best.checkpoint in hpo("best", sweep_id, *runs)
+    assert "score" in hpo("status", sweep_id, *runs)
+    assert "complete" in hpo("trials", sweep_id, *runs)
+    assert "freed" in hpo("gc", sweep_id, "--keep", "1MB", *runs)
+    jsonschema.validate(YAML(typ="safe", pure=True).load(tmp_path / "own.yaml"), json.loads(hpo("schema")))
 
 
 def test_a_child_of_a_population_goes_on_from_its_parents_state(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ def again(state: State, folder: Path) -> State:
 
 
 def test_a_tree_comes_back_as_it_was(tmp_path: Path) -> None:
-    tree = {
+    tree: dict[Any, object] = {
         "numbers": [1, -2.5, True, None, 2**100],
         0: {"betas": (0.9, 0.999), "name": "adam"},
         "words": np.array(["a", "bc"]),
