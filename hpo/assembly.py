@@ -39,11 +39,19 @@ class LeftMember(BaseModel):
     weight: float
 
 
+class LeftScore(BaseModel):
+    """What it was worth."""
+
+    nll: float
+    accuracy: float
+
+
 class Left(BaseModel):
     """What is read again of an ensemble that was left with a sweep."""
 
     ensemble: AnyEnsemble
     members: tuple[LeftMember, ...]
+    held_out: LeftScore
 
 
 def read_left(path: Path) -> Left | None:

@@ -95,6 +95,21 @@ class Begun:
     trial_ids: tuple[int, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Seat:
+    """The place of one of the processes that train a trial together, and where they meet."""
+
+    rank: int
+    """From 0; the first listens for the others."""
+    number: int
+    """Of all these processes."""
+    host: str
+    """The first one's address."""
+    port: int
+    listening: int | None = None
+    """The first one's socket, by file descriptor, which listens there already."""
+
+
 Message = Report | Failure | Begun
 """What a worker says of a segment."""
 

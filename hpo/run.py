@@ -54,11 +54,14 @@ def start_ray(sweep: AnySweep, workload: LocatedWorkload) -> Executor:
         gpus=asked.gpus,
         max_concurrent=None if asked.max_concurrent == "auto" else asked.max_concurrent,
         autoscaling=asked.autoscaling,
+        workers=asked.workers,
     )
 
 
 def start_local(sweep: AnySweep, workload: LocatedWorkload) -> Executor:
-    """This process alone."""
+    """This process alone, also where trials ask for several workers: they change a result in its last digits only."""
+    if sweep.resources.workers > 1:
+        logger.warning("Each trial trains in this process alone, not on %d workers.", sweep.resources.workers)
     return LocalExecutor(workload, num_threads=max(1, int(sweep.resources.cpus)), use_gpu=sweep.resources.gpus > 0)
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from hpo.again import FAILED_ALIKE
-from hpo.errors import HpoError, StudyError
+from hpo.assembly import Left, read_left
+from hpo.errors import EnsembleError, HpoError, StudyError
 from hpo.files import list_files
 from hpo.notice import Notice, read_notice
 from hpo.paths import SweepPaths
@@ -78,6 +79,8 @@ class SweepState:
     best: TrialRecord | None = None
     states_bytes: int | None = None
     """That its training states take; none where they were not `measured`."""
+    ensemble: Left | None = None
+    """That was left with it; none where there is none, or it was not `measured`."""
     num_untold: int = 0
     """Entries that MLflow has yet to get."""
 
@@ -107,12 +110,15 @@ def list_states(sweeps: Iterable[SweepPaths], now_s: float) -> list[SweepState]:
 
 
 def measured(state: SweepState) -> SweepState:
-    """With what its training states take; a store that does not answer is its problem."""
+    """With what its training states take, and its ensemble; what cannot be read is its problem."""
     if state.sweep is None:
         return state
     folder = state.sweep.storage.located(state.paths).states
     try:
+        state = replace(state, ensemble=read_left(state.paths.ensemble))
         return replace(state, states_bytes=sum(list_files(folder).values()))
+    except EnsembleError as error:
+        return replace(state, problem=str(error))
     except OSError as error:
         why = masked(str(error))
         return replace(state, problem=f"{masked(folder)}: states must lie there, but it does not answer ({why}).")

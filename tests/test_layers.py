@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 # A room imports from the rows above its own, and from itself. Only in the first row may siblings meet.
 ROWS = """
 errors config records paths progress uris files sizes disk versions
-training.seeds training.bundles training.depth
+training.seeds training.bundles training.depth training.ranks training.shared_norms
 spaces scheduling training.models training.optimizers training.augmentations training.data training.initializers \
     training.schedules training.regularizers training.losses training.precision training.batch_growth \
     training.early_stopping

@@ -1,6 +1,7 @@
 """What ensembles of a sweep's trials are worth on examples that no trial has seen, beside what else one might do.
 
     python experiments/benchmarks/ensembles.py experiments/ensembles_digits.yaml experiments/ensembles_fashion.yaml
+    python experiments/benchmarks/ensembles.py experiments/ensembles_digits.yaml --pool-only --seeds 0 1 2 3 4 5 6 7 8 9
 
 For each seed: the sweep of the file, whose trials are the pool; repetitions of its best recipes on fresh luck; and its
 best recipe once more with a schedule of warm restarts and with one of full length, at one and at five times a trial's
@@ -34,6 +35,7 @@ HERE = Path(__file__).resolve().parent
 SIZE = 5
 """Members of an ensemble, at most; cycles of a snapshot ensemble; and what a long run costs, in trials."""
 SEEDS_OF_PICKS = 2
+SINGLE = "best single"
 COLUMNS = ("members", "extra training", "test accuracy", "test NLL", "ECE", "NLL by seed")
 
 
@@ -55,6 +57,7 @@ def main() -> None:
     parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("-s", "--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--pool-only", action="store_true", help="Train nothing but the sweep.")
     parser.add_argument("--out", type=Path, default=HERE / "ensembles.md")
     args = parser.parse_args()
     console, sections = Console(), []
@@ -62,7 +65,8 @@ def main() -> None:
         by_seed = []
         for seed in args.seeds:
             with tempfile.TemporaryDirectory() as folder:
-                by_seed.append(list(compare(file, [*args.set, f"seed={seed}"], Path(folder))))
+                rows = from_pool if args.pool_only else compare
+                by_seed.append(list(rows(file, [*args.set, f"seed={seed}"], Path(folder))))
             console.print(as_table(f"{file.stem}, seed {seed}", summarized([by_seed[-1]])))
         sections.append((file, by_seed))
         args.out.write_text(as_markdown(sections, args.set), encoding="utf-8")
@@ -95,6 +99,18 @@ def compare(file: Path, settings: Sequence[str], folder: Path) -> Iterator[Row]:
     yield from long_runs(file, [*settings, *places], best)
 
 
+def from_pool(file: Path, settings: Sequence[str], folder: Path) -> Iterator[Row]:
+    """What costs no training beside the sweep, of one seed."""
+    places = [f"storage.checkpoints={folder}", "tracking=none", "export.formats=[]", "ensemble=none"]
+    harvest = run(file, [*settings, *places])
+    best = find_best(harvest.trials, harvest.sweep.metric.goal)
+    assert best is not None
+    yield single(harvest, best)
+    for what, kind in (("top 5", Top(size=SIZE)), ("greedy", Greedy(size=SIZE)), ("stack", Stack(size=SIZE))):
+        found = harvest.assemble(kind)
+        yield row(what, found.members, found.weights, 1.0, harvest, 0.0)
+
+
 def run(file: Path, settings: Sequence[str]) -> Harvest:
     """A whole sweep, in this process."""
     sweep = load_sweep(file, settings)
@@ -102,10 +118,15 @@ def run(file: Path, settings: Sequence[str]) -> Harvest:
     return Harvest(sweep, result.paths, sweep.data.load(sweep.seed), result.trials)
 
 
+def single(harvest: Harvest, best: TrialRecord) -> Row:
+    """The best trial."""
+    own = Candidate(trial_id=best.trial_id, epoch=harvest.sweep.epochs)
+    return row(SINGLE, [own], [1.0], 1.0, harvest, 0.0)
+
+
 def singles(harvest: Harvest, best: TrialRecord) -> Iterator[Row]:
     """The best trial; and its recipe on fresh luck, on average."""
-    own = Candidate(trial_id=best.trial_id, epoch=harvest.sweep.epochs)
-    yield row("best single", [own], [1.0], 1.0, harvest, 0.0)
+    yield single(harvest, best)
     again = [
         row("", [Candidate(trial_id=trial.trial_id, epoch=harvest.sweep.epochs)], [1.0], 1.0, harvest, 0.0)
         for trial in harvest.trials
@@ -247,9 +268,21 @@ def as_markdown(sections: Sequence[tuple[Path, Sequence[Sequence[Row]]]], settin
         head = ("", *COLUMNS)
         lines = [head, ("---", *["---:"] * (len(head) - 1)), *map(as_cells, summarized(by_seed))]
         table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-        parts.append(f"## {file.stem}, {len(by_seed)} seeds\n\n{table}\n")
+        parts.append(f"## {file.stem}, {len(by_seed)} seeds\n\n{table}\n\n{told(by_seed)}\n")
     overridden = f" With `{' '.join(settings)}`." if settings else ""
     return NOTES.format(tables="\n".join(parts), overridden=overridden, size=SIZE)
+
+
+def told(by_seed: Sequence[Sequence[Row]]) -> str:
+    """How greedy does beside the best single network, seed by seed."""
+    pairs = [[next(row.nll for row in rows if row.what == what) for what in ("greedy", SINGLE)] for rows in by_seed]
+    ratios = [greedy / single for greedy, single in pairs]
+    error = statistics.stdev(ratios) / len(ratios) ** 0.5 if len(ratios) > 1 else float("nan")
+    num_below = sum(greedy < single for greedy, single in pairs)
+    return (
+        f"Greedy's NLL is {statistics.mean(ratios):.3f} (standard error {error:.3f}) of the best single's, and below "
+        f"it on {num_below} of {len(pairs)} seeds."
+    )
 
 
 NOTES = """\

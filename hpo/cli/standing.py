@@ -6,6 +6,7 @@ from datetime import datetime
 from rich.table import Table
 from rich.text import Text
 
+from hpo.assembly import Left
 from hpo.cli.live import best_so_far
 from hpo.cli.text import clock, grid, make_console, objective, print_json
 from hpo.config import JsonTree
@@ -68,6 +69,7 @@ def as_tree(state: SweepState) -> JsonTree:
         "budget": None if budget is None else budget.as_tree(),
         "ended": state.ended,
         "best": None if best is None else {"trial": best.trial_id, "value": state.best_value},
+        "ensemble": None if state.ensemble is None else state.ensemble.model_dump(mode="json"),
         "metric": None if sweep is None else sweep.metric.name,
         "begun": None if state.began_s is None else datetime.fromtimestamp(state.began_s).astimezone().isoformat(),
         "elapsed_s": round(state.elapsed_s, 3),
@@ -106,12 +108,20 @@ def _rows(state: SweepState) -> Iterator[tuple[str, str | Text]]:
         yield "best", "none yet" if state.best is None else best_so_far(state.sweep, state.best)
         if state.budget.target is not None:
             yield "target", objective(state.budget.target)
+    if state.ensemble is not None:
+        yield "ensemble", _ensemble(state.ensemble)
     yield "begun", _begun(state)
     if state.sweep is not None and state.states_bytes is not None:
         keep = state.sweep.storage.keep
         yield "states", f"{size_text(state.states_bytes)}{_of(None if keep is None else size_text(keep))}"
     if state.num_untold > 0:
         yield "MLflow", f"{state.num_untold} entries wait to be written" + _remedy(state)
+
+
+def _ensemble(left: Left) -> str:
+    worth = f"NLL {objective(left.held_out.nll)}, accuracy {objective(left.held_out.accuracy)}"
+    num = len(left.members)
+    return f"{left.ensemble.kind} of {num} network{'s' if num > 1 else ''}: {worth} held out"
 
 
 def _remedy(state: SweepState) -> str:

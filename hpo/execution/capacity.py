@@ -9,14 +9,17 @@ from hpo.errors import ResourceError
 logger = logging.getLogger(__name__)
 
 
-def num_slots(cpus: float, gpus: float, max_concurrent: int | None, *, autoscaling: bool = False) -> int:
-    """Segments at once, each of which is given `cpus` and `gpus`.
+def num_slots(
+    cpus: float, gpus: float, max_concurrent: int | None, *, autoscaling: bool = False, workers: int = 1
+) -> int:
+    """Segments at once, each of which is given `workers` with `cpus` and `gpus` each, on one node or on several.
 
     Args:
         cpus: of one node.
         gpus: of the same node, may be a fraction.
         max_concurrent: at most; needed where the cluster starts nodes on demand, and is then the answer.
         autoscaling: whether it does.
+        workers: of one segment.
 
     Raises:
         ResourceError: if no node holds a segment, and none will be started for one.
@@ -24,6 +27,11 @@ def num_slots(cpus: float, gpus: float, max_concurrent: int | None, *, autoscali
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     needs = {kind: need for kind, need in (("CPU", cpus), ("GPU", gpus)) if need > 0}
     num = sum(int(min(*(node.get(kind, 0) / need for kind, need in needs.items()), 1e6)) for node in nodes)
+    if 0 < num < workers and not autoscaling:
+        raise ResourceError(
+            f"resources: the cluster must hold workers={workers} with cpus={cpus:g} and gpus={gpus:g} each, but holds "
+            f"{num}. Ask for fewer, or for less; or join more nodes."
+        )
     if num == 0:
         most = {kind: max((node.get(kind, 0) for node in nodes), default=0) for kind in ("CPU", "GPU")}
         lack = (
@@ -39,14 +47,17 @@ def num_slots(cpus: float, gpus: float, max_concurrent: int | None, *, autoscali
     if autoscaling:
         assert max_concurrent is not None
         return max_concurrent
-    return min(num, max_concurrent or num)
+    return min(num // workers, max_concurrent or num)
 
 
-def unmet(num: int, cpus: float, gpus: float) -> str:
-    """What `num` segments, each to be given `cpus` and `gpus`, need to begin, and how much of it is free."""
+def unmet(num: int, cpus: float, gpus: float, workers: int = 1) -> str:
+    """What `num` segments, each to be given `workers` with `cpus` and `gpus`, need to begin, and what of it is free."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     needs = {kind: need for kind, need in (("CPU", cpus), ("GPU", gpus)) if need > 0}
-    who = f"{num} {'segment waits' if num == 1 else 'segments wait'} for a worker with cpus={cpus:g} and gpus={gpus:g}"
+    whom = f"a worker with cpus={cpus:g} and gpus={gpus:g}"
+    if workers > 1:
+        whom = f"{workers} workers with cpus={cpus:g} and gpus={gpus:g} each"
+    who = f"{num} {'segment waits' if num == 1 else 'segments wait'} for {whom}"
     if not any(all(node.get(kind, 0) >= need for kind, need in needs.items()) for node in nodes):
         return f"{who}, for which none of the cluster's nodes ({len(nodes)}) is large enough"
     free = ray.available_resources()

@@ -1,9 +1,9 @@
 """The one seam between what decides and what does."""
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from hpo.records import Idle, Message, Report, Segment, SegmentEnd
+from hpo.records import Idle, Message, Report, Seat, Segment, SegmentEnd
 
 NextSegment = Callable[[], Segment | Idle]
 """Hands out work. `Idle.WAIT` is answered only while a segment is running."""
@@ -16,6 +16,18 @@ class Workload(Protocol):
 
     def open(self, *, num_threads: int, use_gpu: bool) -> Callable[[Segment], Iterator[Message]]:
         """A function that trains a segment, reporting as it goes."""
+        ...
+
+
+@runtime_checkable
+class SharedWorkload(Workload, Protocol):
+    """One whose segments several workers can train together, each trial on all of them."""
+
+    def open_rank(self, seat: Seat, *, num_threads: int, use_gpu: bool) -> Callable[[Segment], Iterator[Message]]:
+        """As `open`, for one of these workers; returns when all have come.
+
+        All must be given the same segments. They say the same, but for failures, after which they are of no more use.
+        """
         ...
 
 

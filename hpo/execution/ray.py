@@ -15,12 +15,14 @@ os.environ.update(
     RAY_AIR_NEW_OUTPUT="0",
 )
 
+import ray
 from ray import tune
 
-from hpo.errors import WorkersError
+from hpo.errors import ResourceError, WorkersError
 from hpo.execution.capacity import num_slots, unmet
-from hpo.execution.executor import NextSegment, OnReport, OnSegmentEnd, Workload
+from hpo.execution.executor import NextSegment, OnReport, OnSegmentEnd, SharedWorkload, Workload
 from hpo.execution.searcher import SegmentSearcher
+from hpo.execution.team import TeamWorkload
 from hpo.execution.trainable import SegmentTrainable
 from hpo.execution.watchman import Watchman
 
@@ -42,22 +44,31 @@ class RayExecutor:
         gpus: float = 0,
         max_concurrent: int | None = None,
         autoscaling: bool = False,
+        workers: int = 1,
     ) -> None:
         """Needs a connected Ray.
 
         Args:
             workload: sent to every node once, through the object store.
             folder: for Ray Tune's own bookkeeping.
-            cpus: of one segment; also its number of threads.
-            gpus: of one segment, may be a fraction.
+            cpus: of one segment, or of each of its workers; also its number of threads.
+            gpus: of the same, may be a fraction.
             max_concurrent: segments at once; as many as fit, if none.
             autoscaling: whether the cluster starts nodes on demand; needs `max_concurrent`.
+            workers: that train a segment together; more than one need a `SharedWorkload`.
 
         Raises:
-            ResourceError: if the cluster cannot hold a single segment.
+            ResourceError: if the cluster cannot hold a single segment, or workers cannot share the workload.
         """
-        self.num_slots = num_slots(cpus, gpus, max_concurrent, autoscaling=autoscaling)
+        self.num_slots = num_slots(cpus, gpus, max_concurrent, autoscaling=autoscaling, workers=workers)
+        if workers > 1:
+            if not isinstance(workload, SharedWorkload):
+                raise ResourceError(
+                    f"resources.workers: must be 1 for what each process can only train alone, but got {workers}."
+                )
+            workload = TeamWorkload(shared=ray.put(workload), num_workers=workers, cpus=cpus, gpus=gpus)
         self._workload = workload
+        self._num_workers = workers
         self._folder = folder
         self._resources = {"cpu": cpus, "gpu": gpus}
         self._is_interrupted = False
@@ -89,7 +100,7 @@ class RayExecutor:
     def unmet(self) -> str | None:
         """See `Executor.unmet`; in the numbers of the cluster."""
         num = 0 if self._searcher is None else self._searcher.num_unbegun
-        return None if num == 0 else unmet(num, self._resources["cpu"], self._resources["gpu"])
+        return None if num == 0 else unmet(num, self._resources["cpu"], self._resources["gpu"], self._num_workers)
 
     def interrupt(self) -> None:
         """See `Executor.interrupt`; workers end at once."""
@@ -115,7 +126,7 @@ class RayExecutor:
             use_gpu=self._resources["gpu"] > 0,
         )
         return tune.Tuner(
-            tune.with_resources(trainable, self._resources),
+            tune.with_resources(trainable, self._resources if self._num_workers == 1 else self._bundles()),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 num_samples=-1,
@@ -130,6 +141,11 @@ class RayExecutor:
                 verbose=0,
             ),
         )
+
+    def _bundles(self) -> tune.PlacementGroupFactory:
+        """One for each worker, close together; whoever has them train needs none of his own, hence the empty one."""
+        bundle = {kind.upper(): need for kind, need in self._resources.items() if need > 0}
+        return tune.PlacementGroupFactory([{}, *([bundle] * self._num_workers)], strategy="PACK")
 
 
 @contextmanager

@@ -33,7 +33,7 @@ from hpo.sweep.rules import (
 )
 from hpo.sweep.sampling import sampler_problems
 from hpo.sweep.scheduling import comparison_problems, ladder_problems, rung_problems
-from hpo.sweep.together import average_problems, batch_norm_problems, rival_problems, spelling_problems
+from hpo.sweep.together import average_problems, batch_norm_problems, rival_problems, spelling_problems, worker_problems
 from hpo.training.data import Data
 from hpo.training.lr_range import LrRange
 from hpo.training.recipe import Recipe, flatten, signature, state_signature, with_params
@@ -190,5 +190,6 @@ class Sweep(Asked, Recipe):
             *spelling_problems(cases),
             *batch_norm_problems(cases),
             *average_problems(cases, self.export.weights),
+            *worker_problems(cases, self.resources),
             *inert_problems(cases, explicit),
         ]

@@ -154,6 +154,9 @@ class OwnSweep(Asked):
         if self.resources.lanes != "auto":
             message = f"must be auto with function, which trains one trial at a time, but got {self.resources.lanes}. "
             yield Problem(key="resources.lanes", message=f"{message}Delete it.")
+        if self.resources.workers > 1:
+            message = f"must be 1 with function, which is called in one process, but got {self.resources.workers}. "
+            yield Problem(key="resources.workers", message=f"{message}Delete it.")
 
 
 def _average_problems(problems: list[Problem]) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ from hpo.export.weights import Weights
 from hpo.spaces.coordinates import COORDINATES
 from hpo.spaces.possible import Presence
 from hpo.sweep.cases import Cases
+from hpo.sweep.resources import Resources
 from hpo.sweep.rules import AVERAGES, RIVALS
 
 LEAST_NORMED = 8
@@ -48,7 +49,29 @@ def batch_norm_problems(cases: Cases) -> list[Problem]:
         f"must be at least {LEAST_NORMED} with model.norm: batch, which takes statistics of every batch, but got "
         f"{smallest}. Raise it, or use another norm, such as layer."
     )
-    return [Problem(key="space.batch_size" if "batch_size" in cases.space else "batch_size", message=message)]
+    return [Problem(key=_key("batch_size", cases), message=message)]
+
+
+def worker_problems(cases: Cases, resources: Resources) -> list[Problem]:
+    """Each of the workers must have an example of every whole batch; and norms by parts of batches have other parts."""
+    if resources.workers == 1:
+        return []
+    problems = []
+    sizes = (case["batch_size"] for case in cases.of("batch_size"))
+    smallest = min((size for size in sizes if isinstance(size, int)), default=resources.workers)
+    if smallest < resources.workers:
+        message = (
+            f"must be at least resources.workers, which is {resources.workers}, for each takes a part of every batch, "
+            f"but got {smallest}. Raise it, or ask for fewer workers."
+        )
+        problems.append(Problem(key=_key("batch_size", cases), message=message))
+    if any(case.get("model.ghost_batch", 0) != 0 for case in cases.of("model.ghost_batch")):
+        message = (
+            f"must be 0 where workers share a batch, whose parts are then others, but resources.workers is "
+            f"{resources.workers}. Set it to 0, or ask for one worker."
+        )
+        problems.append(Problem(key=_key("model.ghost_batch", cases), message=message))
+    return problems
 
 
 def average_problems(cases: Cases, weights: Weights) -> list[Problem]:
@@ -61,3 +84,7 @@ def average_problems(cases: Cases, weights: Weights) -> list[Problem]:
         "Set it to raw, or take the 0 out of the space."
     )
     return [Problem(key="export.weights", message=message)]
+
+
+def _key(path: str, cases: Cases) -> str:
+    return f"space.{path}" if path in cases.space else path

@@ -15,6 +15,7 @@ from hpo.training.luck import Luck
 from hpo.training.models import Custom
 from hpo.training.optimizers import LaneOptimizer
 from hpo.training.program import Program
+from hpo.training.ranks import ALONE, Ranks
 from hpo.training.recipe import Recipe, signature
 from hpo.training.selfcheck import why_not_lanes
 from hpo.training.solo import Solo
@@ -164,10 +165,17 @@ class LaneChoice:
         return make_program([tame] * lanes, part, Luck(0, 0), [state] * lanes)
 
 
-def make_program(recipes: Sequence[Recipe], data: TrainingData, luck: Luck, states: Sequence[TrialState]) -> Program:
-    """Trials side by side; a single one alone, as plain PyTorch."""
+def make_program(
+    recipes: Sequence[Recipe],
+    data: TrainingData,
+    luck: Luck,
+    states: Sequence[TrialState],
+    ranks: Ranks = ALONE,
+) -> Program:
+    """Trials side by side; a single one alone, as plain PyTorch, on as many `ranks` as there are."""
     if len(recipes) == 1:
-        return Solo(recipes[0], data, luck, states[0])
+        return Solo(recipes[0], data, luck, states[0], ranks=ranks)
+    assert ranks.number == 1, "lanes train in one process"
     return Lanes(recipes, data, luck, states)
 
 

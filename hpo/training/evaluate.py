@@ -8,6 +8,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hpo.training.luck import batch_sizes
+from hpo.training.ranks import ALONE, Ranks
 
 NUM_AT_ONCE = 2048
 """Examples in one forward pass, where they fit into memory."""
@@ -19,6 +20,7 @@ def evaluate(
     y: torch.Tensor,
     num_lanes: int = 1,
     num_at_once: int = NUM_AT_ONCE,
+    ranks: Ranks = ALONE,
 ) -> list[dict[str, float]]:
     """Of each lane, val_loss: the mean negative log-likelihood in nats, unsmoothed; and val_accuracy: exact.
 
@@ -28,17 +30,19 @@ def evaluate(
         y: class indices [n].
         num_lanes: L.
         num_at_once: examples in one forward pass, over all lanes.
+        ranks: of which each takes its part of the examples.
     """
-    size = max(1, num_at_once // num_lanes)
+    size, own = max(1, num_at_once // num_lanes), ranks.part(len(y))
     losses = torch.zeros(num_lanes, dtype=x.dtype, device=x.device)
     num_correct = torch.zeros(num_lanes, dtype=torch.int64, device=x.device)
     with torch.inference_mode():
-        for inputs, targets in zip(x.split(size), y.split(size), strict=True):
+        for inputs, targets in zip(x[own].split(size), y[own].split(size), strict=True):
             logits = forward(inputs).to(x.dtype)
             wanted = targets.expand(num_lanes, -1)
             nll = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")
             losses += nll.view(num_lanes, -1).sum(1)
             num_correct += (logits.argmax(2) == wanted).sum(1)
+    losses, num_correct = ranks.total(losses), ranks.total(num_correct)
     return [
         {"val_loss": loss / len(y), "val_accuracy": num / len(y)}
         for loss, num in zip(losses.tolist(), num_correct.tolist(), strict=True)

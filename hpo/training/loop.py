@@ -20,6 +20,7 @@ from hpo.training.course import best_state, concluded, follow
 from hpo.training.examples import TrainingData
 from hpo.training.luck import Luck
 from hpo.training.program import Program, first_steps, initial_state
+from hpo.training.ranks import ALONE, Ranks
 from hpo.training.recipe import Recipe, signature
 from hpo.training.state import Course, Tensors, TrialState
 
@@ -38,14 +39,17 @@ class _Standing:
     """As it stands now."""
 
 
-def train(segment: Segment, data: TrainingData, paths: SweepPaths, choice: LaneChoice) -> Iterator[Message]:
+def train(
+    segment: Segment, data: TrainingData, paths: SweepPaths, choice: LaneChoice, ranks: Ranks = ALONE
+) -> Iterator[Message]:
     """Train every trial of the cohort from one epoch to the other; one report per trial and epoch.
 
     Trials of one signature train side by side, as many as `choice` says. A trial's last report follows its
     checkpoint, so it never speaks of a state that is not on disk. A trial whose code raises yields a failure and the
     others go on, unless the disk is full; one whose loss is not finite reports so and ends, as does one that early
     stopping ends. torch's global generator is left as it was. Where trials have limits, one that has passed its own
-    trains no more, and whoever might hang next is named before.
+    trains no more, and whoever might hang next is named before. Several `ranks` do all of this together; only the first
+    writes checkpoints, and after a failure that not all of them have, they are out of step and of no more use.
     """
     standing: list[_Standing] = []
     for spec in segment.cohort:
@@ -58,31 +62,31 @@ def train(segment: Segment, data: TrainingData, paths: SweepPaths, choice: LaneC
     for group in _groups(standing):
         yield from _begun([trial.spec for trial in group], segment)
         for chunk in _chunks(group, _num_lanes(choice, group)):
-            for message in _train_chunk(chunk, segment, data, paths):
+            for message in _train_chunk(chunk, segment, data, paths, ranks):
                 yield message
                 if isinstance(message, Failure) and message.is_disk_full:
                     return
 
 
 def _train_chunk(
-    chunk: Sequence[_Standing], segment: Segment, data: TrainingData, paths: SweepPaths
+    chunk: Sequence[_Standing], segment: Segment, data: TrainingData, paths: SweepPaths, ranks: Ranks
 ) -> Iterator[Message]:
     """Side by side; if that raises, in halves where memory ran out, else each alone: the same reports again.
 
-    A trial alone for which memory ran out accumulates its gradients, over micro-batches half as large as before. On a
-    full disk it is the first that fails, for all.
+    A trial alone for which memory ran out accumulates its gradients, over micro-batches half as large as before; not
+    one of several ranks, for the others' memory may have sufficed. On a full disk it is the first that fails, for all.
     """
     yield from _begun([trial.spec for trial in chunk], segment)
     try:
         with torch.random.fork_rng(devices=[]):
-            yield from _train_together(chunk, segment, data, paths)
+            yield from _train_together(chunk, segment, data, paths, ranks)
         smaller = []
     except Exception as error:  # noqa: BLE001 - see train
-        smaller = [] if is_for_want_of_room(error) else _smaller(chunk, error)
+        smaller = [] if is_for_want_of_room(error) or ranks.number > 1 else _smaller(chunk, error)
         if not smaller:
             yield _failure(chunk[0].spec, error)
     for part in smaller:  # without the error, which holds what did not fit
-        yield from _train_chunk(part, segment, data, paths)
+        yield from _train_chunk(part, segment, data, paths, ranks)
 
 
 def _smaller(chunk: Sequence[_Standing], error: Exception) -> list[Sequence[_Standing]]:
@@ -106,14 +110,14 @@ def _smaller(chunk: Sequence[_Standing], error: Exception) -> list[Sequence[_Sta
 
 
 def _train_together(
-    chunk: Sequence[_Standing], segment: Segment, data: TrainingData, paths: SweepPaths
+    chunk: Sequence[_Standing], segment: Segment, data: TrainingData, paths: SweepPaths, ranks: Ranks
 ) -> Iterator[Report]:
     luck = Luck(segment.seed, chunk[0].spec.seed_index)
     alive = list(chunk)
     left_s = dict(segment.left_s)
-    program = make_program([trial.recipe for trial in chunk], data, luck, [trial.state for trial in chunk])
+    program = make_program([trial.recipe for trial in chunk], data, luck, [trial.state for trial in chunk], ranks)
     for epoch in range(segment.from_epoch + 1, segment.to_epoch + 1):
-        reports = _train_epoch(program, alive, epoch, data)
+        reports = _train_epoch(program, alive, epoch, data, ranks)
         states = partial(_state_after, program, epoch, cache(program.predict))
         alive = [
             _followed(trial, report, partial(states, lane))
@@ -123,7 +127,8 @@ def _train_together(
         for lane, report in enumerate(reports):
             if report.first_bad_step is None and (epoch == segment.to_epoch or report.is_last):
                 file = paths.checkpoint(report.trial_id, epoch, segment.generation, segment.attempt)
-                write_checkpoint(file, _left(alive[lane].course, report, partial(states, lane)))
+                if ranks.is_first:
+                    write_checkpoint(file, _left(alive[lane].course, report, partial(states, lane)))
                 yield replace(report, checkpoint=file)
             else:
                 yield report
@@ -137,15 +142,17 @@ def _train_together(
             alive = [alive[lane] for lane in going]
 
 
-def _train_epoch(program: Program, trials: Sequence[_Standing], epoch: int, data: TrainingData) -> list[Report]:
-    """The reports of one epoch, without checkpoints; seconds are each trial's share."""
+def _train_epoch(
+    program: Program, trials: Sequence[_Standing], epoch: int, data: TrainingData, ranks: Ranks
+) -> list[Report]:
+    """The reports of one epoch, without checkpoints; seconds are each trial's share, by the first rank's clock."""
     num_examples = len(data.train_y)
     started = time.perf_counter()
     trained = program.train_epoch(epoch, [trial.course.plateau.factor for trial in trials])
     training_s = (time.perf_counter() - started) / len(trials)
     is_over = all(end.first_bad_step is not None for end in trained)
     measured = [{} for _ in trials] if is_over else program.evaluate()
-    seconds = (time.perf_counter() - started) / len(trials)
+    training_s, seconds = ranks.agreed(training_s, (time.perf_counter() - started) / len(trials))
     reports = []
     for trial, end, metrics in zip(trials, trained, measured, strict=True):
         found = {

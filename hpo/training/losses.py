@@ -138,6 +138,8 @@ def loss_of_part(
 ) -> torch.Tensor:
     """What a part of a batch brings to its loss: those of all parts add up to it, and so do their gradients.
 
+    An empty one brings nothing.
+
     Args:
         loss: of the batch.
         logits: of the part [b, C].
@@ -145,6 +147,8 @@ def loss_of_part(
         targets: of the batch.
         weights: class weights, if any.
     """
+    if len(part) == 0:
+        return logits.sum()
     share = _total(part, weights) / _total(targets, weights)
     if weights is not None and not isinstance(loss, Distillation):  # the mean entropy is not weighted
         coef = loss.entropy_coef * (len(part) / len(targets)) / float(share)

@@ -1,5 +1,6 @@
 """One trial, as plain PyTorch: the reference that every lane must equal."""
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -12,6 +13,7 @@ from hpo.training.evaluate import NUM_AT_ONCE, estimate_norms, evaluate, predict
 from hpo.training.examples import TrainingData
 from hpo.training.losses import loss_of_part, weights_of_classes
 from hpo.training.luck import Luck, batch_sizes
+from hpo.training.models import Custom
 from hpo.training.precision import autocast, matmul_precision
 from hpo.training.program import (
     Epoch,
@@ -27,8 +29,10 @@ from hpo.training.program import (
     summarize,
 )
 from hpo.training.pruning import hold_masks
+from hpo.training.ranks import ALONE, Ranks
 from hpo.training.recipe import Recipe
-from hpo.training.seeds import seed_layers
+from hpo.training.seeds import derive_seed, seed_layers
+from hpo.training.shared_norms import share_norms
 from hpo.training.stacking import stack_numbers
 from hpo.training.state import AVERAGED, RAW, Tensors, TrialState
 
@@ -37,9 +41,18 @@ class Solo:
     """A network and its `torch.optim` optimizer, trained eagerly; a `Program` of one trial."""
 
     def __init__(
-        self, recipe: Recipe, data: TrainingData, luck: Luck, state: TrialState, masks: Tensors | None = None
+        self,
+        recipe: Recipe,
+        data: TrainingData,
+        luck: Luck,
+        state: TrialState,
+        masks: Tensors | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Begin at `state`, which is left as it is; where there are `masks`, hold weights at 0 by them.
+
+        Several `ranks` train it together: batches and what augmentation draws are those of a process alone, and so are
+        losses, but for the last digits. Layers that draw, as dropout does, draw by rank.
 
         Raises:
             ValueError: if the recipe does not fit the data.
@@ -50,6 +63,8 @@ class Solo:
         self._luck = luck
         self._module = recipe.model.build(data.input_shape, data.num_classes).to(data.train_x)
         self._module.load_state_dict(state.module)
+        if ranks.number > 1:
+            share_norms(self._module)
         freeze(self._module, recipe.frozen_layers)
         self._held = batch_norms(self._module, recipe.frozen_layers) if recipe.frozen_norms else []
         self._is_convolutional = any(isinstance(layer, nn.Conv2d) for layer in self._module.modules())
@@ -58,6 +73,8 @@ class Solo:
         self._params = [parameter for parameter in self._module.parameters() if parameter.requires_grad]
         self._optimizer = recipe.optimizer.make(self._module, recipe.lr_factor)
         _restore(self._optimizer, self._module, state.optimizer)
+        self._ranks = ranks
+        self._wrapped = ranks.wrapped(self._module, may_skip=isinstance(recipe.model, Custom))
         if masks is not None:
             hold_masks(self._module, self._optimizer, masks)
         averaged = state.averaged or state.module
@@ -89,6 +106,8 @@ class Solo:
                 seed_layers(seed, data.train_x.device)
                 rate, step = rate_at(recipe, epoch, len(losses), len(batches), *factors), first_step + len(losses)
                 x, targets = draw_batch(recipe, data, epoch, indices)
+                if self._ranks.number > 1:
+                    seed_layers(derive_seed(seed, "rank", self._ranks.rank), data.train_x.device)
                 losses.append(self._step(x, targets, rate, step, seed))
                 if losses[-1].device.type == "cpu" and not math.isfinite(losses[-1].item()):
                     break
@@ -136,8 +155,8 @@ class Solo:
 
     def _measured(self, forward: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, float]:
         data = self._data
-        at_once = self._micro_batch or NUM_AT_ONCE
-        return evaluate(lambda x: forward(x).unsqueeze(0), data.validation_x, data.validation_y, num_at_once=at_once)[0]
+        x, y, at_once = data.validation_x, data.validation_y, self._micro_batch or NUM_AT_ONCE
+        return evaluate(lambda x: forward(x).unsqueeze(0), x, y, num_at_once=at_once, ranks=self._ranks)[0]
 
     def _predicted(self, forward: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         at_once = self._micro_batch or NUM_AT_ONCE
@@ -174,20 +193,38 @@ class Solo:
         return loss.detach()
 
     def _backward(self, x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Gradients of the loss of a batch, which is returned; accumulated over micro-batches where there are any."""
-        if self._micro_batch == 0:
+        """Gradients of the loss of a batch, which is returned; of its parts, where ranks or micro-batches share it."""
+        if self._micro_batch == 0 and self._ranks.number == 1:
             with autocast(self._recipe.precision, x.device):
                 loss: torch.Tensor = self._recipe.loss(self._forward(x), targets, self._class_weights)
             loss.backward()
             return loss
-        sizes = batch_sizes(len(x), self._micro_batch)
-        losses = []
-        for part, wanted in zip(x.split(sizes), targets.split(sizes), strict=True):
-            with autocast(self._recipe.precision, x.device):
-                loss = loss_of_part(self._recipe.loss, self._forward(part), wanted, targets, self._class_weights)
-            loss.backward()
-            losses.append(loss.detach())
-        return torch.stack(losses).sum()
+        *others, last = self._parts(len(x))
+        with self._ranks.without_mean(self._wrapped):
+            losses = [self._backward_part(x, targets, part) for part in others]
+        losses.append(self._backward_part(x, targets, last))
+        return self._ranks.total(torch.stack(losses).sum())
+
+    def _backward_part(self, x: torch.Tensor, targets: torch.Tensor, part: slice) -> torch.Tensor:
+        """Gradients of what a part brings to the loss of a batch, which is returned; the mean of ranks is their sum."""
+        with autocast(self._recipe.precision, x.device):
+            logits = self._wrapped(self._laid_out(x[part]))
+            loss = loss_of_part(self._recipe.loss, logits, targets[part], targets, self._class_weights)
+        (loss * self._ranks.number).backward()
+        return loss.detach()
+
+    def _parts(self, num: int) -> list[slice]:
+        """Of a batch of `num`, what is taken at once here, one after the other; as many parts on every rank."""
+        own = self._ranks.part(num)
+        if self._ranks.number == 1:
+            sizes = batch_sizes(num, self._micro_batch)
+        else:
+            largest = math.ceil(num / self._ranks.number)
+            num_parts = math.ceil(largest / (self._micro_batch or largest))
+            ends = [(own.stop - own.start) * number // num_parts for number in range(num_parts + 1)]
+            sizes = [end - start for start, end in itertools.pairwise(ends)]
+        ends = list(itertools.accumulate(sizes, initial=own.start))
+        return [slice(start, end) for start, end in itertools.pairwise(ends)]
 
     def _adjust_grads(self, step: int, seed: int) -> None:
         grads = [parameter.grad.unsqueeze(0) for parameter in self._params if parameter.grad is not None]

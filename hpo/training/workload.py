@@ -11,11 +11,12 @@ import torch
 from torch import nn
 
 from hpo.paths import SweepPaths
-from hpo.records import Message, Segment
+from hpo.records import Message, Seat, Segment
 from hpo.training.choice import LaneChoice, LaneSetting
 from hpo.training.data.splits import Examples
 from hpo.training.examples import as_tensors
 from hpo.training.loop import train
+from hpo.training.ranks import ALONE, Ranks, take_seat
 
 Trainer = Callable[[Segment], Iterator[Message]]
 
@@ -36,12 +37,20 @@ class TorchWorkload:
 
     def open(self, *, num_threads: int, use_gpu: bool) -> Trainer:
         """A function that trains segments in this process, with `num_threads` threads a trial."""
+        return self._opened(ALONE, num_threads, use_gpu=use_gpu)
+
+    def open_rank(self, seat: Seat, *, num_threads: int, use_gpu: bool) -> Trainer:
+        """The same, as one of several processes that train each trial together; returns when all have come."""
+        return self._opened(take_seat(seat, use_gpu=use_gpu), num_threads, use_gpu=use_gpu)
+
+    def _opened(self, ranks: Ranks, num_threads: int, *, use_gpu: bool) -> Trainer:
         sys.path[:] = [*self.search_path, *(folder for folder in sys.path if folder not in self.search_path)]
         torch.set_num_threads(num_threads)
         device = torch.device("cuda" if use_gpu else "cpu")
         data = as_tensors(self.train, self.validation, self.num_classes, device, self.teacher)
         _warm_up(device)
-        return partial(train, data=data, paths=self.paths, choice=LaneChoice(self.lanes, data))
+        choice = LaneChoice(self.lanes if ranks.number == 1 else 1, data)
+        return partial(train, data=data, paths=self.paths, choice=choice, ranks=ranks)
 
 
 def _warm_up(device: torch.device) -> None:

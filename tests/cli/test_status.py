@@ -108,6 +108,16 @@ def test_a_finished_sweep_says_what_it_has_spent_and_found(hpo: Hpo, sweep_id: s
     assert found["elapsed_s"] > 0
 
 
+def test_status_names_the_ensemble_and_what_it_is_worth(hpo: Hpo, folder: Path, sweep_id: str) -> None:
+    told = json.loads((folder / "runs" / sweep_id / "ensemble.json").read_text())
+
+    shown, found = hpo("status", sweep_id), json.loads(hpo("status", sweep_id, "--json").output)
+
+    assert found["ensemble"]["held_out"] == {name: told["held_out"][name] for name in ("nll", "accuracy")}
+    assert f"greedy of {len(told['members'])} network" in shown.output
+    assert f"NLL {told['held_out']['nll']:.4g}"[:8] in shown.output
+
+
 def test_epochs_are_counted_as_the_driver_did(hpo: Hpo, sweep_id: str) -> None:
     trials = json.loads(hpo("trials", sweep_id, "--json").output)
 

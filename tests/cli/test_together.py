@@ -103,7 +103,7 @@ def test_the_table_holds_every_baseline_also_those_that_were_not_trained(finaliz
         "ensemble",
     ]
     missing = {name: row["missing"] for name, row in rows.items() if row["missing"] is not None}
-    assert missing == {"one run of the same total budget": "not trained: the best recipe for 9 epochs"}
+    assert missing == {"one run of the same total budget": "not trained: the best recipe for 9 epochs (--train)"}
     assert rows["best single, over fresh seeds"]["num_extra_trials"] == 2
     assert rows["deep ensemble of the best"]["num_members"] == 3
     assert rows["greedy path, at most 1"]["test"] == rows["best single, by validation NLL"]["test"]

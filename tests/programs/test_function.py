@@ -283,6 +283,7 @@ def test_the_worker_of_a_function_imports_no_torch() -> None:
         ("finalists={count: 2, seeds: 2}", "finalists: must be left out with function"),
         ("model={kind: mlp}", "model: must be left out with function"),
         ("ensemble={kind: greedy}", "ensemble: must be left out with function"),
+        ("resources.workers=2", "resources.workers: must be 1 with function"),
         ("resources.lanes=4", "resources.lanes: must be auto with function"),
         ("metric.name=seconds", "must be one that you report, but seconds is measured for you"),
         ("function=json:loads", "but json is a part of Python itself"),

@@ -164,3 +164,45 @@ def test_conditions_in_a_circle_through_a_setting_of_a_searched_kind_are_refused
 
     assert len(mistakes) == 1
     assert mistakes[0].startswith("space: conditions must not go round in a circle")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            "resources: {workers: 4}\nbatch_size: 3\n",
+            "batch_size: must be at least resources.workers, which is 4, for each takes a part of every batch",
+        ),
+        (
+            "  batch_size: randint(2, 64)\nresources: {workers: 4}\n",
+            "space.batch_size: must be at least resources.workers, which is 4",
+        ),
+        (
+            "  model.ghost_batch: choice(0, 16)\nmodel: {kind: mlp, norm: batch}\nresources: {workers: 2}\n",
+            "space.model.ghost_batch: must be 0 where workers share a batch, whose parts are then others",
+        ),
+        (
+            "resources: {workers: 2, lanes: 8}\n",
+            "resources: lanes must be auto or 1 where workers train each trial together, but workers is 2 and lanes 8.",
+        ),
+        (
+            "resources: {workers: 2, gpus: 0.5}\n",
+            "resources: gpus must be 0 or 1 where workers train each trial together, on one GPU each",
+        ),
+    ],
+)
+def test_what_workers_cannot_share_is_refused(settings: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "sweep.yaml"
+    text = SWEEP.replace("model: {kind: mlp}\n", "") if "model: {" in settings else SWEEP
+    path.write_text(text + settings)
+
+    with pytest.raises(SweepError) as caught:
+        load_sweep(path)
+
+    assert message in str(caught.value)
+
+
+def test_workers_may_share_batches_of_an_example_each(tmp_path: Path) -> None:
+    sweep = load(tmp_path, "resources: {workers: 4, lanes: 1}\nbatch_size: 4\n")
+
+    assert sweep.resources.workers == 4
