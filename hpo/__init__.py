@@ -10,15 +10,29 @@ if TYPE_CHECKING:
     from hpo.errors import HpoError
     from hpo.export import load_bundle
     from hpo.outcome import SweepResult
+    from hpo.programs.trial import Trial
     from hpo.run import run_sweep
-    from hpo.sweep import Sweep, load_sweep
+    from hpo.sweep import OwnSweep, Sweep, load_any, load_sweep
 
-__all__ = ["HpoError", "Sweep", "SweepResult", "load_bundle", "load_sweep", "run_sweep"]
+__all__ = [
+    "HpoError",
+    "OwnSweep",
+    "Sweep",
+    "SweepResult",
+    "Trial",
+    "load_any",
+    "load_bundle",
+    "load_sweep",
+    "run_sweep",
+]
 
 _HOMES = {
     "HpoError": "hpo.errors",
+    "OwnSweep": "hpo.sweep",
     "Sweep": "hpo.sweep",
     "SweepResult": "hpo.outcome",
+    "Trial": "hpo.programs.trial",
+    "load_any": "hpo.sweep",
     "load_bundle": "hpo.export",
     "load_sweep": "hpo.sweep",
     "run_sweep": "hpo.run",

@@ -19,7 +19,7 @@ from hpo.search.places import Place
 from hpo.search.reading import read_trials
 from hpo.search.storage import owned
 from hpo.shelf import best_first, surplus
-from hpo.sweep import Sweep
+from hpo.sweep import AnySweep
 
 HALF_WRITTEN = re.compile(r"\..+\.[a-z0-9_]{8}")
 """Names of files and folders that are to be renamed when they are whole; a kill leaves them."""
@@ -39,7 +39,7 @@ class Freed:
     """Of states that are left."""
 
 
-def clean_up(paths: SweepPaths, sweep: Sweep, keep: int | None = None) -> Freed:
+def clean_up(paths: SweepPaths, sweep: AnySweep, keep: int | None = None) -> Freed:
     """Remove what is half-written, what no trial refers to, and Ray Tune's bookkeeping; then states, to keep within.
 
     States that trials go on from are kept, the winner's, and those of the ensemble that was left with the sweep: it can
@@ -82,7 +82,7 @@ def clean_up(paths: SweepPaths, sweep: Sweep, keep: int | None = None) -> Freed:
     )
 
 
-def _trials(place: Place, sweep: Sweep) -> list[TrialRecord]:
+def _trials(place: Place, sweep: AnySweep) -> list[TrialRecord]:
     """Of a file, from a copy elsewhere: SQLite writes beside what it only reads, and on a full disk it cannot."""
     if not isinstance(place, Path):
         return read_trials(place, sweep.space)
@@ -101,7 +101,7 @@ def _half_written(paths: SweepPaths) -> list[Path]:
 
 
 def _unneeded(
-    trials: Sequence[TrialRecord], states: Sequence[str], sweep: Sweep, members: Collection[int]
+    trials: Sequence[TrialRecord], states: Sequence[str], sweep: AnySweep, members: Collection[int]
 ) -> tuple[set[str], list[str]]:
     """Of `states` those that no trial refers to, and the last ones of trials that have ended, the best first.
 

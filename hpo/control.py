@@ -7,12 +7,12 @@ import time
 from collections.abc import Mapping
 
 from hpo.errors import HpoError
-from hpo.folder import open_folder, write_resolved
+from hpo.folder import open_any, write_resolved
 from hpo.paths import SweepPaths
 from hpo.search.database import owner_of
 from hpo.search.storage import Owner
 from hpo.status import list_states
-from hpo.sweep import load_sweep
+from hpo.sweep import load_any
 
 PAUSE_S = 120.0
 """How long a driver may take to leave everything in order: MLflow may be slow."""
@@ -21,7 +21,7 @@ LOOK_S = 0.1
 
 def owner(paths: SweepPaths) -> Owner | None:
     """The driver of a sweep; none if nobody drives it."""
-    return owner_of(open_folder(paths).storage.place(paths))
+    return owner_of(open_any(paths).storage.place(paths))
 
 
 def pause_sweep(paths: SweepPaths, timeout_s: float = PAUSE_S) -> None:
@@ -30,7 +30,7 @@ def pause_sweep(paths: SweepPaths, timeout_s: float = PAUSE_S) -> None:
     Raises:
         HpoError: if there is no driver, if it runs on another machine, or if it does not end.
     """
-    place = open_folder(paths).storage.place(paths)
+    place = open_any(paths).storage.place(paths)
     driver = owner_of(place)
     if driver is None:
         raise HpoError(f"{paths.sweep_id}: must run to be paused, but has no driver. See: hpo trials {paths.sweep_id}")
@@ -70,14 +70,14 @@ def extend_sweep(paths: SweepPaths, told: Mapping[str, str]) -> None:
     """
     if not told:
         raise HpoError("a sweep must be given more of something. Say --trials, --epochs or --minutes, such as +50.")
-    sweep = open_folder(paths)
+    sweep = open_any(paths)
     overrides = []
     for name, text in told.items():
         limit = getattr(sweep.budget, name)
         if text.startswith("+") and limit is None:
             raise HpoError(f"budget.{name}: must have a limit to be given {text}, but has none. Say how many in all.")
         overrides.append(f"budget.{name}={_added(name, limit, text) if text.startswith('+') else text}")
-    extended = load_sweep(paths.resolved, overrides)
+    extended = load_any(paths.resolved, overrides)
     paths.stop.unlink(missing_ok=True)  # first: the driver looks here after it has seen the file change
     write_resolved(paths, extended)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from hpo.errors import HpoError, OutboxOwnedError
 from hpo.paths import SweepPaths
 from hpo.search.database import check_whole
-from hpo.sweep import Sweep, load_sweep
+from hpo.sweep import AnySweep, load_any
 from hpo.tracking.mlflow import open_outbox
 from hpo.tracking.probe import check_answers
 from hpo.tracking.spool import num_waiting, open_spool
@@ -114,7 +114,7 @@ def _has_driver(paths: SweepPaths) -> bool:
     return False
 
 
-def _study(sweep: Sweep | None, paths: SweepPaths) -> tuple[Literal["whole", "broken", "none"], str | None]:
+def _study(sweep: AnySweep | None, paths: SweepPaths) -> tuple[Literal["whole", "broken", "none"], str | None]:
     place = paths.study if sweep is None else sweep.storage.place(paths)
     try:
         return "whole" if check_whole(place) else "none", None
@@ -122,9 +122,9 @@ def _study(sweep: Sweep | None, paths: SweepPaths) -> tuple[Literal["whole", "br
         return "broken", str(error)
 
 
-def _load(paths: SweepPaths) -> tuple[Sweep | None, str | None]:
+def _load(paths: SweepPaths) -> tuple[AnySweep | None, str | None]:
     try:
-        return load_sweep(paths.resolved), None
+        return load_any(paths.resolved), None
     except HpoError as error:
         return None, str(error)
 
@@ -137,7 +137,7 @@ def _why_silent(uri: str) -> str | None:
     return None
 
 
-def _state(sweep: Sweep | None, silent: str | None) -> Literal["answers", "away", "off", "unknown"]:
+def _state(sweep: AnySweep | None, silent: str | None) -> Literal["answers", "away", "off", "unknown"]:
     if sweep is None:
         return "unknown"
     if sweep.tracking is None:
@@ -145,7 +145,7 @@ def _state(sweep: Sweep | None, silent: str | None) -> Literal["answers", "away"
     return "answers" if silent is None else "away"
 
 
-def _drain(sweep: Sweep, paths: SweepPaths) -> str | None:
+def _drain(sweep: AnySweep, paths: SweepPaths) -> str | None:
     """What MLflow still has not got, and why."""
     assert sweep.tracking is not None, "only a tracked sweep has an outbox"
     remedy = "They still wait: mend that, and call the doctor again."

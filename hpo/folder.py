@@ -14,22 +14,22 @@ from hpo.paths import SweepPaths, written_beside
 from hpo.records import TrialRecord
 from hpo.scheduling import Budget
 from hpo.search.database import check_answers
-from hpo.sweep import Sweep, dump_resolved, load_sweep
+from hpo.sweep import AnySweep, Sweep, dump_resolved, load_any, load_sweep
 from hpo.tracking.location import absolute
 from hpo.training.data import Splits
 
 
-def make_id(sweep: Sweep) -> str:
+def make_id(sweep: AnySweep) -> str:
     """A short name that begins with the sweep's."""
     return f"{sweep.name}-{secrets.token_hex(2)}"
 
 
-def make_folder(sweep: Sweep, digest: str, sweep_id: str | None = None) -> SweepPaths:
+def make_folder(sweep: AnySweep, digest: str | None = None, sweep_id: str | None = None) -> SweepPaths:
     """A folder of the sweep's own, with an id that is free: all that is needed to go on with it lies there.
 
     Args:
         sweep: to begin.
-        digest: of its data, which `load_splits` will ask for.
+        digest: of its data, which `load_splits` will ask for; none where there are none.
         sweep_id: the id, whose folder may hold what was shipped with the sweep; one is made up where none is given.
 
     Raises:
@@ -53,27 +53,39 @@ def make_folder(sweep: Sweep, digest: str, sweep_id: str | None = None) -> Sweep
             ) from error
         with written_beside(paths.code) as beside:
             beside.write_text(json.dumps(_code_folders()) + "\n", encoding="utf-8")
-        with written_beside(paths.data) as beside:
-            beside.write_text(json.dumps({"digest": digest}) + "\n", encoding="utf-8")
-        write_parents(paths.parents, sweep.recipe)
+        if digest is not None:
+            with written_beside(paths.data) as beside:
+                beside.write_text(json.dumps({"digest": digest}) + "\n", encoding="utf-8")
+        if isinstance(sweep, Sweep):
+            write_parents(paths.parents, sweep.recipe)
         write_resolved(paths, _anchored(sweep))  # last: with it, it is a sweep
         return paths
 
 
-def write_resolved(paths: SweepPaths, sweep: Sweep) -> None:
+def write_resolved(paths: SweepPaths, sweep: AnySweep) -> None:
     """The sweep file with every default written out."""
     with written_beside(paths.resolved) as beside:
         beside.write_text(dump_resolved(sweep), encoding="utf-8")
 
 
 def open_folder(paths: SweepPaths) -> Sweep:
+    """The same, where it must be one of networks that hpo trains.
+
+    Raises:
+        HpoError: see `open_any`; or if it is not.
+    """
+    open_any(paths)
+    return load_sweep(paths.resolved)
+
+
+def open_any(paths: SweepPaths) -> AnySweep:
     """The sweep, whose own modules can be imported from now on.
 
     Raises:
         SweepError: if the resolved file is not a sweep.
         HpoError: if it is not known where the modules lie.
     """
-    sweep = load_sweep(paths.resolved)
+    sweep = load_any(paths.resolved)
     if paths.code.exists():
         sys.path += [folder for folder in _read_folders(paths.code) if folder not in sys.path]
     return sweep
@@ -133,7 +145,7 @@ class Extensions:
         if seen == self._seen:
             return None
         self._seen = seen
-        return load_sweep(self._file).budget
+        return load_any(self._file).budget
 
 
 def _read_digest(path: Path) -> str:
@@ -163,7 +175,7 @@ def _code_folders() -> list[str]:
     ]
 
 
-def _anchored(sweep: Sweep) -> Sweep:
+def _anchored(sweep: AnySweep) -> AnySweep:
     """With a tracking database that is found from any folder."""
     if sweep.tracking is None:
         return sweep

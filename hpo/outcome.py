@@ -11,7 +11,7 @@ from hpo.paths import SweepPaths
 from hpo.records import EndKind, TrialRecord
 from hpo.results.rungs import Rung
 from hpo.spaces import Space
-from hpo.sweep import Sweep
+from hpo.sweep import AnySweep
 from hpo.tracking.tracker import SweepStatus
 
 
@@ -57,7 +57,7 @@ def status_after(error: Exception) -> SweepStatus:
     return SweepStatus.PAUSED if is_mendable or is_for_want_of_room(error) else SweepStatus.FAILED
 
 
-def summarize(sweep: Sweep, result: SweepResult) -> dict[str, float | int | str]:
+def summarize(sweep: AnySweep, result: SweepResult) -> dict[str, float | int | str]:
     """In a few numbers."""
     summary: dict[str, float | int | str] = {f"num_{kind}": num for kind, num in result.ends.items()}
     summary["num_epochs"] = result.num_epochs

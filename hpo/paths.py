@@ -128,9 +128,11 @@ class SweepPaths:
         """What everything was worth on the test split, and when that was opened."""
         return self.root / "finalized.json"
 
-    def checkpoint(self, trial_id: int, epoch: int, generation: int, attempt: int) -> str:
+    def checkpoint(
+        self, trial_id: int, epoch: int, generation: int, attempt: int, *, suffix: str = "safetensors"
+    ) -> str:
         """A fenced name: a worker that outlives its driver never writes over its successor's file."""
-        name = f"epoch-{epoch:05d}-g{generation}-a{attempt}.safetensors"
+        name = f"epoch-{epoch:05d}-g{generation}-a{attempt}.{suffix}"
         return below(self.states, f"trial-{trial_id:05d}/{name}")
 
 

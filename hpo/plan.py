@@ -51,14 +51,15 @@ def make_plan(sweep: Sweep, splits: Splits) -> Plan:
     return Plan(
         num_trials=num_trials + num_children,
         num_children=num_children,
-        brackets=_brackets(scheduler, num_trials, epochs),
+        brackets=brackets_of(scheduler, num_trials, epochs),
         num_epochs=scheduler.planned_epochs(num_trials, epochs),
         seconds_per_epoch=cost.seconds_per_epoch,
         disk=need_of(sweep, cost.checkpoint_bytes),
     )
 
 
-def _brackets(scheduler: Scheduler, num_trials: int, epochs: int) -> tuple[Bracket, ...]:
+def brackets_of(scheduler: Scheduler, num_trials: int, epochs: int) -> tuple[Bracket, ...]:
+    """The ladders of a search; only hyperband has more than one."""
     if isinstance(scheduler, Hyperband):
         return scheduler.plan(num_trials, epochs)
     return (Bracket(rungs=scheduler.rungs(epochs), num_trials=scheduler.trials_per_rung(num_trials, epochs)),)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hpo.resuming import left_behind
 from hpo.scheduling import Budget, NoScheduler
 from hpo.search.study import Study
-from hpo.sweep import Sweep
+from hpo.sweep import AnySweep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ def has_open(study: Study) -> bool:
     return any(trial.repeats is not None and trial.end is None for trial in study.trials())
 
 
-def without_search(sweep: Sweep, study: Study) -> Sweep:
+def without_search(sweep: AnySweep, study: Study) -> AnySweep:
     """The sweep, under whose terms nothing is proposed and nobody is stopped: what has begun trains to its end."""
     left = left_behind(study, is_population=False)
     num_asked = sum(trial.is_proposed for trial in study.trials())

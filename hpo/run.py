@@ -9,21 +9,15 @@ from dataclasses import replace
 from functools import partial
 from importlib import import_module, metadata
 
-from hpo.affordable import build
-from hpo.assembly import Assembly
 from hpo.disk import want_of_room_told
-from hpo.errors import EnsembleError, NoAverageError
 from hpo.execution.executor import Executor
 from hpo.execution.local import LocalExecutor
-from hpo.folder import check_states, load_splits, make_folder, open_folder
-from hpo.harvest import Harvest
+from hpo.folder import check_states, load_splits, make_folder, open_any
 from hpo.journal import logged
-from hpo.lineup import Lineup
 from hpo.outcome import SweepResult, status_after, summarize
 from hpo.paths import SweepPaths, written_beside
 from hpo.progress import Watch
 from hpo.records import TrialRecord
-from hpo.registering import register_exported
 from hpo.results.lr_curve import write_lr_curve
 from hpo.results.rungs import summarize_rungs
 from hpo.results.table import find_front, leaderboard
@@ -31,21 +25,20 @@ from hpo.room import check_room
 from hpo.search.study import Study
 from hpo.search.terms import Search
 from hpo.stages import Stages
-from hpo.sweep import Sweep, check_data, find_lr_curve, settled, with_lr_bounds
+from hpo.sweep import AnySweep, OwnSweep, Sweep, check_data, find_lr_curve, settled, settled_own, with_lr_bounds
 from hpo.tracking.mlflow import MlflowTracker
 from hpo.tracking.tracker import NullTracker, SweepStatus, Tracker
 from hpo.training.data import Splits
 from hpo.training.lr_range import LrCurve
-from hpo.training.recipe import raw_params
-from hpo.training.teacher import teacher_log_probs
-from hpo.training.workload import TorchWorkload
+from hpo.work import LocatedWorkload, OwnWork, RecipeWork, Work
 
 logger = logging.getLogger(__name__)
 
-StartExecutor = Callable[[Sweep, TorchWorkload], Executor]
+StartExecutor = Callable[..., Executor]
+"""Of a sweep and its workload."""
 
 
-def start_ray(sweep: Sweep, workload: TorchWorkload) -> Executor:
+def start_ray(sweep: AnySweep, workload: LocatedWorkload) -> Executor:
     """Ray Tune, on the cluster that RAY_ADDRESS names or on one started here."""
     from hpo.execution.cluster import connect, is_shared  # noqa: PLC0415 - a sweep that runs locally needs no Ray
 
@@ -66,7 +59,7 @@ def start_ray(sweep: Sweep, workload: TorchWorkload) -> Executor:
     )
 
 
-def start_local(sweep: Sweep, workload: TorchWorkload) -> Executor:
+def start_local(sweep: AnySweep, workload: LocatedWorkload) -> Executor:
     """This process alone, also where trials ask for several workers: they change a result in its last digits only."""
     if sweep.resources.workers > 1:
         logger.warning("Each trial trains in this process alone, not on %d workers.", sweep.resources.workers)
@@ -74,7 +67,7 @@ def start_local(sweep: Sweep, workload: TorchWorkload) -> Executor:
 
 
 def run_sweep(
-    sweep: Sweep,
+    sweep: AnySweep,
     *,
     watch: Watch = lambda _: None,
     start_executor: StartExecutor = start_ray,
@@ -83,15 +76,20 @@ def run_sweep(
     """Search as the sweep file says, and export the best model.
 
     Args:
-        sweep: from `load_sweep`.
+        sweep: from `load_any`.
         watch: told how the sweep stands, a few times a second, between reports.
         start_executor: where to train.
         sweep_id: of the sweep, which no other may have; made up where none is given.
 
     Raises:
-        HpoError: if data or disk do not fit the sweep, or its learning-rate range test says nothing, before any
-            worker starts; if trial after trial fails alike; or if the disk is full, which pauses the sweep.
+        HpoError: if data, function or disk do not fit the sweep, or its learning-rate range test says nothing, before
+            any worker starts; if trial after trial fails alike; or if the disk is full, which pauses the sweep.
     """
+    if isinstance(sweep, OwnSweep):
+        own, reasons = settled_own(sweep)
+        work = OwnWork(own)
+        work.check()
+        return replace(_carry_out(work, make_folder(own, sweep_id=sweep_id), watch, start_executor), why=reasons)
     splits = sweep.data.load(sweep.seed)
     check_data(sweep, splits)
     sweep, reasons = settled(sweep, splits)
@@ -100,7 +98,7 @@ def run_sweep(
     paths = make_folder(sweep, splits.digest, sweep_id)
     if curve is not None:
         write_lr_curve(paths.lr_range, curve)
-    return replace(_carry_out(sweep, splits, paths, watch, start_executor), why=reasons)
+    return replace(_carry_out(RecipeWork(sweep, splits), paths, watch, start_executor), why=reasons)
 
 
 def resume_sweep(
@@ -114,12 +112,9 @@ def resume_sweep(
         start_executor: see `run_sweep`; it need not be where the sweep began.
 
     Raises:
-        HpoError: if it has a driver, or its files or data are not what they were.
+        HpoError: if it has a driver, or its files, data or function are not what they were.
     """
-    sweep = open_folder(paths)
-    splits = load_splits(sweep, paths)
-    check_data(sweep, splits)
-    return _carry_out(sweep, splits, paths, watch, start_executor)
+    return _carry_out(_reopened(paths), paths, watch, start_executor)
 
 
 def cancel_sweep(paths: SweepPaths) -> SweepResult:
@@ -128,38 +123,21 @@ def cancel_sweep(paths: SweepPaths) -> SweepResult:
     Raises:
         HpoError: see `resume_sweep`.
     """
-    sweep = open_folder(paths)
-    return _carry_out(sweep, load_splits(sweep, paths), paths, lambda _: None, None)
+    sweep = open_any(paths)
+    work = OwnWork(sweep) if isinstance(sweep, OwnSweep) else RecipeWork(sweep, load_splits(sweep, paths))
+    return _carry_out(work, paths, lambda _: None, None)
 
 
-def _take(harvest: Harvest, tracker: Tracker) -> Assembly | None:
-    """The best model and the ensemble leave, as the sweep's file says; what cannot, says why."""
-    sweep, paths, best = harvest.sweep, harvest.paths, harvest.best
-    if best is None:
-        return None
-    if sweep.export.formats:
-        try:
-            harvest.export_trial(paths.bundle, best, tracker.run_id)
-            tracker.log_artifact(paths.bundle)
-            register_exported(sweep, paths, paths.bundle, "best")
-        except NoAverageError as error:  # the sweep has ended before the trial had one
-            logger.warning("No model is exported: %s", error)
-    if sweep.ensemble is None:
-        return None
-    try:
-        assembly, sizes = build(harvest, sweep.ensemble)
-        shares = harvest.shares(assembly)
-    except EnsembleError as error:
-        logger.warning("No ensemble is built: %s", error)
-        return None
-    for trial_id, share in shares.items():
-        tracker.tag(trial_id, {"hpo.ensemble_weight": f"{share:g}"})
-    tracker.log_artifact(harvest.write(assembly, [size.as_tree() for size in sizes]))
-    if sweep.export.formats:
-        harvest.export_ensemble(paths.ensemble_bundle, assembly, tracker.run_id)
-        tracker.log_artifact(paths.ensemble_bundle)
-        register_exported(sweep, paths, paths.ensemble_bundle, "ensemble")
-    return assembly
+def _reopened(paths: SweepPaths) -> Work:
+    """Checked as at its beginning."""
+    sweep = open_any(paths)
+    if isinstance(sweep, OwnSweep):
+        own = OwnWork(sweep)
+        own.check()
+        return own
+    splits = load_splits(sweep, paths)
+    check_data(sweep, splits)
+    return RecipeWork(sweep, splits)
 
 
 def _tested(sweep: Sweep, splits: Splits) -> tuple[Sweep, LrCurve | None]:
@@ -172,11 +150,9 @@ def _tested(sweep: Sweep, splits: Splits) -> tuple[Sweep, LrCurve | None]:
     return bounded, curve
 
 
-def _carry_out(
-    sweep: Sweep, splits: Splits, paths: SweepPaths, watch: Watch, start_executor: StartExecutor | None
-) -> SweepResult:
+def _carry_out(work: Work, paths: SweepPaths, watch: Watch, start_executor: StartExecutor | None) -> SweepResult:
     """From wherever the sweep stands to its end, or to where it is interrupted."""
-    started = time.monotonic()
+    sweep, started = work.sweep, time.monotonic()
     tracker = _make_tracker(sweep, paths)
     summary: dict[str, float | int | str] = {}
     status = SweepStatus.FAILED
@@ -185,10 +161,9 @@ def _carry_out(
             tracker.log_artifact(paths.resolved)
             if paths.lr_range.exists():
                 tracker.log_artifact(paths.lr_range)
-            result = _search(sweep, splits, paths, tracker, watch, start_executor)
+            result = _search(work, paths, tracker, watch, start_executor)
             if result.status is not SweepStatus.PAUSED:
-                harvest = Harvest(sweep, paths, splits, result.trials)
-                result = replace(result, best=harvest.best, ensemble=_take(harvest, tracker))
+                result = work.take(result, tracker)
             summary = summarize(sweep, result)
             status = result.status
             logger.info("%s is %s.", paths.sweep_id, status)
@@ -202,34 +177,21 @@ def _carry_out(
 
 
 def _search(
-    sweep: Sweep,
-    splits: Splits,
-    paths: SweepPaths,
-    tracker: Tracker,
-    watch: Watch,
-    start_executor: StartExecutor | None,
+    work: Work, paths: SweepPaths, tracker: Tracker, watch: Watch, start_executor: StartExecutor | None
 ) -> SweepResult:
     """Train, until the budget is spent or someone interrupts."""
-    workload = TorchWorkload(
-        train=splits.train,
-        validation=splits.validation,
-        num_classes=splits.num_classes,
-        teacher=teacher_log_probs(sweep.loss, splits.train.x, splits.normalization),
-        paths=sweep.storage.located(paths),
-        lanes=sweep.resources.lanes,
-    )
+    sweep, workload = work.sweep, work.workload(paths)
     with ExitStack() as resources:
         with ThreadPoolExecutor(1) as pool:
-            opening = pool.submit(lambda: resources.enter_context(_open_study(sweep, paths, len(splits.train))))
+            opening = pool.submit(lambda: resources.enter_context(_open_study(work, paths)))
             # in the main thread, with which Ray's processes end
             executor = None if start_executor is None else start_executor(sweep, workload)
         study = opening.result()
         check_states(workload.paths, study.trials())
-        wanted = lambda trials: Harvest(sweep, paths, splits, trials).repeats()  # noqa: E731 - of trials yet to come
-        lineup = _lineup(sweep, splits)
+        lineup = work.lineup()
         if lineup is not None:
             resources.enter_context(lineup.kept_up())
-        stages = Stages(sweep, study, tracker, watch, paths, wanted=wanted, lineup=lineup)
+        stages = Stages(sweep, study, tracker, watch, paths, wanted=partial(work.wanted, paths), lineup=lineup)
         if executor is not None:
             status, progress = stages.run(executor)
         if executor is None or status is SweepStatus.CANCELLED:
@@ -252,14 +214,7 @@ def _search(
     )
 
 
-def _lineup(sweep: Sweep, splits: Splits) -> Lineup | None:
-    """The ensemble so far; none where the file asks for none."""
-    if sweep.ensemble is None:
-        return None
-    return Lineup(sweep.ensemble, splits.validation.y, splits.num_classes, sweep.metric.goal, sweep.seed)
-
-
-def _list(trials: Sequence[TrialRecord], sweep: Sweep, paths: SweepPaths, tracker: Tracker) -> list[TrialRecord]:
+def _list(trials: Sequence[TrialRecord], sweep: AnySweep, paths: SweepPaths, tracker: Tracker) -> list[TrialRecord]:
     """Leave a table of all trials; with several metrics, returned are those of the front, who are told in MLflow."""
     with written_beside(paths.leaderboard) as beside:
         leaderboard(trials, sweep.goals).to_csv(beside, index=False)
@@ -270,7 +225,8 @@ def _list(trials: Sequence[TrialRecord], sweep: Sweep, paths: SweepPaths, tracke
     return front
 
 
-def _open_study(sweep: Sweep, paths: SweepPaths, num_train: int) -> Study:
+def _open_study(work: Work, paths: SweepPaths) -> Study:
+    sweep = work.sweep
     return Study.open(
         sweep.storage.place(paths),
         Search(
@@ -284,12 +240,12 @@ def _open_study(sweep: Sweep, paths: SweepPaths, num_train: int) -> Study:
             constraints=sweep.constraints,
             fixed=sweep.settings,
             points=sweep.points,
-            derive=partial(raw_params, sweep.recipe, num_train=num_train),
+            derive=work.derive,
         ),
     )
 
 
-def _make_tracker(sweep: Sweep, paths: SweepPaths) -> Tracker:
+def _make_tracker(sweep: AnySweep, paths: SweepPaths) -> Tracker:
     if sweep.tracking is None:
         return NullTracker()
     return MlflowTracker(

@@ -18,7 +18,7 @@ from hpo.repeats import Repeat, begin_missing, has_open, without_search
 from hpo.scheduling import Budget
 from hpo.search.study import Study
 from hpo.shelf import Nobody, Shelf
-from hpo.sweep import Sweep
+from hpo.sweep import AnySweep
 from hpo.tracking.tracker import SweepStatus, Tracker
 from hpo.waits import Waits
 
@@ -27,7 +27,7 @@ from hpo.waits import Waits
 class Stages:
     """Each has a driver of its own, over one study."""
 
-    sweep: Sweep
+    sweep: AnySweep
     study: Study
     tracker: Tracker
     watch: Watch

@@ -19,7 +19,7 @@ from hpo.search.database import is_begun, owner_of
 from hpo.search.places import Place, Shared
 from hpo.search.reading import read_study
 from hpo.search.storage import Owner
-from hpo.sweep import Sweep, load_sweep
+from hpo.sweep import AnySweep, load_any
 from hpo.tracking.spool import num_waiting
 from hpo.tracking.tracker import SweepStatus
 from hpo.uris import masked
@@ -56,7 +56,7 @@ class SweepState:
     state: State
     problem: str | None = None
     """Why it is unknown, or what else cannot be read."""
-    sweep: Sweep | None = None
+    sweep: AnySweep | None = None
     """As it was asked for."""
     budget: Budget | None = None
     """What may be spent in all."""
@@ -126,7 +126,7 @@ def measured(state: SweepState) -> SweepState:
 
 def _look_at(paths: SweepPaths, now_s: float, away: set[str]) -> SweepState:
     try:
-        return _read(paths, load_sweep(paths.resolved), now_s, away)
+        return _read(paths, load_any(paths.resolved), now_s, away)
     except (HpoError, OSError) as error:
         return SweepState(
             paths=paths,
@@ -137,7 +137,7 @@ def _look_at(paths: SweepPaths, now_s: float, away: set[str]) -> SweepState:
         )
 
 
-def _read(paths: SweepPaths, sweep: Sweep, now_s: float, away: set[str]) -> SweepState:
+def _read(paths: SweepPaths, sweep: AnySweep, now_s: float, away: set[str]) -> SweepState:
     place = sweep.storage.place(paths)
     driver, notice = _owner_of(place, away), read_notice(paths.notice)
     records, logbook = read_study(place, sweep.space) if is_begun(place) else ([], None)

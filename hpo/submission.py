@@ -17,14 +17,15 @@ from hpo.cluster.package import Package, packed
 from hpo.errors import ClusterError, DataError
 from hpo.folder import make_id
 from hpo.paths import SweepPaths
-from hpo.sweep import Cluster, Sweep, check_data, load_sweep
+from hpo.sweep import AnySweep, Cluster, OwnSweep, check_data, load_any
+from hpo.work import OwnWork
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
     """A sweep that can be sent: no mistake was found in it."""
 
-    sweep: Sweep
+    sweep: AnySweep
     file: Path
     """The sweep file, in `folder`."""
     folder: Path
@@ -43,17 +44,23 @@ def check_order(file: Path, overrides: Sequence[str] = ()) -> Order:
     here, path = Path.cwd().resolve(), file.resolve()
     folder = here if path.is_relative_to(here) else path.parent
     sys.path.append(str(folder))
-    sweep = load_sweep(path, overrides)
-    unchecked = None
+    sweep = load_any(path, overrides)
+    return Order(
+        sweep=sweep, file=path.relative_to(folder), folder=folder, overrides=tuple(overrides), unchecked=_check(sweep)
+    )
+
+
+def _check(sweep: AnySweep) -> str | None:
+    """Hold a sweep against its function or its data; why that cannot be done here, if it cannot."""
+    if isinstance(sweep, OwnSweep):
+        OwnWork(sweep).check()
+        return None
     try:
         splits = sweep.data.load(sweep.seed)
     except DataError as error:
-        unchecked = str(error)
-    else:
-        check_data(sweep, splits)
-    return Order(
-        sweep=sweep, file=path.relative_to(folder), folder=folder, overrides=tuple(overrides), unchecked=unchecked
-    )
+        return str(error)
+    check_data(sweep, splits)
+    return None
 
 
 def send(client: Client, order: Order, sweep_id: str | None = None) -> tuple[str, Package]:

@@ -29,7 +29,7 @@ training.choice
 training.loop training.finetuning
 training.workload training.__init__
 search ensembles results tracking curves
-execution export cluster
+execution export cluster programs
 sweep
 standings room
 plan accounts trials origin shelf pool
@@ -42,7 +42,7 @@ folder interrupts outcome waits repeats
 notice harvest postscript journal
 long_run
 affordable contenders
-stages exam
+stages exam work
 run
 submission rebuilding finalize prune simulation doctor cleaning status
 control
@@ -54,8 +54,8 @@ FORBIDDEN = {("execution", "search"), ("execution", "tracking")}
 
 # One heavy library per room.
 HEAVY = {
-    "torch": "training ensembles export",
-    "safetensors": "training ensembles",
+    "torch": "training ensembles export programs",
+    "safetensors": "training ensembles programs",
     "sklearn": "training",
     "ruamel": "spaces sweep",
     "optuna": "search",

@@ -6,14 +6,14 @@ import pytest
 import hpo
 
 
-@pytest.mark.parametrize("name", ["HpoError", "Sweep", "SweepResult", "load_bundle", "load_sweep", "run_sweep"])
+@pytest.mark.parametrize("name", ["HpoError", "OwnSweep", "Sweep", "Trial", "load_any", "load_sweep", "run_sweep"])
 def test_a_public_name_is_there(name: str) -> None:
     assert name in hpo.__all__
     assert getattr(hpo, name).__name__ == name
 
 
 def test_another_name_is_not() -> None:
-    with pytest.raises(AttributeError, match="module 'hpo' has no attribute 'sweeps'; it has HpoError, Sweep"):
+    with pytest.raises(AttributeError, match="module 'hpo' has no attribute 'sweeps'; it has HpoError, OwnSweep"):
         hpo.sweeps  # noqa: B018
 
 

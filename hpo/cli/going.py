@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hpo.outcome import SweepResult
     from hpo.paths import SweepPaths
     from hpo.progress import Watch
-    from hpo.sweep import Sweep
+    from hpo.sweep import AnySweep
 
 app = typer.Typer()
 
@@ -32,11 +32,11 @@ def run(file: SweepFile, set_: Set = None, sweep_id: NewId = None, as_json: Json
     from hpo.cli import show
     from hpo.cli.text import make_console
     from hpo.run import run_sweep
-    from hpo.sweep import load_sweep
+    from hpo.sweep import load_any
 
     with errors_told():
         make_importable(file.parent)
-        sweep = load_sweep(file, set_ or [])
+        sweep = load_any(file, set_ or [])
         show.advise(sweep, make_console(stderr=True))
         done = _watched(sweep, lambda watch: run_sweep(sweep, watch=watch, sweep_id=sweep_id), as_json=as_json)
     leave(done)
@@ -108,7 +108,7 @@ def cancel(sweep_id: SweepId, as_json: Json = False, runs: Runs = RUNS) -> None:
     """End all trials of a sweep where they stand, and export the best. What runs on this machine is paused first."""
     from hpo.cli import show
     from hpo.control import owner, pause_sweep
-    from hpo.folder import open_folder
+    from hpo.folder import open_any
     from hpo.paths import find_sweep
     from hpo.run import cancel_sweep
 
@@ -117,16 +117,16 @@ def cancel(sweep_id: SweepId, as_json: Json = False, runs: Runs = RUNS) -> None:
         paths = find_sweep(runs, sweep_id)
         if owner(paths) is not None:
             pause_sweep(paths)
-        show.result(open_folder(paths), cancel_sweep(paths), as_json=as_json)
+        show.result(open_any(paths), cancel_sweep(paths), as_json=as_json)
 
 
 def go_on(paths: "SweepPaths", *, as_json: bool) -> "SweepResult":
     """Resume a sweep, live while it runs."""
-    from hpo.folder import open_folder
+    from hpo.folder import open_any
     from hpo.run import resume_sweep
 
     make_importable()
-    return _watched(open_folder(paths), lambda watch: resume_sweep(paths, watch=watch), as_json=as_json)
+    return _watched(open_any(paths), lambda watch: resume_sweep(paths, watch=watch), as_json=as_json)
 
 
 def leave(done: "SweepResult") -> None:
@@ -139,7 +139,7 @@ def leave(done: "SweepResult") -> None:
         raise typer.Exit(NO_RESULT)
 
 
-def _watched(sweep: "Sweep", go: "Callable[[Watch], SweepResult]", *, as_json: bool) -> "SweepResult":
+def _watched(sweep: "AnySweep", go: "Callable[[Watch], SweepResult]", *, as_json: bool) -> "SweepResult":
     """Live while it runs, and as a summary at its end."""
     from hpo.cli import show
     from hpo.cli.live import watching

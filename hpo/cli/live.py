@@ -15,7 +15,7 @@ from rich.text import Text
 from hpo.cli.text import STYLES, clock, grid, objective
 from hpo.progress import EnsembleSoFar, Progress, Watch
 from hpo.records import TrialRecord
-from hpo.sweep import Sweep
+from hpo.sweep import AnySweep
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ WIDTH = 80
 
 
 @contextmanager
-def watching(sweep: Sweep, console: Console) -> Iterator[Watch]:
+def watching(sweep: AnySweep, console: Console) -> Iterator[Watch]:
     """What to tell of a sweep's progress while it runs."""
     if not console.is_terminal:
         yield _in_log_too(sweep, _line_by_line(sweep, console))
@@ -36,7 +36,7 @@ def watching(sweep: Sweep, console: Console) -> Iterator[Watch]:
         yield _in_log_too(sweep, panel.show)
 
 
-def line(sweep: Sweep, progress: Progress) -> str:
+def line(sweep: AnySweep, progress: Progress) -> str:
     """How the sweep stands, on one line."""
     ended = ", ".join(f"{num} {kind}" for kind, num in progress.ends.items())
     parts = [
@@ -54,7 +54,7 @@ def line(sweep: Sweep, progress: Progress) -> str:
     return "  ".join(parts)
 
 
-def best_so_far(sweep: Sweep, trial: TrialRecord) -> str:
+def best_so_far(sweep: AnySweep, trial: TrialRecord) -> str:
     """The best trial's last value, and where it came from."""
     epoch = trial.end.epoch if trial.end is not None else max(trial.values)
     return f"{sweep.metric.name} {objective(trial.values[epoch])} (trial {trial.trial_id}, epoch {epoch})"
@@ -68,7 +68,7 @@ def ensemble_so_far(ensemble: EnsembleSoFar) -> str:
     )
 
 
-def _in_log_too(sweep: Sweep, watch: Watch) -> Watch:
+def _in_log_too(sweep: AnySweep, watch: Watch) -> Watch:
     last_s = -LOG_S
 
     def both(progress: Progress) -> None:
@@ -81,7 +81,7 @@ def _in_log_too(sweep: Sweep, watch: Watch) -> Watch:
     return both
 
 
-def _line_by_line(sweep: Sweep, console: Console) -> Watch:
+def _line_by_line(sweep: AnySweep, console: Console) -> Watch:
     last_s = 0.0
 
     def watch(progress: Progress) -> None:
@@ -96,7 +96,7 @@ def _line_by_line(sweep: Sweep, console: Console) -> Watch:
 class _LivePanel:
     """Draws the last progress that it was told; its clock goes on in between."""
 
-    def __init__(self, sweep: Sweep, now: Callable[[], float]) -> None:
+    def __init__(self, sweep: AnySweep, now: Callable[[], float]) -> None:
         self._sweep = sweep
         self._now = now
         self._progress: Progress | None = None
@@ -112,7 +112,7 @@ class _LivePanel:
         return _panel(self._sweep, self._progress, since_s)
 
 
-def _panel(sweep: Sweep, progress: Progress, since_s: float) -> Panel:
+def _panel(sweep: AnySweep, progress: Progress, since_s: float) -> Panel:
     """How the sweep stood `since_s` ago."""
     num_ended = sum(progress.ends.values())
     bar = Table.grid(padding=(0, 2))

@@ -33,13 +33,17 @@ def start() -> None:
 def check(file: SweepFile, set_: Set = None, as_json: Json = False) -> None:
     """Validate a sweep file; show its space, rungs, time and disk. Starts nothing."""
     from hpo.cli import show
+    from hpo.cli.own import check_own
     from hpo.plan import make_plan
     from hpo.room import refuse_without_room
-    from hpo.sweep import check_data, load_sweep, settled
+    from hpo.sweep import OwnSweep, check_data, load_any, settled
 
     with errors_told():
         make_importable(file.parent)
-        sweep = load_sweep(file, set_ or [])
+        sweep = load_any(file, set_ or [])
+        if isinstance(sweep, OwnSweep):
+            check_own(sweep, as_json=as_json)
+            return
         splits = sweep.data.load(sweep.seed)
         check_data(sweep, splits)
         sweep, reasons = settled(sweep, splits)

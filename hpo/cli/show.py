@@ -1,6 +1,6 @@
 """Results on a terminal, or as JSON for other programs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -27,13 +27,14 @@ from hpo.room import room_advice
 from hpo.sizes import size_text
 from hpo.spaces.coordinates import to_effective
 from hpo.spaces.values import shown
-from hpo.sweep import Sweep
+from hpo.sweep import AnySweep, OwnSweep, Sweep
 from hpo.sweep.advice import advice
 from hpo.sweep.wording import listed
 from hpo.tracking.tracker import SweepStatus
 from hpo.training.data import Splits
 from hpo.training.lr_range import LrCurve
 from hpo.training.recipe import flatten
+from hpo.uris import masked
 
 NUM_PREDICTIONS = 10
 """Shown on a terminal."""
@@ -88,7 +89,7 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, reasons: Sequence[str], *,
     advise(sweep, console, list(room_advice(sweep.storage, planned.disk)))
 
 
-def advise(sweep: Sweep, console: Console, more: Sequence[str] = ()) -> None:
+def advise(sweep: AnySweep, console: Console, more: Sequence[str] = ()) -> None:
     """What had better be changed, a line each; nothing where all is well."""
     for text in [*advice(sweep), *more]:
         console.print(f"advice: {text}", style="yellow", soft_wrap=True)
@@ -119,7 +120,7 @@ def lr_curve(curve: LrCurve, folder: Path, *, as_json: bool) -> None:
     make_console().print(rows)
 
 
-def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
+def result(sweep: AnySweep, done: SweepResult, *, as_json: bool) -> None:
     """A sweep that has ended."""
     finalists = [] if sweep.finalists is None else judge(sweep.finalists, done.trials, sweep.metric.goal)
     if as_json:
@@ -147,10 +148,8 @@ def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
         rows.add_row("rungs" if place == 0 else "", rung_text(rung))
     if finalists:
         rows.add_row("finalists", f"{chosen_line(finalists)}: hpo best {sweep_id}")
-    if done.ensemble is not None:
-        rows.add_row("ensemble", _ensemble_line(done.ensemble))
-    if done.bundle is not None:
-        rows.add_row("model", str(done.bundle))
+    for label, text in _left(sweep, done):
+        rows.add_row(label, text)
     if done.untracked is not None:
         rows.add_row("MLflow", done.untracked, style="red")
     elif sweep.tracking is not None:
@@ -158,7 +157,17 @@ def result(sweep: Sweep, done: SweepResult, *, as_json: bool) -> None:
     console.print(rows)
 
 
-def _result_json(sweep: Sweep, done: SweepResult, finalists: Sequence[Finalist]) -> JsonTree:
+def _left(sweep: AnySweep, done: SweepResult) -> Iterator[tuple[str, str]]:
+    """What leaves a sweep: networks or, of training that is not ours, the state of the best trial."""
+    if done.ensemble is not None:
+        yield "ensemble", _ensemble_line(done.ensemble)
+    if done.bundle is not None:
+        yield "model", str(done.bundle)
+    if isinstance(sweep, OwnSweep) and done.best is not None and done.best.checkpoint is not None:
+        yield "state", masked(done.best.checkpoint)
+
+
+def _result_json(sweep: AnySweep, done: SweepResult, finalists: Sequence[Finalist]) -> JsonTree:
     return {
         "id": done.paths.sweep_id,
         "status": done.status.value,

@@ -9,7 +9,7 @@ from hpo.cleaning import Freed, clean_up
 from hpo.errors import EnsembleError, HpoError
 from hpo.export.inference import Tta
 from hpo.export.weights import Weights
-from hpo.folder import check_states, load_splits, open_folder
+from hpo.folder import check_states, load_splits, open_any
 from hpo.harvest import Harvest
 from hpo.paths import SweepPaths, find_sweep
 from hpo.prune import Point, prune_trial
@@ -17,7 +17,7 @@ from hpo.records import TrialRecord
 from hpo.results.finalists import winner
 from hpo.results.table import best
 from hpo.search.reading import read_trials
-from hpo.sweep import Sweep, load_sweep
+from hpo.sweep import AnySweep, load_any, load_sweep
 from hpo.tracking import ui
 from hpo.training.bundles.card import CARD, Card, read_card
 from hpo.training.pruning import Mode
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from hpo.tracking.registry import Registered
 
 
-def open_sweep(runs: Path, sweep_id: str) -> tuple[Sweep, SweepPaths, list[TrialRecord]]:
+def open_sweep(runs: Path, sweep_id: str) -> tuple[AnySweep, SweepPaths, list[TrialRecord]]:
     """A sweep as it was asked for, where it lies, and its trials so far."""
     paths = find_sweep(runs, sweep_id)
-    sweep = open_folder(paths)
+    sweep = open_any(paths)
     return sweep, paths, read_trials(sweep.storage.place(paths), sweep.space)
 
 
-def open_trial(runs: Path, which: str) -> tuple[TrialRecord, list[TrialRecord], Sweep, SweepPaths]:
+def open_trial(runs: Path, which: str) -> tuple[TrialRecord, list[TrialRecord], AnySweep, SweepPaths]:
     """The trial that `ID/TRIAL` names, or the best one of `ID`; with all trials, the sweep, and where it lies."""
     sweep_id, slash, number = which.partition("/")
     sweep, paths, records = open_sweep(runs, sweep_id)
@@ -57,7 +57,8 @@ def export_sweep(
     """Write the bundle of `ID/TRIAL`, of the best trial of `ID`, or of `ID/ensemble`; as asked, else as in the file."""
     sweep_id, _, part = which.partition("/")
     is_ensemble = part == "ensemble"
-    trial, records, sweep, paths = open_trial(runs, sweep_id if is_ensemble else which)
+    trial, records, _, paths = open_trial(runs, sweep_id if is_ensemble else which)
+    sweep = load_sweep(paths.resolved)
     check_states(sweep.storage.located(paths), records if is_ensemble else [trial])
     formats = None if onnx is None else ("pt2", "onnx") if onnx else ("pt2",)
     told = {"tta": tta, "fold_norms": fold_norms, "weights": weights, "formats": formats}
@@ -87,7 +88,8 @@ def prune_sweep(
     runs: Path, which: str, folder: Path, *, mode: Mode, amounts: Sequence[float], num_epochs: int
 ) -> list[Point]:
     """Prune the trial `ID/TRIAL`, or the best one of `ID`."""
-    trial, _, sweep, paths = open_trial(runs, which)
+    trial, _, _, paths = open_trial(runs, which)
+    sweep = load_sweep(paths.resolved)
     check_states(sweep.storage.located(paths), [trial])
     splits = load_splits(sweep, paths)
     return prune_trial(folder, sweep, paths, splits, trial, mode=mode, amounts=amounts, num_epochs=num_epochs)
@@ -96,7 +98,7 @@ def prune_sweep(
 def clean_up_sweep(runs: Path, sweep_id: str, keep: int | None) -> Freed:
     """Let go what nobody needs of a sweep; see `clean_up`."""
     paths = find_sweep(runs, sweep_id)
-    return clean_up(paths, open_folder(paths), keep)
+    return clean_up(paths, open_any(paths), keep)
 
 
 def serve(runs: Path, sweep_id: str | None, uri: str | None, port: int) -> None:
@@ -117,11 +119,11 @@ def serve(runs: Path, sweep_id: str | None, uri: str | None, port: int) -> None:
         server.wait()
 
 
-def _sweep_to_show(runs: Path, sweep_id: str | None) -> tuple[Sweep | None, SweepPaths | None]:
+def _sweep_to_show(runs: Path, sweep_id: str | None) -> tuple[AnySweep | None, SweepPaths | None]:
     if sweep_id is None:
         return None, None
     paths = find_sweep(runs, sweep_id)
-    return load_sweep(paths.resolved), paths
+    return load_any(paths.resolved), paths
 
 
 def _numbered(records: list[TrialRecord], which: str, number: str) -> TrialRecord:

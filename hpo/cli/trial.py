@@ -20,8 +20,9 @@ from hpo.results.finalists import judge
 from hpo.results.lineage import lineage, lineage_json
 from hpo.results.table import to_json
 from hpo.spaces.values import shown
-from hpo.sweep import Sweep
+from hpo.sweep import AnySweep, OwnSweep
 from hpo.sweep.wording import listed
+from hpo.uris import masked
 
 NUM_POINTS = 27
 """Of a curve, on a terminal."""
@@ -30,7 +31,7 @@ NUM_POINTS = 27
 def show_trial(
     record: TrialRecord,
     records: Sequence[TrialRecord],
-    sweep: Sweep,
+    sweep: AnySweep,
     paths: SweepPaths,
     *,
     of_sweep: bool,
@@ -52,7 +53,10 @@ def show_trial(
         return
     console = make_console()
     console.print(f"{paths.sweep_id}/{record.trial_id}", style="bold")
-    console.print(_facts(row, record, records, sweep.metric.name))
+    facts = _facts(row, record, records, sweep.metric.name)
+    if isinstance(sweep, OwnSweep) and record.checkpoint is not None and size_of(record.checkpoint) is not None:
+        facts.add_row("state", masked(record.checkpoint))
+    console.print(facts)
     if finalists:
         console.print(f"\nFinalists, by {sweep.metric.name} on fresh seeds:", style="bold")
         console.print(finalists_table(finalists), f"* {WHY}", sep="\n")

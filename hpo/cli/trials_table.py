@@ -12,7 +12,7 @@ from hpo.cli.text import UNBOUNDED, end_text, make_console, number, objective, p
 from hpo.config import JsonTree
 from hpo.records import TrialRecord
 from hpo.results.table import leaderboard, to_json
-from hpo.sweep import Sweep
+from hpo.sweep import AnySweep
 
 FIXED = ("#", "trial", "end", "epoch", "value")
 WIDTH_OF_FIXED = 31
@@ -30,7 +30,9 @@ class _Column:
     width: int
 
 
-def show_trials(records: Sequence[TrialRecord], sweep: Sweep, *, top: int | None, as_json: bool, as_csv: bool) -> None:
+def show_trials(
+    records: Sequence[TrialRecord], sweep: AnySweep, *, top: int | None, as_json: bool, as_csv: bool
+) -> None:
     """The leaderboard, or its head."""
     rows = to_json(records, sweep.goals)[:top]
     if as_json:

@@ -6,7 +6,8 @@ from hpo.scheduling import Pbt
 from hpo.spaces.space import Space
 from hpo.spaces.values import shown
 from hpo.sweep.dependence import most_at_once
-from hpo.sweep.model import Sweep
+from hpo.sweep.loading import AnySweep
+from hpo.sweep.own import OwnSweep
 from hpo.sweep.rules import kind_variants
 from hpo.training.models import Cnn, Mlp
 from hpo.training.recipe import Recipe, flatten
@@ -21,14 +22,16 @@ FEWEST_PER_PARAM = 4
 """With a sampler that learns."""
 
 
-def advice(sweep: Sweep) -> list[str]:
+def advice(sweep: AnySweep) -> list[str]:
     """What is allowed, but seldom goes well: the rule, what we got, and what to do; a path comes first."""
+    if isinstance(sweep, OwnSweep):
+        return list(_on_size(sweep))
     variants = kind_variants(sweep.recipe, sweep.space, "model.norm")
     found = [text for recipe in variants if _has_batch_norm(recipe, sweep.space) for text in _on(recipe, sweep.space)]
     return list(dict.fromkeys([*found, *_on_size(sweep)]))
 
 
-def _on_size(sweep: Sweep) -> Iterator[str]:
+def _on_size(sweep: AnySweep) -> Iterator[str]:
     """On how many params there are for the budget."""
     kind, scheduler = sweep.chosen.sampler.kind, sweep.chosen.scheduler
     if kind == "grid" or isinstance(scheduler, Pbt):  # the children of a population look further

@@ -1,4 +1,4 @@
-"""From a sweep file to a `Sweep`, or to every mistake in it."""
+"""From a sweep file to what it describes, or to every mistake in it."""
 
 import os
 import re
@@ -10,15 +10,34 @@ from hpo.errors import Problem, SweepError
 from hpo.sweep.files import include_space, read_mapping
 from hpo.sweep.model import Sweep
 from hpo.sweep.overrides import override, override_domains
+from hpo.sweep.own import OwnSweep
 from hpo.sweep.validation import validate
 from hpo.sweep.wording import NAME
 
 FILES = {"data": ("path", "folder", "test_folder"), "initializer": ("bundle",), "loss": ("teacher",)}
 """Settings that are relative to the sweep file, by section."""
+AnySweep = Sweep | OwnSweep
 
 
 def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
-    """The sweep that a file describes.
+    """The sweep that a file describes, whose trials are networks that hpo trains.
+
+    Args:
+        path: a YAML file.
+        overrides: `key.path=value`, set in order over what the file says.
+
+    Raises:
+        SweepError: if anything is wrong; it holds every problem, by line.
+    """
+    sweep = load_any(path, overrides)
+    if isinstance(sweep, Sweep):
+        return sweep
+    message = f"must be left out here, where a network is needed that hpo has trained, but {sweep.function} trains."
+    raise SweepError(path, [Problem(key="function", message=f"{message} Use a sweep with model and data.")])
+
+
+def load_any(path: Path, overrides: Sequence[str] = ()) -> AnySweep:
+    """The sweep that a file describes, of either kind: with `function` it is one of the user's own training.
 
     Args:
         path: a YAML file.
@@ -34,10 +53,15 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     problems = override(tree, overrides)
     space_file = include_space(tree, path.parent)
     problems += override_domains(tree, overrides)
-    _resolve_files(tree, path.parent)
-    _expand_model(tree)
-    sweep = validate(tree)
-    if isinstance(sweep, Sweep) and not (problems or space_file.problems or source.problems):
+    sweep: AnySweep | list[Problem]
+    if "function" in tree:
+        problems += _take_foreign(tree)
+        sweep = validate(tree, OwnSweep)
+    else:
+        _resolve_files(tree, path.parent)
+        _expand_model(tree)
+        sweep = validate(tree, Sweep)
+    if not isinstance(sweep, list) and not (problems or space_file.problems or source.problems):
         return sweep
     found = sweep if isinstance(sweep, list) else []
     if space_file.problems:  # then neither the space nor the points can be judged
@@ -52,6 +76,15 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
 def _named_after(path: Path) -> JsonTree:
     """The default of `name`: the file's, where that is one."""
     return {"name": path.stem} if re.fullmatch(NAME, path.stem) else {}
+
+
+def _take_foreign(tree: JsonTree) -> list[Problem]:
+    """Take out, in place, what only a sweep of the other kind has; a problem for each."""
+    foreign = [key for key in tree if key in Sweep.model_fields and key not in OwnSweep.model_fields]
+    for key in foreign:
+        del tree[key]
+    message = "must be left out with function, which trains in place of a recipe. Delete it, or make it one of params."
+    return [Problem(key=key, message=message) for key in foreign]
 
 
 def _resolve_files(tree: JsonTree, folder: Path) -> None:

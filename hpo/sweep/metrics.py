@@ -24,7 +24,14 @@ FEWEST, MOST = 2, 3
 """Metrics at once: of more, nearly every trial would be on the front."""
 
 
-class Objective(Config):
+class Measure(Config):
+    """A number that trials report, and which way it is better."""
+
+    name: str
+    goal: Goal
+
+
+class Objective(Measure):
     """One of several metrics at once."""
 
     name: Literal["val_accuracy", "val_loss", "num_parameters", "seconds"]

@@ -1,31 +1,27 @@
 """The validated model of a sweep file."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from hpo.config import Config
 from hpo.ensembles.kinds import AnyEnsemble, Greedy
 from hpo.errors import Problem, SweepError
 from hpo.records import Goal, Params, TrialRecord, TrialSpec
 from hpo.results.finalists import Finalists
-from hpo.scheduling import Budget, full_budget, is_auto
+from hpo.scheduling import full_budget, is_auto
 from hpo.spaces.conditions import Conditions
 from hpo.spaces.coordinates import COORDINATES
-from hpo.spaces.space import Space
-from hpo.spaces.values import Value
+from hpo.sweep.asked import Asked, or_none
 from hpo.sweep.cases import Cases
-from hpo.sweep.choosing import AnySampler, AnyScheduler, Auto, Chosen, choose, choose_for_front
-from hpo.sweep.cluster import Cluster
+from hpo.sweep.choosing import Chosen, choose, choose_for_front
 from hpo.sweep.dependence import dependence_problems, unmet_problems
 from hpo.sweep.effective import coordinate_problems, rate_problems
 from hpo.sweep.exporting import Export, limit_problems, register_problems
 from hpo.sweep.inert import inert_problems
 from hpo.sweep.metrics import Metric, Objective, front_problems, main_metric, metric_problems
 from hpo.sweep.population import change_problems, population_problems
-from hpo.sweep.resources import Resources
-from hpo.sweep.retries import Retries
 from hpo.sweep.rules import (
     control_problems,
     course_problems,
@@ -37,49 +33,13 @@ from hpo.sweep.rules import (
 )
 from hpo.sweep.sampling import sampler_problems
 from hpo.sweep.scheduling import comparison_problems, ladder_problems, rung_problems
-from hpo.sweep.storage import Storage
 from hpo.sweep.together import average_problems, batch_norm_problems, rival_problems, spelling_problems, worker_problems
-from hpo.sweep.wording import NAME
-from hpo.tracking.location import as_folder_name
 from hpo.training.data import Data
 from hpo.training.lr_range import LrRange
 from hpo.training.recipe import Recipe, flatten, signature, state_signature, with_params
-from hpo.uris import holds_password, masked
 
 
-class Tracking(Config):
-    """Where MLflow shows the sweep."""
-
-    uri: Annotated[str, Field(min_length=1)] = "sqlite:///mlflow.db"
-    """Of MLflow's server or database; a relative file is relative to the current folder. It holds no password:
-    `${NAME}` in it stands for a variable of the environment.
-    """
-    experiment: Annotated[str, Field(min_length=1), AfterValidator(as_folder_name)] | None = None
-    """MLflow's experiment; none: the sweep's name."""
-
-    @field_validator("uri")
-    @classmethod
-    def _check(cls, uri: str) -> str:
-        if holds_password(uri):
-            raise ValueError(
-                f"must hold no password, for others may read the file, but got {masked(uri)}. Export it, and name the "
-                "variable instead, as in postgresql://me:${MLFLOW_PASSWORD}@host/mlflow."
-            )
-        return uri
-
-
-def _or_none(example: str) -> BeforeValidator:
-    """Lets a file say `none`; `example`: what else it may say."""
-
-    def read(value: object) -> object:
-        if isinstance(value, str) and value != "none":
-            raise ValueError(f"must be none or a mapping such as {example}, but got {masked(value)}.")
-        return None if value == "none" else value
-
-    return BeforeValidator(read)
-
-
-class Sweep(Recipe):
+class Sweep(Asked, Recipe):
     """One sweep: a recipe, and the search around it.
 
     Raises:
@@ -87,8 +47,6 @@ class Sweep(Recipe):
         SweepError: if fields do not fit together; it holds every such problem.
     """
 
-    name: Annotated[str, Field(pattern=NAME)] = "sweep"
-    """Lower-case letters, digits, `-` and `_`; the name of the file, when it is not given there."""
     data: Data
     """What is learned."""
     metrics: tuple[Objective, ...] = ()
@@ -98,41 +56,17 @@ class Sweep(Recipe):
     """
     metric: Metric = Field(default_factory=lambda given: main_metric(given["metrics"]))
     """What trials are compared by; of several `metrics` the first."""
-    space: Space
-    """What is searched: dotted recipe path, or effective coordinate, -> domain."""
-    constraints: tuple[str, ...] = ()
-    """Comparisons that hold for every trial, of params and settings of the recipe, as `width * batch_size <= 1e6`."""
-    points: tuple[Mapping[str, Value], ...] = ()
-    """Tried first: dotted path -> value; paths left out are sampled."""
     lr_range: LrRange | None = None
     """A learning-rate range test before the search, whose result replaces the bounds of `optimizer.lr`; none: no test.
 
     They go from a tenth of the suggested rate to the largest stable one, and enclose the rates of `points`.
     """
-    sampler: AnySampler = Auto()
-    """What proposes params."""
-    scheduler: AnyScheduler = Auto()
-    """Who trains on."""
-    budget: Budget = Budget()
-    """What may be spent."""
-    resources: Resources = Resources()
-    """What each segment is given."""
-    cluster: Cluster = Cluster()
-    """Where `hpo submit` sends the sweep, and what it needs there."""
-    retries: Retries = Retries()
-    """What is tried again."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Of splits, batch order, initial weights and proposals."""
-    finalists: Annotated[Finalists | None, _or_none("{count: 5, seeds: 3}")] = None
+    finalists: Annotated[Finalists | None, or_none("{count: 5, seeds: 3}")] = None
     """The best trials, trained again on fresh luck after the search; none: the best of the search is the winner."""
-    ensemble: Annotated[AnyEnsemble | None, _or_none("{kind: greedy, size: 5}")] = Greedy()
+    ensemble: Annotated[AnyEnsemble | None, or_none("{kind: greedy, size: 5}")] = Greedy()
     """What becomes of all the networks together when the search is over; none: nothing, but by `hpo ensemble`."""
     export: Export = Export()
     """What becomes of the best model, and of the ensemble."""
-    tracking: Annotated[Tracking | None, _or_none("{uri: http://localhost:5000}")] = Tracking()
-    """Where MLflow shows the sweep; `none`: nowhere."""
-    storage: Storage = Storage()
-    """Where the sweep is remembered, and checkpoints lie."""
 
     @property
     def recipe(self) -> Recipe:
@@ -206,11 +140,6 @@ class Sweep(Recipe):
     def beside(self) -> dict[str, Config]:
         """Sections beside the recipe with which its settings have an effect, or that need some of these for theirs."""
         return {"data": self.data, "export": self.export}
-
-    @property
-    def experiment(self) -> str:
-        """MLflow's name for where the sweep is shown."""
-        return (self.tracking and self.tracking.experiment) or self.name
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -11,7 +11,10 @@ from hpo.spaces.shorthand import lengthen
 from hpo.spaces.spelling import did_you_mean
 from hpo.spaces.yaml_tree import read_yaml
 from hpo.sweep.model import Sweep
+from hpo.sweep.own import OwnSweep
 from hpo.sweep.wording import configs_in
+
+FIELDS = OwnSweep.model_fields | Sweep.model_fields
 
 
 def override(tree: JsonTree, overrides: Sequence[str]) -> list[Problem]:
@@ -71,7 +74,7 @@ def _override(tree: JsonTree, text: str) -> Problem | None:
             place = f"from 0 to {len(parent)}, where the last one adds an entry"
             return Problem(key=path, message=f"must name an entry of a list by its number, {place}, but got {name}.")
         case None:
-            guess = did_you_mean(name, Sweep.model_fields) if name not in Sweep.model_fields else ""
+            guess = did_you_mean(name, FIELDS) if name not in FIELDS else ""
             message = f"{name} must be a section of the sweep, for {text} to be set in it.{guess}"
             return Problem(key=path, message=message)
     return None
@@ -82,7 +85,9 @@ def _find_parent(tree: JsonTree, path: str) -> tuple[JsonTree | list[object] | N
     section, _, rest = path.partition(".")
     if section == "space" and rest:
         return _begin_space(tree), rest
-    field = Sweep.model_fields.get(section)
+    if section == "params" and rest and isinstance(tree.get(section), dict):  # whose keys are dotted
+        return tree[section], rest
+    field = FIELDS.get(section)
     if rest and tree.get(section) is None and field is not None:
         if _can_begin(field):
             kind = getattr(field.default, "kind", None)

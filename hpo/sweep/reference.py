@@ -12,7 +12,9 @@ from pydantic.fields import FieldInfo
 
 from hpo.config import OUTSIDE, Config, PerLane
 from hpo.spaces.values import shown
+from hpo.sweep.asked import Asked
 from hpo.sweep.model import Sweep
+from hpo.sweep.own import OwnSweep
 from hpo.sweep.wording import configs_in, tag_of
 from hpo.training.recipe import Recipe
 
@@ -26,6 +28,7 @@ for `epochs`; what a section does not say itself, it says under the kind it belo
 for at 0 the piece is not built at all; *outside*, for it acts before the program or beside it; *no*, for it separates
 cohorts; *alone*, for such trials train one at a time.
 """
+OWN = "Training of your own"
 ALONE = "Options without a section"
 TAGS = ("kind", "distribution")
 """Fields that name a kind, and so are headings."""
@@ -66,7 +69,8 @@ class Section:
 def sections() -> list[Section]:
     """In the order of the model; first, under no name, the options that have no section."""
     alone = [_option(name, "", field, _is_outside(field)) for name, field in _fields(Sweep) if not _kinds(field)]
-    return [Section("", "", "", {}, alone), *(_section(name, field) for name, field in _fields(Sweep) if _kinds(field))]
+    ours = [_section(name, field) for name, field in _fields(Sweep) if _kinds(field)]
+    return [Section("", "", "", {}, alone), *ours, _own_section()]
 
 
 def reference() -> str:
@@ -77,6 +81,18 @@ def reference() -> str:
 def trains_alone(config: type[Config]) -> bool:
     """Whether a kind is an optimizer without a form for lanes."""
     return hasattr(config, "make") and not hasattr(config, "update")
+
+
+def _own_section() -> Section:
+    """What a sweep over the user's own training has in place of a recipe and all that follows from one."""
+    own = ((name, field) for name, field in _fields(OwnSweep) if name not in Asked.model_fields)
+    options = [
+        option
+        for name, field in own
+        for option in (_section(name, field).options if _kinds(field) else [_option(name, "", field, False)])
+    ]
+    meaning = "In place of model and data, with nothing but these and what every sweep has, from `space` to `storage`."
+    return Section(OWN, meaning, "", {}, [replace(option, per_lane="") for option in options])
 
 
 def _section(name: str, field: FieldInfo) -> Section:
@@ -182,7 +198,8 @@ def _default(field: FieldInfo) -> str:
 
 
 def _lines(section: Section) -> Iterator[str]:
-    yield f"## {f'`{section.name}`' if section.name else ALONE}\n"
+    title = section.name if section.name == OWN else f"`{section.name}`"
+    yield f"## {title if section.name else ALONE}\n"
     if section.meaning:
         default = f" Default: `{section.default}`." if section.default else ""
         yield f"{section.meaning}{default}\n"

@@ -8,6 +8,7 @@ from hpo.scheduling.ladder import first_rung
 from hpo.spaces.space import Space
 from hpo.sweep.choosing import Auto
 from hpo.sweep.model import Sweep
+from hpo.sweep.own import OwnSweep
 from hpo.sweep.rules import kind_variants
 from hpo.training.data import Splits
 from hpo.training.probe import probe
@@ -32,6 +33,12 @@ def settled(sweep: Sweep, splits: Splits) -> tuple[Sweep, tuple[str, ...]]:
         chosen = sweep.choose(sweep.epochs * probe(sweep.recipe, splits).seconds_per_epoch)
     sweep = sweep.model_copy(update={"sampler": chosen.sampler, "scheduler": chosen.scheduler})
     return with_first_rung(sweep, len(splits.train)), chosen.why
+
+
+def settled_own(sweep: OwnSweep) -> tuple[OwnSweep, tuple[str, ...]]:
+    """The sweep with sampler and scheduler chosen, and why."""
+    chosen = sweep.chosen
+    return sweep.model_copy(update={"sampler": chosen.sampler, "scheduler": chosen.scheduler}), chosen.why
 
 
 def with_first_rung(sweep: Sweep, num_train: int) -> Sweep:

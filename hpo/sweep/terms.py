@@ -7,7 +7,7 @@ from hpo.scheduling import Budget
 from hpo.spaces.conditions import Conditions
 from hpo.spaces.space import Space
 from hpo.sweep.choosing import Chosen
-from hpo.sweep.metrics import Metric
+from hpo.sweep.metrics import Measure
 from hpo.sweep.retries import Retries
 
 
@@ -27,7 +27,7 @@ class Terms(Protocol):
         """Which params a trial has."""
 
     @property
-    def metric(self) -> Metric:
+    def metric(self) -> Measure:
         """What trials are compared by."""
 
     @property

@@ -8,33 +8,35 @@ import copy
 import json
 import re
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from hpo.config import JsonTree
 from hpo.errors import Problem, SweepError
-from hpo.sweep.model import Sweep
+from hpo.sweep.asked import Asked
 from hpo.sweep.wording import explain
 
+Kind = TypeVar("Kind", bound=Asked)
 _ENTRY = re.compile(r"(space|points\.\d+)\.")
 
 
-def validate(tree: JsonTree) -> Sweep | list[Problem]:
-    """The sweep that `tree` describes, or everything that is wrong with it."""
+def validate(tree: JsonTree, kind: type[Kind]) -> Kind | list[Problem]:
+    """The sweep of a kind that `tree` describes, or everything that is wrong with it."""
     try:
-        return Sweep.model_validate_json(json.dumps(tree))
+        return kind.model_validate_json(json.dumps(tree))
     except SweepError as error:
         return error.problems
     except ValidationError as error:
-        problems = explain(error, tree, Sweep)
+        problems = explain(error, tree, kind)
     keys = [problem.key for problem in problems]
-    return problems + [problem for problem in _rule_problems(_without(tree, keys)) if not _follows(problem, keys)]
+    return problems + [problem for problem in _rule_problems(_without(tree, keys), kind) if not _follows(problem, keys)]
 
 
-def _rule_problems(tree: JsonTree) -> Sequence[Problem]:
+def _rule_problems(tree: JsonTree, kind: type[Asked]) -> Sequence[Problem]:
     """What rules between fields say of a tree; nothing if it is still wrong by itself."""
     try:
-        Sweep.model_validate_json(json.dumps(tree))
+        kind.model_validate_json(json.dumps(tree))
     except SweepError as error:
         return error.problems
     except ValidationError:

@@ -16,6 +16,8 @@ from hpo.training.models.custom import PATH
 NAME = r"^[a-z0-9][a-z0-9_-]{0,99}$"
 MODEL_NAME = r"^[^/:@]{1,200}$"
 """Names of sweeps: safe in paths, URLs and MLflow."""
+METRIC = r"^[A-Za-z_][\w./ -]{0,199}$"
+"""Names of metrics: MLflow takes them."""
 MOST_SHOWN = 60
 """Characters of a value that a message repeats."""
 
@@ -45,6 +47,7 @@ _REQUIREMENTS = {
 _PATTERNS = {
     NAME: "be at most 100 lower-case letters, digits, - and _, beginning with a letter or digit",
     PATH: "be a function by its Python path, such as my_package.nets:make",
+    METRIC: "be at most 200 letters, digits, _, -, ., / and spaces, beginning with a letter or _",
     MODEL_NAME: "be 1 to 200 characters without /, : and @",
 }
 _ADVICE = {

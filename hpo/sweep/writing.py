@@ -7,26 +7,27 @@ from ruamel.yaml import YAML
 from hpo.config import JsonTree
 from hpo.scheduling import full_budget
 from hpo.spaces.shorthand import SHORT_FORM
+from hpo.sweep.asked import Asked
 from hpo.sweep.inert import inert_paths
+from hpo.sweep.loading import AnySweep
 from hpo.sweep.model import Sweep
+from hpo.sweep.own import OwnSweep
 from hpo.training.models.custom import PATH
 
-FIRST = ("name", "data")
+FIRST = ("name", "data", "function", "params")
 """Keys that begin a resolved file; the others follow in the model's order."""
 WIDE = 4096
 """Characters to a line: values are not broken over lines."""
 
 
-def dump_resolved(sweep: Sweep) -> str:
+def dump_resolved(sweep: AnySweep) -> str:
     """YAML that holds every default and loads again to an equal sweep.
 
     A default that has no effect is left out, because the same setting written down would be refused.
     """
     tree = sweep.as_tree()
-    del tree["metric" if sweep.metrics else "metrics"]
-    for path in inert_paths(sweep.cases):
-        section, _, name = path.partition(".")
-        tree[section].pop(name, None)  # a searched kind may have what the base has not
+    if isinstance(sweep, Sweep):
+        _drop_idle(tree, sweep)
     if full_budget(sweep.budget, sweep.chosen.scheduler, sweep.epochs).trials != sweep.budget.trials:
         del tree["budget"]["trials"]  # the scheduler says
     if sweep.tracking is None:
@@ -35,19 +36,34 @@ def dump_resolved(sweep: Sweep) -> str:
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # annotated by its default
     yaml.width = WIDE
     text = io.StringIO()
-    yaml.dump({name: tree[name] for name in FIRST} | tree, text)
+    yaml.dump({name: tree[name] for name in FIRST if name in tree} | tree, text)
     return text.getvalue()
 
 
 def sweep_schema() -> JsonTree:
-    """JSON Schema of a sweep file, with what a file may say more shortly than the model holds it."""
-    schema = Sweep.model_json_schema()
+    """JSON Schema of sweep files of either kind, with what a file may say more shortly than the model holds it."""
+    recipe, own = _schema(Sweep), _schema(OwnSweep)
+    function = {"type": "string", "pattern": PATH, "description": "A network of your own, by Python path."}
+    model = recipe["properties"]["model"]
+    recipe["properties"]["model"] = {"anyOf": [function, model], "description": model["description"]}
+    definitions = own.pop("$defs") | recipe.pop("$defs")
+    return {"$defs": definitions, "if": {"required": ["function"]}, "then": own, "else": recipe}
+
+
+def _drop_idle(tree: JsonTree, sweep: Sweep) -> None:
+    """Take out, in place, what would have no effect."""
+    del tree["metric" if sweep.metrics else "metrics"]
+    for path in inert_paths(sweep.cases):
+        section, _, name = path.partition(".")
+        tree[section].pop(name, None)  # a searched kind may have what the base has not
+
+
+def _schema(kind: type[Asked]) -> JsonTree:
+    schema = kind.model_json_schema()
     properties = schema["properties"]
     domain = {"anyOf": [{"type": "string", "pattern": SHORT_FORM}, properties["space"]["additionalProperties"]]}
     mapping = {"type": "object", "properties": {"file": {"type": "string"}}, "additionalProperties": domain}
     file = {"type": "string", "description": "A file that holds a space, relative to the sweep file."}
     properties["space"] = {"anyOf": [file, mapping], "description": properties["space"]["description"]}
-    function = {"type": "string", "pattern": PATH, "description": "A network of your own, by Python path."}
-    properties["model"] = {"anyOf": [function, properties["model"]], "description": properties["model"]["description"]}
     properties["tracking"]["anyOf"].append({"const": "none"})
     return schema

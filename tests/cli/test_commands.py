@@ -144,7 +144,7 @@ def test_lr_range_of_a_recipe_that_learns_nothing_is_an_error_that_leaves_the_ta
 def test_schema_is_json_and_names_the_sections(hpo: Hpo) -> None:
     schema = json.loads(hpo("schema").stdout)
 
-    assert {"data", "model", "metric", "space"} <= set(schema["properties"])
+    assert {"data", "model", "metric", "space"} <= set(schema["else"]["properties"])
 
 
 def test_run_prints_lines_and_then_the_winner(hpo: Hpo, tmp_path: Path) -> None:

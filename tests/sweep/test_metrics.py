@@ -137,7 +137,7 @@ def test_a_size_that_no_trial_changes_is_refused(tmp_path: Path) -> None:
 def test_a_wrong_metric_is_not_also_missing() -> None:
     tree = {"data": {"kind": "digits"}, "model": {"kind": "mlp"}, "metric": 3, "space": {}}
 
-    problems = validate(json.loads(json.dumps(tree)))
+    problems = validate(json.loads(json.dumps(tree)), Sweep)
 
     assert isinstance(problems, list)
     assert [problem.key for problem in problems] == ["metric", "space"]
