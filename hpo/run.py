@@ -39,15 +39,21 @@ StartExecutor = Callable[..., Executor]
 
 
 def start_ray(sweep: AnySweep, workload: LocatedWorkload) -> Executor:
-    """Ray Tune, on the cluster that RAY_ADDRESS names or on one started here."""
+    """Ray Tune, on the cluster that RAY_ADDRESS names or on one started here.
+
+    Raises:
+        HpoError: if that holds no segment, or one of its nodes does not reach the sweep's states.
+    """
     from hpo.execution.cluster import connect, is_shared  # noqa: PLC0415 - a sweep that runs locally needs no Ray
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(import_module, "hpo.execution.ray")
         connect(code=workload.paths.shipped)  # waits for Ray's processes, long enough to import Tune
     from hpo.execution.capacity import Portion  # noqa: PLC0415 - imported by now
+    from hpo.execution.nodes import check_reach  # noqa: PLC0415 - likewise
     from hpo.execution.ray import RayExecutor  # noqa: PLC0415 - likewise
 
+    check_reach(workload.paths.states)
     asked = sweep.resources
     return RayExecutor(
         workload,
