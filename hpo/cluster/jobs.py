@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from aiohttp import ClientError
-from ray.job_submission import JobStatus
+from ray.job_submission import JobDetails, JobStatus
 
 from hpo.cluster.client import Client, told
 from hpo.cluster.marks import Line, read_line
@@ -92,6 +92,14 @@ def jobs_of(client: Client, sweep_id: str) -> list[str]:
         name for name, number in numbers.items() if number.isdecimal() and name in (sweep_id, f"{sweep_id}.{number}")
     ]
     return sorted(own, key=lambda name: int(numbers[name]))
+
+
+def find_first_job(client: Client, sweep_id: str) -> JobDetails | None:
+    """The job that was to begin the sweep of this id, or whose id begins so; none, if not exactly one was."""
+    with told(client.get_address()):
+        known = {str(job.submission_id): job for job in client.list_jobs() if "budget" in (job.metadata or {})}
+    found = [job for name, job in known.items() if name.startswith(sweep_id)]
+    return known.get(sweep_id) or (found[0] if len(found) == 1 else None)
 
 
 def next_job_id(client: Client, sweep_id: str) -> str:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import Done, Head
+from tests.cluster.conftest import Done
+from tests.cluster.nodes import Head
 
 pytestmark = pytest.mark.slow
 Hpo = Callable[..., Done]
