@@ -9,13 +9,13 @@ def test_dependencies_code_and_variables_go_into_the_runtime_environment() -> No
     job = Job(
         job_id="digits-1",
         command=["run", "sweep.yaml"],
-        archive=Path("/tmp/code.zip"),
+        archive=Path("code.zip"),
         dependencies=("einops", "timm>=1.0"),
         env={"MY_KEY": "s3cret"},
     )
 
     assert job.runtime_env == {
-        "working_dir": "/tmp/code.zip",
+        "working_dir": "code.zip",
         "pip": ["einops", "timm>=1.0"],
         "env_vars": {"MY_KEY": "s3cret", "RAY_JOB_STOP_SIGNAL": "SIGTERM", "RAY_JOB_STOP_WAIT_TIME_S": "150"},
     }
