@@ -80,7 +80,7 @@ def kill(node: subprocess.Popen[bytes]) -> None:
 
 def num_trained_on(node: subprocess.Popen[bytes]) -> int:
     """Workers there that train, or wait to; Ray has named them after what they run."""
-    return sum(_command(process_id).startswith("ray::SegmentTrainable") for process_id in descendants(node.pid))
+    return sum("Trainable" in _command(process_id) for process_id in descendants(node.pid))
 
 
 def descendants(process_id: int) -> list[int]:
