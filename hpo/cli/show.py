@@ -127,7 +127,8 @@ def result(sweep: AnySweep, done: SweepResult, *, as_json: bool) -> None:
         print_json(_result_json(sweep, done, finalists))
         return
     sweep_id, console = done.paths.sweep_id, make_console()
-    ends = ", ".join(f"{num} {kind}" for kind, num in done.ends.items()) or "none began"
+    counts = {**done.ends, "waiting": sum(trial.end is None for trial in done.trials)}
+    ends = ", ".join(f"{num} {kind}" for kind, num in counts.items() if num) or "none began"
     console.print(f"{sweep_id} {done.status} after {clock(done.elapsed_s)}; trials: {ends}", style="bold")
     rows = grid()
     if done.status is SweepStatus.PAUSED:
@@ -153,7 +154,8 @@ def result(sweep: AnySweep, done: SweepResult, *, as_json: bool) -> None:
     if done.untracked is not None:
         rows.add_row("MLflow", done.untracked, style="red")
     elif sweep.tracking is not None:
-        rows.add_row("MLflow", f"hpo ui {sweep_id}")
+        is_served = sweep.tracking.uri.startswith(("http://", "https://"))
+        rows.add_row("MLflow", masked(sweep.tracking.uri) if is_served else f"hpo ui {sweep_id}")
     console.print(rows)
 
 
