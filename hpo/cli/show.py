@@ -127,8 +127,9 @@ def result(sweep: AnySweep, done: SweepResult, *, as_json: bool) -> None:
         print_json(_result_json(sweep, done, finalists))
         return
     sweep_id, console = done.paths.sweep_id, make_console()
-    counts = {**done.ends, "waiting": sum(trial.end is None for trial in done.trials)}
-    ends = ", ".join(f"{num} {kind}" for kind, num in counts.items() if num) or "none began"
+    num_waiting = sum(trial.end is None for trial in done.trials)
+    counts = [*done.ends.items(), *([("waiting", num_waiting)] if num_waiting else [])]
+    ends = ", ".join(f"{num} {kind}" for kind, num in counts) or "none began"
     console.print(f"{sweep_id} {done.status} after {clock(done.elapsed_s)}; trials: {ends}", style="bold")
     rows = grid()
     if done.status is SweepStatus.PAUSED:
