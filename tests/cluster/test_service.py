@@ -210,6 +210,7 @@ def shown_once(service: Service, trials: Sequence[Mapping[str, Any]]) -> None:
     runs = runs_of(service)
     assert sorted(trial for trial, _ in runs) == sorted([-1, *(trial["trial"] for trial in trials)])
     assert {run.info.status for _, run in runs} == {"FINISHED"}
+    assert PASSWORD not in str([run.to_dictionary() for _, run in runs])
     epochs = {trial["trial"]: trial["epoch"] for trial in trials}
     client = MlflowClient(service.mlflow)
     for trial, run in runs:
