@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import final
@@ -43,8 +44,9 @@ class Logged:
     """In seconds since 1970, as the program says."""
 
 
+@cache
 def make_blank() -> BlankRun:
-    """Make the first."""
+    """Make one, once in each process."""
     quieten()
     from mlflow import MlflowClient  # noqa: PLC0415 - seconds, and only here
 
