@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import jsonschema
+import numpy as np
 import pytest
+import torch
 from ruamel.yaml import YAML
+from sklearn.datasets import load_digits
 from typer.testing import CliRunner
 
 from hpo.cli import app
@@ -132,6 +135,7 @@ print("begun", to_epoch)
     assert [line for line in said.read_text().splitlines() if line.startswith("begun")] == ["begun 1", "begun 3"]
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_process_was_killed_goes_on_to_the_same_end(tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     for folder in (whole, broken):
@@ -385,3 +389,35 @@ def test_the_commands_show_a_sweep_of_a_program(tmp_path: Path) -> None:
     assert "score" in hpo("status", done.paths.sweep_id, *runs)
     assert "complete" in hpo("trials", done.paths.sweep_id, *runs)
     jsonschema.validate(YAML(typ="safe", pure=True).load(tmp_path / "own.yaml"), json.loads(hpo("schema")))
+
+
+@pytest.mark.slow
+def test_the_example_logs_to_mlflow_and_its_states_predict(tmp_path: Path, uri: str) -> None:
+    from mlflow import MlflowClient
+
+    file = ROOT / "experiments/own_program/digits.yaml"
+    few = ("budget.trials=1", "epochs=3", "scheduler.controls=0")
+    kept = (f"storage.checkpoints={tmp_path / 'runs'}", f"tracking.uri={uri}")
+    sweep = load_any(file, [*few, *kept])
+
+    done = run_sweep(sweep, start_executor=start_local)
+
+    assert done.best is not None
+    assert done.best.checkpoint is not None
+    state = read_state(done.best.checkpoint, tmp_path)
+    assert isinstance(state, Path)
+    kept_state = torch.load(state / "state.pt")
+    assert kept_state["epoch"] == 3
+    weights = kept_state["model"]
+    x, y = load_digits(return_X_y=True)
+    hidden = np.maximum(x[1200:1500] / 16 @ weights["0.weight"].numpy().T + weights["0.bias"].numpy(), 0)
+    log_odds = hidden @ weights["2.weight"].numpy().T + weights["2.bias"].numpy()
+    assert np.mean(log_odds.argmax(axis=1) == y[1200:1500]) == pytest.approx(done.best.values[3], abs=1e-3)
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("own-program")
+    assert experiment is not None
+    [shown_trial] = client.search_runs([experiment.experiment_id], "params.lr != ''")
+    run_id = shown_trial.info.run_id
+    shown = [(each.step, each.value) for each in client.get_metric_history(run_id, "val_accuracy")]
+    assert shown == list(done.best.values.items())
+    assert len(client.get_metric_history(run_id, "train_loss")) == 3
