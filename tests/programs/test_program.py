@@ -303,6 +303,15 @@ def test_a_program_that_is_not_there_is_refused_before_anything_runs(command: st
     assert not (tmp_path / "runs").exists()
 
 
+def test_to_check_a_command_runs_nothing(tmp_path: Path) -> None:
+    load(tmp_path, "pathlib.Path('ran').touch()", "command=python train.py")
+
+    checked = CliRunner().invoke(app, ["check", str(tmp_path / "own.yaml")])
+
+    assert checked.exit_code == 0, checked.output
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_folder_without_a_command_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
     file.write_text(FILE.replace("command: python train.py {lr} {state_in} {state_out}", "function: a.b:fit"))
