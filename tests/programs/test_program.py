@@ -29,6 +29,7 @@ from hpo.records import EndKind, Report, Segment, TrialRecord, TrialSpec
 from hpo.run import resume_sweep, run_sweep, start_local, start_ray
 from hpo.sweep import OwnSweep, dump_resolved, load_any
 from hpo.work import OwnWork
+from tests.test_run import Interrupted
 
 Seen = TypeVar("Seen")
 ROOT = Path(__file__).parents[2]
@@ -96,6 +97,12 @@ def wait_for(look: Callable[[], Seen]) -> Seen:
     while not (seen := look()) and time.monotonic() < give_up_s:
         time.sleep(0.05)
     return seen
+
+
+def alone(to_epoch: int) -> Segment:
+    """Of one trial, from its beginning."""
+    spec = TrialSpec(trial_id=0, recipe=json.dumps({"params": {"lr": 0.5}, "seed": 1}))
+    return Segment(segment_id=1, cohort=(spec,), from_epoch=0, to_epoch=to_epoch, seed=0)
 
 
 def total_of(trial: TrialRecord, folder: Path) -> float:
@@ -235,6 +242,30 @@ def test_epochs_are_reported_while_the_program_runs_and_a_limit_ends_it(tmp_path
     assert trial.values == {1: 1.0}
 
 
+def test_a_paused_sweep_leaves_no_program_behind(tmp_path: Path) -> None:
+    code = "pathlib.Path('pid').write_text(str(os.getpid())); log('score', 1, 1); log('score', 1, 2); time.sleep(600)"
+    sweep = load(tmp_path, code, "epochs=2", "scheduler={kind: none}")
+
+    run_sweep(sweep, start_executor=lambda sweep, work: Interrupted(start_local(sweep, work), 1))
+
+    program = (tmp_path / "pid").read_text()
+    assert wait_for(lambda: not Path(f"/proc/{program}").exists())
+
+
+def test_an_epoch_takes_as_long_as_the_program_says_whenever_it_is_looked_at(tmp_path: Path) -> None:
+    sweep = load(tmp_path, "for e in (1, 2, 3): time.sleep(0.1 * (e == 2)); log('score', 1, e)")
+    workload = OwnWork(sweep).workload(SweepPaths(tmp_path / "runs" / "own-1"))
+
+    first, second, last = workload.open(num_threads=1, use_gpu=False)(alone(to_epoch=3))
+
+    assert isinstance(first, Report)
+    assert isinstance(second, Report)
+    assert isinstance(last, Report)
+    assert second.metrics["seconds"] > 0.09
+    assert last.metrics["seconds"] > 0
+    assert (first.checkpoint, second.checkpoint, last.checkpoint is None) == (None, None, False)
+
+
 def test_a_program_has_the_threads_and_the_gpus_that_the_sweep_gives_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -334,16 +365,12 @@ def test_the_resolved_file_loads_again_to_an_equal_sweep(tmp_path: Path) -> None
 def test_a_program_finds_its_folder_in_what_a_node_was_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sent, elsewhere = tmp_path / "runs" / "own-1" / "code", tmp_path / "node"
     (sent / "inner").mkdir(parents=True)
-    paths = list_sweeps(tmp_path / "runs")
-    assert paths == []
     workload = OwnWork(load(sent / "inner", SUM)).workload(SweepPaths(tmp_path / "runs" / "own-1"))
     sent.rename(elsewhere)
     monkeypatch.setenv("PYTHONPATH", f"{elsewhere}{os.pathsep}{ROOT}")
     assert isinstance(workload, ProgramWorkload)
-    spec = TrialSpec(trial_id=0, recipe=json.dumps({"params": {"lr": 0.5}, "seed": 1}))
-    segment = Segment(segment_id=1, cohort=(spec,), from_epoch=0, to_epoch=1, seed=0)
 
-    [report] = workload.open(num_threads=1, use_gpu=False)(segment)
+    [report] = workload.open(num_threads=1, use_gpu=False)(alone(to_epoch=1))
 
     assert isinstance(report, Report)
     assert report.metrics["score"] == 0.51
