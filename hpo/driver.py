@@ -110,7 +110,7 @@ class Driver:
 
     def on_segment_end(self, end: SegmentEnd) -> None:
         """Decide on every trial of the segment: it goes on, ends here, or has to train this segment again."""
-        if len(end.hung) == 1 and (trial := self._trials.get(end.hung[0])) is not None:
+        for trial in [self._trials[trial_id] for trial_id in end.overdue if trial_id in self._trials]:
             self._lose(trial, self._limits.end(trial, trial.last))
         for failure in self._legs.land(end):
             self._fail(failure)
