@@ -173,9 +173,11 @@ class RayExecutor:
 
     def _has_turn(self) -> bool:
         """Wait until there are slots; whether there are any, or nobody waits for them any more."""
-        while self._slots.num == 0 and not self._is_interrupted and not self._is_released:
+        while self._slots.num == 0:
+            if self._is_interrupted or self._is_released:
+                return False
             time.sleep(TURN_LOOK_S)
-        return self._slots.num > 0 and not self._is_interrupted
+        return not self._is_interrupted
 
     def _count(self) -> int:
         """Slots as of now: of the cluster, or of those the share of this sweep."""

@@ -72,14 +72,21 @@ class SideBySide:
 
 @final
 class _InTurn:
-    """Lets threads into what belongs to one of them, one at a time."""
+    """Lets threads into what belongs to one of them, one at a time; and nobody any more once something was raised."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._raised: Exception | None = None
 
     def __call__(self, function: Callable[..., _Answer]) -> Callable[..., _Answer]:
         def called(*args: object) -> _Answer:
             with self._lock:
-                return function(*args)
+                if self._raised is not None:
+                    raise self._raised
+                try:
+                    return function(*args)
+                except Exception as error:
+                    self._raised = error
+                    raise
 
         return called

@@ -107,18 +107,36 @@ def test_both_kinds_train_at_once_and_the_faster_one_gets_the_larger_cohorts(tmp
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("two_nodes")
-def test_what_the_driver_raises_ends_both_kinds(tmp_path: Path) -> None:
+def test_what_the_driver_raises_ends_both_kinds_and_nobody_asks_it_again(tmp_path: Path) -> None:
+    num_raised = 0
+
     def act(queue: Queue) -> None:
-        if len(queue.done) == 4:
+        nonlocal num_raised
+        if len(queue.done) >= 4:
+            num_raised += 1
             raise ZeroDivisionError
 
-    queue = Queue(10_000, act)
+    queue, executor = Queue(10_000, act), side_by_side(Sleeper(0.05), tmp_path)
 
-    executor = side_by_side(Sleeper(0.05), tmp_path)
-
-    assert executor.num_slots == 3
     with pytest.raises(ZeroDivisionError):
         executor.run(lambda _: queue.next_segment(), queue.on_report, queue.on_segment_end)
+
+    assert num_raised == 1
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("two_nodes")
+def test_an_interrupt_ends_both_kinds(tmp_path: Path) -> None:
+    def act(queue: Queue) -> None:
+        if len(queue.done) == 4:
+            executor.interrupt()
+
+    queue, executor = Queue(10_000, act), side_by_side(Sleeper(0.05), tmp_path)
+
+    assert executor.num_slots == 3
+    executor.run(lambda _: queue.next_segment(), queue.on_report, queue.on_segment_end)
+
+    assert queue.num_left > 0
 
 
 @pytest.mark.usefixtures("two_nodes")
