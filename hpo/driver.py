@@ -66,14 +66,14 @@ class Driver:
         self._resume()
         self._num_asked = sum(each.is_proposed and each not in self._unbegun for each in study.trials())
 
-    def next_segment(self) -> Segment | Idle:
-        """What to train next: what was lost, full cohorts of survivors, new trials, then whoever is left."""
+    def next_segment(self, kind: int = 0) -> Segment | Idle:
+        """What to train next in a slot of this kind: what was lost, full cohorts of survivors, new trials, the rest."""
+        self._accounts.kind = kind
         spent_what = self._accounts.exhausted(self._legs.num_due)
-        segment = self._legs.again()
-        if segment is None and spent_what is None:
-            segment = self._next()
+        segment = self._legs.again() or (self._next() if spent_what is None else None)
         if segment is not None:
             self._legs.hand_out(segment)
+            self._accounts.place(spec.trial_id for spec in segment.cohort)
             return segment
         if self._legs.running:
             return Idle.WAIT
@@ -81,7 +81,7 @@ class Driver:
             self.end_waiting(spent_what)
         self._end_paused()
         if self._ready:
-            return self.next_segment()
+            return self.next_segment(kind)
         self.is_done = True
         return Idle.DONE
 
