@@ -1,7 +1,7 @@
 """What a sweep has spent, and what it has got for it."""
 
 import statistics
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import final
 
@@ -28,7 +28,10 @@ class Accounts:
         self._started = clock()
         self._num_program_epochs = 0.0  # an epoch of several lanes counts once
         self._best: float | None = None  # of the trials that are complete
-        self._epoch_seconds: deque[float] = deque(maxlen=NUM_REMEMBERED)
+        self.kind = 0
+        """Of the slot that work is looked for, by number."""
+        self._kinds: dict[int, int] = {}  # by trial, where it was last handed out to; 0 are left out
+        self._epoch_seconds: dict[int, deque[float]] = defaultdict(lambda: deque(maxlen=NUM_REMEMBERED))
         self.num_epochs = 0
         """Over all trials."""
         self.num_spared = 0
@@ -49,25 +52,32 @@ class Accounts:
             self.num_epochs += reached - begun_at
             self._num_program_epochs += (reached - begun_at) / (1 if kept is None else kept.metrics.get("lanes", 1))
             if kept is not None:
-                self._epoch_seconds.append(kept.metrics["seconds"])
+                self._epoch_seconds[0].append(kept.metrics["seconds"])
             if trial.end is not None:
                 self.credit(trial.end)
 
     @property
     def seconds_per_epoch(self) -> float | None:
-        """Of one trial, the median of the last ones; none before the first report."""
-        return statistics.median(self._epoch_seconds) if self._epoch_seconds else None
+        """Of one trial in a slot of this kind, the median of the last ones; none before the first report."""
+        seconds = self._epoch_seconds[self.kind]
+        return statistics.median(seconds) if seconds else None
 
     @property
     def mean_lanes(self) -> float:
         """Trials that trained side by side, on average."""
         return self.num_epochs / self._num_program_epochs if self.num_epochs else 1.0
 
+    def place(self, trial_ids: Iterable[int]) -> None:
+        """Trials are handed out to a slot of this kind."""
+        for trial_id in trial_ids:
+            if self.kind or trial_id in self._kinds:
+                self._kinds[trial_id] = self.kind
+
     def pay(self, report: Report) -> None:
         """For an epoch of a trial."""
         self.num_epochs += 1
         self._num_program_epochs += 1 / report.metrics.get("lanes", 1)
-        self._epoch_seconds.append(report.metrics["seconds"])
+        self._epoch_seconds[self._kinds.get(report.trial_id, 0)].append(report.metrics["seconds"])
 
     def credit(self, end: End) -> None:
         """A trial has come to something."""

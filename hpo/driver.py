@@ -66,14 +66,14 @@ class Driver:
         self._resume()
         self._num_asked = sum(each.is_proposed and each not in self._unbegun for each in study.trials())
 
-    def next_segment(self) -> Segment | Idle:
-        """What to train next: what was lost, full cohorts of survivors, new trials, then whoever is left."""
+    def next_segment(self, kind: int = 0) -> Segment | Idle:
+        """What to train next in a slot of this kind: what was lost, full cohorts of survivors, new trials, the rest."""
+        self._accounts.kind = kind
         spent_what = self._accounts.exhausted(self._legs.num_due)
-        segment = self._legs.again()
-        if segment is None and spent_what is None:
-            segment = self._next()
+        segment = self._legs.again() or (self._next() if spent_what is None else None)
         if segment is not None:
             self._legs.hand_out(segment)
+            self._accounts.place(spec.trial_id for spec in segment.cohort)
             return segment
         if self._legs.running:
             return Idle.WAIT
@@ -81,7 +81,7 @@ class Driver:
             self.end_waiting(spent_what)
         self._end_paused()
         if self._ready:
-            return self.next_segment()
+            return self.next_segment(kind)
         self.is_done = True
         return Idle.DONE
 
@@ -110,7 +110,7 @@ class Driver:
 
     def on_segment_end(self, end: SegmentEnd) -> None:
         """Decide on every trial of the segment: it goes on, ends here, or has to train this segment again."""
-        if len(end.hung) == 1 and (trial := self._trials.get(end.hung[0])) is not None:
+        for trial in [self._trials[trial_id] for trial_id in end.overdue if trial_id in self._trials]:
             self._lose(trial, self._limits.end(trial, trial.last))
         for failure in self._legs.land(end):
             self._fail(failure)

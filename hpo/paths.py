@@ -130,6 +130,10 @@ class SweepPaths:
         """What everything was worth on the test split, and when that was opened."""
         return self.root / "finalized.json"
 
+    def outputs(self, trial_id: int) -> Path:
+        """What the program of a trial has said, on the node that it has run on."""
+        return self.root / "programs" / f"trial-{trial_id:05d}"
+
     def checkpoint(
         self, trial_id: int, epoch: int, generation: int, attempt: int, *, suffix: str = "safetensors"
     ) -> str:

@@ -84,6 +84,8 @@ class Failure:
     traceback: str
     is_disk_full: bool = False
     """Whether the disk was full: no fault of the trial's, and nothing that another attempt would mend."""
+    is_overdue: bool = False
+    """Whether it was ended because it has trained for longer than it may."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +127,12 @@ class SegmentEnd:
     hung: tuple[int, ...] = ()
     """Who was training, side by side, when nothing was said for longer than one of them may train: the worker was
     ended for it."""
+
+    @property
+    def overdue(self) -> Sequence[int]:
+        """Trials of which it is known that each has trained for longer than it may."""
+        alone = self.hung if len(self.hung) == 1 else ()
+        return [*alone, *(failure.trial_id for failure in self.failures if failure.is_overdue)]
 
 
 class Idle(Enum):

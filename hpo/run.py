@@ -52,17 +52,22 @@ def start_ray(sweep: AnySweep, workload: LocatedWorkload) -> Executor:
     from hpo.execution.capacity import Portion  # noqa: PLC0415 - imported by now
     from hpo.execution.nodes import check_reach  # noqa: PLC0415 - likewise
     from hpo.execution.ray import RayExecutor  # noqa: PLC0415 - likewise
+    from hpo.execution.side_by_side import SideBySide  # noqa: PLC0415 - likewise
 
     check_reach(workload.paths.states)
-    asked = sweep.resources
-    return RayExecutor(
+    asked, also = sweep.resources, sweep.resources.also
+    start = partial(
+        RayExecutor,
         workload,
         folder=workload.paths.ray,
-        portion=Portion(cpus=asked.cpus, gpus=asked.gpus, workers=asked.workers),
         max_concurrent=None if asked.max_concurrent == "auto" else asked.max_concurrent,
         autoscaling=asked.autoscaling,
         priority=asked.priority if is_shared() else None,
     )
+    first = start(portion=Portion(cpus=asked.cpus, gpus=asked.gpus, workers=asked.workers))
+    if also is None:
+        return first
+    return SideBySide([first, start(portion=Portion(cpus=also.cpus, gpus=also.gpus), first=first)])
 
 
 def start_local(sweep: AnySweep, workload: LocatedWorkload) -> Executor:

@@ -21,9 +21,9 @@ class Waits:
         self._why_again: dict[int, str] = {}  # by trial
         self._is_idle = False
 
-    def next_segment(self) -> Segment | Idle:
+    def next_segment(self, kind: int = 0) -> Segment | Idle:
         """The driver's."""
-        answer = self._driver.next_segment()
+        answer = self._driver.next_segment(kind)
         self._is_idle = answer is Idle.WAIT
         if isinstance(answer, Segment):
             self._out[answer.segment_id] = answer

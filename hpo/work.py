@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 from hpo.affordable import build
@@ -14,12 +15,15 @@ from hpo.harvest import Harvest
 from hpo.lineup import Lineup
 from hpo.outcome import SweepResult
 from hpo.paths import SweepPaths
+from hpo.programs.command import check_program
 from hpo.programs.function import FunctionWorkload, load_function
+from hpo.programs.program import ProgramWorkload
 from hpo.records import Params, TrialRecord
 from hpo.registering import register_exported
 from hpo.repeats import Repeat
 from hpo.results.table import find_best
 from hpo.sweep import AnySweep, OwnSweep, Sweep
+from hpo.tracking.private import make_blank
 from hpo.tracking.tracker import Tracker
 from hpo.training.data import Splits
 from hpo.training.recipe import raw_params
@@ -104,7 +108,7 @@ class RecipeWork:
 
 @dataclass(frozen=True)
 class OwnWork:
-    """Whatever a function of the user's own trains: its states are all that leaves it."""
+    """Whatever a function or a program of the user's own trains: its states are all that leaves it."""
 
     sweep: OwnSweep
 
@@ -114,19 +118,35 @@ class OwnWork:
         return lambda _: {}
 
     def check(self) -> None:
-        """Import the function.
+        """Import the function; of a program, see that it is there.
 
         Raises:
             SweepError: if it cannot be called.
         """
+        sweep = self.sweep
         try:
-            load_function(self.sweep.function)
+            if sweep.function is not None:
+                load_function(sweep.function)
+            else:
+                check_program(*self._program)
         except ValueError as error:
-            raise SweepError(f"sweep {self.sweep.name}", [Problem(key="function", message=str(error))]) from error
+            raise SweepError(f"sweep {sweep.name}", [Problem(key=sweep.trainer, message=str(error))]) from error
 
-    def workload(self, paths: SweepPaths) -> FunctionWorkload:
+    def workload(self, paths: SweepPaths) -> FunctionWorkload | ProgramWorkload:
         """See `Work`."""
         sweep = self.sweep
+        if sweep.function is None:
+            command, folder = self._program
+            shipped = paths.shipped.resolve()
+            return ProgramWorkload(
+                command=command,
+                folder=folder,
+                shipped_as=folder.relative_to(shipped) if folder.is_relative_to(shipped) else None,
+                metric=sweep.metric.name,
+                max_epochs=sweep.epochs,
+                paths=sweep.storage.located(paths),
+                blank=make_blank(),
+            )
         return FunctionWorkload(
             function=sweep.function,
             metric=sweep.metric.name,
@@ -144,6 +164,13 @@ class OwnWork:
     def take(self, result: SweepResult, tracker: Tracker) -> SweepResult:
         """The best trial is named; its state stays where it is."""
         return replace(result, best=find_best(result.trials, self.sweep.metric.goal))
+
+    @property
+    def _program(self) -> tuple[str, Path]:
+        """The command, and where it runs."""
+        sweep = self.sweep
+        assert sweep.command is not None
+        return sweep.command, Path() if sweep.folder is None else sweep.folder
 
 
 def _take(harvest: Harvest, tracker: Tracker) -> Assembly | None:

@@ -473,6 +473,23 @@ def test_two_slots_share_new_trials_and_wait_for_each_other_at_the_end(bench: Be
     assert handed_out[2] is Idle.WAIT
 
 
+def test_a_cohort_is_as_large_as_suits_the_kind_of_slot_that_asks(bench: Bench) -> None:
+    sweep = make_sweep(num_trials=64, scheduler=NoScheduler())
+    with bench.open(sweep) as study:
+        driver = bench.driver(sweep, study, num_slots=2)
+        firsts = [driver.next_segment(kind) for kind in (0, 1)]
+        for first, seconds in zip(firsts, (0.01, 0.1), strict=True):  # of each of 9 epochs
+            assert isinstance(first, Segment)
+            for report in reports(first, first.cohort[0], 0.5):
+                driver.on_report(replace(report, metrics={**report.metrics, "seconds": seconds}))
+            driver.on_segment_end(SegmentEnd(segment=first))
+
+        then = [driver.next_segment(kind) for kind in (0, 1)]
+
+    sizes = [len(segment.cohort) for segment in [*firsts, *then] if isinstance(segment, Segment)]
+    assert sizes == [1, 1, 16, 2]  # 2 s are 22 trials of 0.09 s, of which 16 are allowed, and 2 of 0.9 s
+
+
 def test_one_slot_repeats_exactly(tmp_path: Path) -> None:
     sweep = make_sweep(num_trials=40)
     runs = []

@@ -26,7 +26,7 @@ from hpo.records import Idle, Message, Report, Segment, SegmentEnd, TrialSpec
 
 NUM_SLOTS = 8
 SEGMENT_S = 2.0
-PLAN = ((1.0, 110), (2.0, 80), (5.0, 100))
+PLAN = ((1.0, 480), (2.0, 280), (5.0, 200))
 """Priority of each sweep, and how many segments it has to train."""
 SETTLING_S = 10.0
 """After the last sweep has begun, or another one has ended, workers start; then shares are measured."""

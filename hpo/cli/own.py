@@ -1,6 +1,7 @@
 """A sweep over training of the user's own, before it runs, on a terminal or as JSON."""
 
 from rich.table import Table
+from rich.text import Text
 
 from hpo.cli.show import advise
 from hpo.cli.text import domain_text, grid, make_console, print_json
@@ -16,7 +17,7 @@ def check_own(sweep: OwnSweep, *, as_json: bool) -> None:
     """What is searched, and how many epochs that will take; what an epoch takes nobody knows before.
 
     Raises:
-        SweepError: if the function cannot be called.
+        SweepError: if the function or program cannot be called.
     """
     OwnWork(sweep).check()
     sweep, reasons = settled_own(sweep)
@@ -46,7 +47,7 @@ def check_own(sweep: OwnSweep, *, as_json: bool) -> None:
         space.add_row(path, domain_text(domain), shown(sweep.params[path]))
     console.print("", space, *(f"where {constraint}" for constraint in sweep.constraints), "", sep="\n")
     rows = grid()
-    rows.add_row("function", sweep.function)
+    rows.add_row(sweep.trainer, Text(sweep.function or sweep.command or ""))
     rows.add_row("sampler", sweep.chosen.sampler.kind)
     rows.add_row("scheduler", scheduler.kind)
     for place, bracket in enumerate(brackets, start=1):

@@ -77,6 +77,22 @@ def num_slots(portion: Portion, max_concurrent: int | None, *, autoscaling: bool
     return min(num, max_concurrent or num)
 
 
+def num_beside(portion: Portion, other: Portion, num: int) -> int:
+    """Segments at once in what `num` segments of another portion leave; each with one worker."""
+    nodes = [dict(node) for node in live_nodes()]
+    for node in sorted(nodes, key=lambda node: node.get("GPU", 0)):
+        taken = min(num, _num_on(node, other))
+        num -= taken
+        node.update({kind: node.get(kind, 0) - taken * need for kind, need in other.needs.items()})
+    return sum(_num_on(node, portion) for node in nodes)
+
+
+def lacks_cores_alone(portion: Portion) -> bool:
+    """Whether whatever else it needs is free somewhere."""
+    free = ray.available_resources()
+    return all(free.get(kind, 0) >= need for kind, need in portion.needs.items() if kind != "CPU")
+
+
 def live_nodes() -> list[Mapping[str, float]]:
     """What each node offers in all, by Ray's names."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -98,5 +114,8 @@ def unmet(num: int, portion: Portion) -> str:
 
 def _num_workers_held(portion: Portion) -> int:
     """By today's nodes, if they hold nothing else."""
-    needs = portion.needs
-    return sum(int(min(*(node.get(kind, 0) / need for kind, need in needs.items()), 1e6)) for node in live_nodes())
+    return sum(_num_on(node, portion) for node in live_nodes())
+
+
+def _num_on(node: Mapping[str, float], portion: Portion) -> int:
+    return int(min(*(node.get(kind, 0) / need for kind, need in portion.needs.items()), 1e6))

@@ -9,7 +9,7 @@ from uuid import uuid4
 import ray
 
 from hpo.execution.capacity import live_nodes
-from hpo.scheduling.shares import Allowance, Claim, Commons
+from hpo.scheduling.shares import BESIDE, Allowance, Claim, Commons
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +46,10 @@ class Share:
     allowance: Allowance | None = None
     """As of the last claim; none while the office does not answer, when every slot is taken that is free."""
     _office: Any = None
+
+    def beside(self) -> "Share":
+        """Of the same sweep, for another kind of slot."""
+        return Share(f"{self.name}{BESIDE}")
 
     def claim(self, claim: Claim) -> Allowance | None:
         """Ask for it. An office that does not answer is told in the log, and asked anew the next time."""

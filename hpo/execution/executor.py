@@ -5,8 +5,12 @@ from typing import Protocol, runtime_checkable
 
 from hpo.records import Idle, Message, Report, Seat, Segment, SegmentEnd
 
-NextSegment = Callable[[], Segment | Idle]
-"""Hands out work. `Idle.WAIT` is answered only while a segment is running."""
+NextSegment = Callable[..., Segment | Idle]
+"""Hands out work. `Idle.WAIT` is answered only while a segment is running.
+
+An executor that has several kinds of slot gives the number of the one that is free, for which a cohort is then as large
+as suits it; all others ask for nothing in particular.
+"""
 OnReport = Callable[[Report], None]
 OnSegmentEnd = Callable[[SegmentEnd], None]
 

@@ -3,11 +3,13 @@
 import gc
 import logging
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 os.environ.update(
     TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",  # five files per trial that nobody reads
@@ -21,14 +23,14 @@ import ray
 from ray import tune
 
 from hpo.errors import ResourceError, WorkersError
-from hpo.execution.capacity import Portion, check, num_slots, unmet
+from hpo.execution.capacity import Portion, check, lacks_cores_alone, num_beside, num_slots, unmet
 from hpo.execution.commons import Share
 from hpo.execution.executor import NextSegment, OnReport, OnSegmentEnd, SharedWorkload, Workload
 from hpo.execution.searcher import SegmentSearcher
 from hpo.execution.slots import Slots
 from hpo.execution.team import TeamWorkload
 from hpo.execution.trainable import SegmentTrainable
-from hpo.execution.turns import WarmFirst
+from hpo.execution.turns import START_S, WarmFirst
 from hpo.execution.watchman import Watchman
 from hpo.scheduling.shares import Claim
 
@@ -40,6 +42,8 @@ TURN_LOOK_S = 0.2
 """Between two looks of a sweep without slots at whether it has some."""
 MOST_ENDS = 3
 """How often in a row Tune may end by itself, with no segment trained in between, before the sweep does."""
+_REGISTERING = threading.Lock()
+"""Tune has one registry of classes by name, and loses some that threads register at the same time."""
 
 
 class RayExecutor:
@@ -54,6 +58,7 @@ class RayExecutor:
         max_concurrent: int | None = None,
         autoscaling: bool = False,
         priority: float | None = None,
+        first: Self | None = None,
     ) -> None:
         """Needs a connected Ray.
 
@@ -65,9 +70,12 @@ class RayExecutor:
             max_concurrent: segments at once; as many as fit, if none.
             autoscaling: whether the cluster starts nodes on demand; needs `max_concurrent`.
             priority: among the sweeps of the cluster; none: nobody shares it.
+            first: of the same sweep, with another portion: this one has what that one leaves, as long as it does, and
+                of `max_concurrent` too.
 
         Raises:
-            ResourceError: if the cluster cannot hold a single segment, or workers cannot share the workload.
+            ResourceError: if the cluster cannot hold a single segment, or `first` leaves no room for one, or workers
+                cannot share the workload.
         """
         check(portion, autoscaling=autoscaling)
         if portion.workers > 1:
@@ -78,15 +86,25 @@ class RayExecutor:
                 )
             shared = ray.put(workload)
             workload = TeamWorkload(shared=shared, num_workers=portion.workers, cpus=portion.cpus, gpus=portion.gpus)
+        self._portion = portion
+        self._max_concurrent = max_concurrent
         self._most = partial(num_slots, portion, max_concurrent, autoscaling=autoscaling)
+        if first is not None:
+            self._most = partial(self._left_by, first)
         self._slots = Slots(self._most())
+        if first is not None and self._slots.num == 0:
+            raise ResourceError(
+                f"resources.also: the machines must have cpus={portion.cpus:g} and gpus={portion.gpus:g} left beside "
+                f"{first.num_slots} slots of the first kind, but have not. Ask for less, let the first kind ask for "
+                "what is scarce, or delete it."
+            )
         self._is_bound = not autoscaling  # otherwise what it may not have yet is what nodes are started for
         self._priority = priority
-        self._share = Share()
+        self._share: Share = Share() if first is None else first._share.beside()
         self._workload = workload
-        self._portion = portion
         self._folder = folder
         self._is_interrupted = False
+        self._is_released = False
         self._searcher: SegmentSearcher | None = None
 
     @property
@@ -94,12 +112,18 @@ class RayExecutor:
         """See `Executor.num_slots`: follows the cluster, and those who share it, within seconds."""
         return max(1, self._slots.num)
 
+    @property
+    def num_held(self) -> int:
+        """The same, but 0 while there is none."""
+        return self._slots.num
+
     def run(self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd) -> None:
         """See `Executor.run`. What ends Tune, as a worker does that is killed for its memory, costs what was running.
 
         Raises:
             WorkersError: if that happens again and again.
         """
+        self._is_released = False
         try:
             with self._slots.kept_up(self._count):
                 self._run(next_segment, on_report, on_segment_end)
@@ -120,6 +144,10 @@ class RayExecutor:
     def interrupt(self) -> None:
         """See `Executor.interrupt`; workers end at once."""
         self._is_interrupted = True
+
+    def release(self) -> None:
+        """Make `run` return soon if it waits for slots, for there is nothing more to train."""
+        self._is_released = True
 
     def _run(self, next_segment: NextSegment, on_report: OnReport, on_segment_end: OnSegmentEnd) -> None:
         num_ends = 0
@@ -144,8 +172,10 @@ class RayExecutor:
             searcher.lose_all(cause)
 
     def _has_turn(self) -> bool:
-        """Wait until there are slots; whether there are any, or an interrupt came before."""
-        while self._slots.num == 0 and not self._is_interrupted:
+        """Wait until there are slots; whether there are any, or nobody waits for them any more."""
+        while self._slots.num == 0:
+            if self._is_interrupted or self._is_released:
+                return False
             time.sleep(TURN_LOOK_S)
         return not self._is_interrupted
 
@@ -166,10 +196,24 @@ class RayExecutor:
         allowance = self._share.claim(claim)
         return most if allowance is None or not self._is_bound else allowance.num
 
+    def _left_by(self, first: Self) -> int:
+        """Slots that another portion leaves; fewer while its workers do not find the room that was counted for them."""
+        num = num_beside(self._portion, first._portion, first._most())
+        if self._max_concurrent is not None:
+            num = min(num, self._max_concurrent - first._most())
+        return max(0, num - first._num_owed())
+
+    def _num_owed(self) -> int:
+        """Slots that others of the sweep are to give up: one for each minute that a segment waits for cores alone."""
+        searcher = self._searcher
+        if searcher is None or not searcher.num_unbegun or not lacks_cores_alone(self._portion):
+            return 0
+        return sum(int(waited_s / START_S) for waited_s in searcher.find_waited_s(time.monotonic()))
+
     def _fit(self, searcher: SegmentSearcher) -> str | None:
         """Run Tune until there are no more segments; otherwise why it has ended."""
         try:
-            with _quiet_tune():
+            with quiet_tune():
                 self._tuner(searcher).fit()
         except Exception as error:  # noqa: BLE001 - Tune ends by whatever it does not know
             cause = " ".join(str(error.__cause__ or error).split()).rstrip(".") or type(error).__name__
@@ -185,8 +229,11 @@ class RayExecutor:
             num_threads=self._portion.num_threads,
             use_gpu=self._portion.gpus > 0,
         )
+        name = f"{SegmentTrainable.__name__}-{self._portion.cpus:g}-{self._portion.gpus:g}"
+        with _REGISTERING:
+            tune.register_trainable(name, tune.with_resources(trainable, self._bundles()))
         return tune.Tuner(
-            tune.with_resources(trainable, self._bundles()),
+            name,
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=WarmFirst(searcher),
@@ -210,7 +257,7 @@ class RayExecutor:
 
 
 @contextmanager
-def _quiet_tune() -> Iterator[None]:
+def quiet_tune() -> Iterator[None]:
     """Tune logs each lost worker and each exception of its hooks with several tracebacks; both are our records."""
     logger = logging.getLogger("ray.tune")
     level = logger.level

@@ -115,6 +115,10 @@ class SegmentSearcher(Searcher):
             if running.patience is None and running.since_s < before_s
         }
 
+    def find_waited_s(self, now_s: float) -> list[float]:
+        """For how long segments were handed out that no worker has got yet."""
+        return [now_s - running.since_s for running in list(self._running.values()) if running.patience is None]
+
     def begin(self, trial_id: str) -> None:
         """A worker has got what was suggested."""
         if trial_id in self._running:

@@ -15,7 +15,8 @@ from pathlib import Path
 from hpo.paths import SweepPaths
 from hpo.programs.handover import in_turns
 from hpo.programs.one_by_one import one_by_one
-from hpo.programs.state import read_state, write_state
+from hpo.programs.reporting import report_of
+from hpo.programs.state import read_state
 from hpo.programs.trial import Bounds, Told, Trial
 from hpo.records import Message, Report, Segment, TrialSpec
 
@@ -94,21 +95,9 @@ class FunctionWorkload:
         with tempfile.TemporaryDirectory(prefix="hpo-", ignore_cleanup_errors=True) as folder:
             for told in in_turns(run):
                 seconds = time.perf_counter() - began_s
-                report = self._report(spec, segment, told, seconds)
+                report = report_of(told, spec, segment, self.paths, seconds)
                 yield report
                 left_s -= seconds
                 if report.is_last or left_s < 0:
                     return
                 began_s = time.perf_counter()
-
-    def _report(self, spec: TrialSpec, segment: Segment, told: Told, seconds: float) -> Report:
-        """After the state is on disk, if there must be one; an epoch is the step of a trial that has diverged."""
-        if not told.is_finite:
-            metrics = {"seconds": seconds}
-            return Report(trial_id=spec.trial_id, epoch=told.epoch, metrics=metrics, first_bad_step=told.epoch)
-        file = None
-        if told.epoch == segment.to_epoch and told.state is not None:
-            file = self.paths.checkpoint(spec.trial_id, told.epoch, segment.generation, segment.attempt, suffix="tar")
-            write_state(file, told.state)
-        metrics = {**told.metrics, "seconds": seconds}
-        return Report(trial_id=spec.trial_id, epoch=told.epoch, metrics=metrics, checkpoint=file)

@@ -8,6 +8,8 @@ TURN_S = 60.0
 """Where there are more sweeps than slots, whoever has one keeps it for so long; a new worker takes seconds."""
 EXPIRY_S = 15.0
 """A claim that nobody has renewed for so long is given up: its driver is gone."""
+BESIDE = "/"
+"""Ends the name of a sweep, where it claims another kind of slot too: each kind has a share of its own."""
 ROUNDING = 1e-9
 """Ten times a tenth of a GPU is a GPU."""
 
@@ -154,7 +156,7 @@ class Commons:
             if (num > 0) != (each.num > 0):
                 each.since_s = now_s
             each.num = num
-        return Allowance(num=member.num, num_sweeps=len(self._members))
+        return Allowance(num=member.num, num_sweeps=len({each.rstrip(BESIDE) for each in self._members}))
 
     def leave(self, name: str) -> None:
         """A sweep is over."""

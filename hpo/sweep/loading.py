@@ -16,6 +16,8 @@ from hpo.sweep.wording import NAME
 
 FILES = {"data": ("path", "folder", "test_folder"), "initializer": ("bundle",), "loss": ("teacher",)}
 """Settings that are relative to the sweep file, by section."""
+TRAINERS = ("function", "command")
+"""Keys of which one tells that training is the user's own."""
 AnySweep = Sweep | OwnSweep
 
 
@@ -32,12 +34,15 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     sweep = load_any(path, overrides)
     if isinstance(sweep, Sweep):
         return sweep
-    message = f"must be left out here, where a network is needed that hpo has trained, but {sweep.function} trains."
-    raise SweepError(path, [Problem(key="function", message=f"{message} Use a sweep with model and data.")])
+    message = (
+        "must be left out here, where a network is needed that hpo has trained, but "
+        f"{sweep.function or sweep.command} trains."
+    )
+    raise SweepError(path, [Problem(key=sweep.trainer, message=f"{message} Use a sweep with model and data.")])
 
 
 def load_any(path: Path, overrides: Sequence[str] = ()) -> AnySweep:
-    """The sweep that a file describes, of either kind: with `function` it is one of the user's own training.
+    """The sweep that a file describes, of either kind: with one of `TRAINERS`, training is the user's own.
 
     Args:
         path: a YAML file.
@@ -54,8 +59,9 @@ def load_any(path: Path, overrides: Sequence[str] = ()) -> AnySweep:
     space_file = include_space(tree, path.parent)
     problems += override_domains(tree, overrides)
     sweep: AnySweep | list[Problem]
-    if "function" in tree:
-        problems += _take_foreign(tree)
+    if trainer := next((key for key in TRAINERS if key in tree), None):
+        problems += _take_foreign(tree, trainer)
+        _resolve_folder(tree, path.parent)
         sweep = validate(tree, OwnSweep)
     else:
         _resolve_files(tree, path.parent)
@@ -78,13 +84,20 @@ def _named_after(path: Path) -> JsonTree:
     return {"name": path.stem} if re.fullmatch(NAME, path.stem) else {}
 
 
-def _take_foreign(tree: JsonTree) -> list[Problem]:
+def _take_foreign(tree: JsonTree, trainer: str) -> list[Problem]:
     """Take out, in place, what only a sweep of the other kind has; a problem for each."""
     foreign = [key for key in tree if key in Sweep.model_fields and key not in OwnSweep.model_fields]
     for key in foreign:
         del tree[key]
-    message = "must be left out with function, which trains in place of a recipe. Delete it, or make it one of params."
+    message = f"must be left out with {trainer}, which trains in place of a recipe. Delete it, or make it a param."
     return [Problem(key=key, message=message) for key in foreign]
+
+
+def _resolve_folder(tree: JsonTree, folder: Path) -> None:
+    """Where the command runs."""
+    given = tree.get("folder", "." if "command" in tree else None)
+    if isinstance(given, str):
+        tree["folder"] = os.path.realpath(folder / given)
 
 
 def _resolve_files(tree: JsonTree, folder: Path) -> None:

@@ -4,11 +4,13 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from hpo.errors import Problem, SweepError
+from hpo.programs.command import PLACES, command_problem
 from hpo.programs.trial import RESERVED
 from hpo.records import Goal, Params, TrialRecord, TrialSpec
 from hpo.scheduling import full_budget
@@ -55,11 +57,26 @@ class OwnSweep(Asked):
         SweepError: if fields do not fit together; it holds every such problem.
     """
 
-    function: Annotated[str, Field(pattern=PATH)]
+    function: Annotated[str, Field(pattern=PATH)] | None = None
     """`package.module:function`, called with an `hpo.Trial` for each trial and rung, in place of `model` and `data`.
 
     To import its module is to run it: a sweep file of a stranger is as good as its modules.
     """
+    command: str | None = None
+    """In place of `function`, a program that is run for each trial and rung, in `folder`: `python train.py --lr {lr}
+    --to {to_epoch}`. No shell has a part in it: its words are filled with params, and with from_epoch, to_epoch,
+    state_in, state_out, seed and trial_id ({{ and }} are braces; `python` is the one that runs hpo). The same is in its
+    environment, as HPO_TO_EPOCH and so on, and all params are in HPO_PARAMS, as JSON. To the MLflow run that it finds
+    there (MLFLOW_RUN_ID) it logs the metric after every epoch up to to_epoch, step=1 being the first; other metrics of
+    that step are shown beside it, while params, tags and artifacts are not kept. What it leaves in the folder state_out
+    it finds at the next rung in the folder state_in, and goes on after from_epoch; if it leaves nothing, it begins anew
+    at epoch 0. It ends with exit code 0, or the trial has failed, and with it ends all that it has started. What it
+    prints is kept in `programs` in the sweep's folder, on its node. It needs the version of MLflow that hpo has.
+
+    A sweep file of a stranger is as good as the program that it names.
+    """
+    folder: Path | None = None
+    """In which the command runs; relative to the sweep file, whose folder it is where none is given."""
     params: Mapping[str, Value]
     """All that trials have, by names that may be dotted: as here where not searched, or where their `when` fails."""
     epochs: Annotated[int, Field(ge=1)]
@@ -72,7 +89,9 @@ class OwnSweep(Asked):
 
     @field_validator("function")
     @classmethod
-    def _is_no_part_of_python(cls, function: str) -> str:
+    def _is_no_part_of_python(cls, function: str | None) -> str | None:
+        if function is None:
+            return None
         module = function.partition(":")[0]
         if module.partition(".")[0] in sys.stdlib_module_names:
             raise ValueError(f"must be a function of a module of yours, but {module} is a part of Python itself.")
@@ -123,12 +142,13 @@ class OwnSweep(Asked):
         num_trials = full_budget(self.budget, scheduler, self.epochs).trials
         problems = [
             *unclear,
+            *self._trainer_problems(),
             *self._param_problems(),
             *point_problems(self.space, self.points),
             *(() if unclear else unmet_problems(self.space, self.constraints, self.settings, self.points)),
             *rung_problems(scheduler, self.epochs),
             *ladder_problems(scheduler, self.budget.trials, self.epochs),
-            *_average_problems(comparison_problems(scheduler, half_lives=(0,))),
+            *_average_problems(comparison_problems(scheduler, half_lives=(0,)), self.trainer),
             *pair_problems(sampler, scheduler),
             *front_problems(sampler, scheduler, num_trials, num_metrics=1),
             *population_problems(scheduler, sampler, self.budget, self.epochs),
@@ -137,6 +157,27 @@ class OwnSweep(Asked):
         if problems:
             raise SweepError(f"sweep {self.name}", problems)
         return self
+
+    @property
+    def trainer(self) -> str:
+        """Which of the two trains."""
+        return "function" if self.command is None else "command"
+
+    def _trainer_problems(self) -> Iterator[Problem]:
+        if (self.function is None) == (self.command is None):
+            got = "neither" if self.function is None else "both"
+            message = f"must be there, or function, but not both: got {got}. Keep the one that trains."
+            yield Problem(key="command", message=message)
+        if self.command is None:
+            if self.folder is not None:
+                yield Problem(key="folder", message="must be left out without command, which runs there. Delete it.")
+            return
+        if problem := command_problem(self.command, self.params):
+            yield Problem(key="command", message=problem)
+        for path in self.params:
+            if path in PLACES:
+                message = f"must not be the name of a param with command, where {{{path}}} is another. Rename it."
+                yield Problem(key=f"params.{path}", message=message)
 
     def _param_problems(self) -> Iterator[Problem]:
         for path in self.params:
@@ -152,15 +193,19 @@ class OwnSweep(Asked):
             message = "must hold at least one domain of several values, but holds none. Add one."
             yield Problem(key="space", message=message)
         if self.resources.lanes != "auto":
-            message = f"must be auto with function, which trains one trial at a time, but got {self.resources.lanes}. "
+            message = (
+                f"must be auto with {self.trainer}, which trains one trial at a time, but got {self.resources.lanes}. "
+            )
             yield Problem(key="resources.lanes", message=f"{message}Delete it.")
         if self.resources.workers > 1:
-            message = f"must be 1 with function, which is called in one process, but got {self.resources.workers}. "
+            message = (
+                f"must be 1 with {self.trainer}, which is called in one process, but got {self.resources.workers}. "
+            )
             yield Problem(key="resources.workers", message=f"{message}Delete it.")
 
 
-def _average_problems(problems: list[Problem]) -> Iterator[Problem]:
+def _average_problems(problems: list[Problem], trainer: str) -> Iterator[Problem]:
     """In words that fit: there are no averaged weights."""
     for problem in problems:
-        message = "must not be averaged with function, whose weights nobody knows. Compare by last or best."
+        message = f"must not be averaged with {trainer}, whose weights nobody knows. Compare by last or best."
         yield Problem(key=problem.key, message=message)

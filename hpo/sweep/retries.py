@@ -38,7 +38,7 @@ class Retries(Config):
     new reported in between."""
     trial_timeout: Duration | None = None
     """How long a trial may train in all, in seconds or as 90s, 30m, 2h: its own share of every epoch, and how long it
-    has said nothing since. Without Ray a trial that hangs is waited for."""
+    has said nothing since. Without Ray a trial that hangs is waited for, if it is no program."""
     segment_timeout: Duration | None = None
     """How long a trial may train from one rung to the next, in the same words."""
 

@@ -9,12 +9,12 @@ from hpo.scheduling import full_budget
 from hpo.spaces.shorthand import SHORT_FORM
 from hpo.sweep.asked import Asked
 from hpo.sweep.inert import inert_paths
-from hpo.sweep.loading import AnySweep
+from hpo.sweep.loading import TRAINERS, AnySweep
 from hpo.sweep.model import Sweep
 from hpo.sweep.own import OwnSweep
 from hpo.training.models.custom import PATH
 
-FIRST = ("name", "data", "function", "params")
+FIRST = ("name", "data", "function", "command", "folder", "params")
 """Keys that begin a resolved file; the others follow in the model's order."""
 WIDE = 4096
 """Characters to a line: values are not broken over lines."""
@@ -28,6 +28,8 @@ def dump_resolved(sweep: AnySweep) -> str:
     tree = sweep.as_tree()
     if isinstance(sweep, Sweep):
         _drop_idle(tree, sweep)
+    else:
+        tree = {key: value for key, value in tree.items() if key not in (*TRAINERS, "folder") or value is not None}
     if full_budget(sweep.budget, sweep.chosen.scheduler, sweep.epochs).trials != sweep.budget.trials:
         del tree["budget"]["trials"]  # the scheduler says
     if sweep.tracking is None:
@@ -47,7 +49,8 @@ def sweep_schema() -> JsonTree:
     model = recipe["properties"]["model"]
     recipe["properties"]["model"] = {"anyOf": [function, model], "description": model["description"]}
     definitions = own.pop("$defs") | recipe.pop("$defs")
-    return {"$defs": definitions, "if": {"required": ["function"]}, "then": own, "else": recipe}
+    trains = [{"required": [key]} for key in TRAINERS]
+    return {"$defs": definitions, "if": {"anyOf": trains}, "then": {**own, "oneOf": trains}, "else": recipe}
 
 
 def _drop_idle(tree: JsonTree, sweep: Sweep) -> None:

@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
+
+from experiments.benchmarks.shares import Held, run_together
 
 BENCHMARKS = Path(__file__).parents[2] / "experiments" / "benchmarks"
 
@@ -63,3 +66,17 @@ def test_the_benchmark_of_an_exported_ensemble_compares_it_with_its_members(tmp_
     text = table.read_text()
     assert "0 predicted differently" in text
     assert [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| ")] == ["| batch", "| 1", "| 64"]
+
+
+@pytest.mark.slow
+def test_three_sweeps_on_one_cluster_all_finish_and_never_hold_more_slots_than_there_are() -> None:
+    sweeps = run_together(((1.0, 8), (2.0, 12), (5.0, 24)), num_slots=4, segment_s=0.5)
+
+    assert [len(held) for held in sweeps] == [8, 12, 24]
+    assert most_at_once([each for held in sweeps for each in held]) <= 4
+
+
+def most_at_once(held: list[Held]) -> int:
+    """Of one machine's clock; a segment that begins as another one ends is not beside it."""
+    turns = sorted([(each.from_s, 1) for each in held] + [(each.to_s, -1) for each in held])
+    return max(accumulate(step for _, step in turns))

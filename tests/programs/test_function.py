@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from ruamel.yaml import YAML
+from sklearn.datasets import load_digits
 from typer.testing import CliRunner
 
 from hpo.cli import app
@@ -339,4 +340,6 @@ def test_the_example_trains_and_its_states_predict(tmp_path: Path) -> None:
     assert done.best.checkpoint is not None
     state = read_state(done.best.checkpoint, tmp_path)
     assert isinstance(state, dict)
-    assert state["coef_"].shape == (10, 64)
+    x, y = load_digits(return_X_y=True)
+    log_odds = x[1200:1500] / 16 @ state["coef_"].T + state["intercept_"]
+    assert np.mean(log_odds.argmax(axis=1) == y[1200:1500]) == done.best.values[3] > 0.8

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from hpo.scheduling.shares import EXPIRY_S, TURN_S, Claim, Commons, Stake, allot
+from hpo.scheduling.shares import BESIDE, EXPIRY_S, TURN_S, Claim, Commons, Stake, allot
 
 EIGHT = [{"CPU": 8.0}]
 
@@ -116,6 +116,17 @@ def test_nobody_starves_however_few_slots_there_are() -> None:
 
     assert min(held) > 2 * TURN_S
     assert held == sorted(held)
+
+
+def test_a_sweep_that_claims_two_kinds_of_slot_counts_once() -> None:
+    commons, nodes = Commons(), [{"CPU": 1.0, "GPU": 1.0}, {"CPU": 4.0}]
+    both = {"one": claim(CPU=1, GPU=1), f"one{BESIDE}": claim(CPU=2), "two": claim(CPU=2)}
+
+    for _ in range(2):
+        told = {name: commons.claim(name, each, nodes, now_s=0.0) for name, each in both.items()}
+
+    assert {name: each.num for name, each in told.items()} == {"one": 1, f"one{BESIDE}": 1, "two": 1}
+    assert {each.num_sweeps for each in told.values()} == {2}
 
 
 def test_a_claim_ends_with_its_sweep_or_when_nobody_renews_it() -> None:

@@ -81,6 +81,24 @@ def find_mistakes(folder: Path, text: str) -> str:
         ),
         ("grad_clip: -1", "grad_clip: must be at least 0, but got -1. Raise it."),
         ("resources: {lanes: 0}", "resources.lanes: must be at least 1 or be auto, but got 0. Raise it."),
+        (
+            "resources: {workers: 2, also: {cpus: 2}}",
+            "resources: workers must be 1 with also, whose segments have one each, but is 2. Delete one of them.",
+        ),
+        (
+            "resources: {max_concurrent: 2, autoscaling: true, also: {cpus: 2}}",
+            (
+                "resources: autoscaling must be false with also, for what machines to come will have left is not "
+                "known, but is true. Delete one of them."
+            ),
+        ),
+        (
+            "resources: {cpus: 2, also: {cpus: 2}}",
+            (
+                "resources: also must ask for something else than resources does, but both have cpus 2 and gpus 0. "
+                "Delete it, for slots are as many as the machines hold."
+            ),
+        ),
         ("resources: {lanes: many}", 'resources.lanes: must be a whole number or be auto, but got "many".'),
         ("scheduler: {kind: asha, eta: 1}", "scheduler.eta: must be at least 2, but got 1. Raise it."),
         (
