@@ -9,6 +9,8 @@ from pathlib import Path
 
 from hpo.errors import SweepNotFoundError
 
+NO_SWEEP = "no sweep begins with"
+
 
 @dataclass(frozen=True)
 class SweepPaths:
@@ -152,7 +154,7 @@ def find_sweep(runs: Path, sweep_id: str) -> SweepPaths:
     if len(matches) == 1:
         return matches[0]
     names = ", ".join(paths.sweep_id for paths in matches or known) or "none"
-    rule = "more than one sweep begins with" if matches else "no sweep begins with"
+    rule = "more than one sweep begins with" if matches else NO_SWEEP
     raise SweepNotFoundError(f"{rule} {sweep_id!r} under {runs}. There: {names}. Give a longer id, or --runs FOLDER.")
 
 

@@ -18,6 +18,7 @@ from hpo.errors import ClusterError, DataError
 from hpo.folder import make_id
 from hpo.paths import SweepPaths
 from hpo.sweep import AnySweep, Cluster, OwnSweep, check_data, load_any
+from hpo.sweep.files import find_space_file, read_mapping
 from hpo.work import OwnWork
 
 
@@ -26,8 +27,8 @@ class Order:
     """A sweep that can be sent: no mistake was found in it."""
 
     sweep: AnySweep
-    file: Path
-    """The sweep file, in `folder`."""
+    files: Sequence[Path]
+    """The sweep file, and that of its space if it names one; in `folder`."""
     folder: Path
     """What is sent: the current folder if it holds the sweep file, else that file's."""
     overrides: Sequence[str]
@@ -46,8 +47,25 @@ def check_order(file: Path, overrides: Sequence[str] = ()) -> Order:
     sys.path.append(str(folder))
     sweep = load_any(path, overrides)
     return Order(
-        sweep=sweep, file=path.relative_to(folder), folder=folder, overrides=tuple(overrides), unchecked=_check(sweep)
+        sweep=sweep,
+        files=_files(path, folder),
+        folder=folder,
+        overrides=tuple(overrides),
+        unchecked=_check(sweep),
     )
+
+
+def _files(path: Path, folder: Path) -> list[Path]:
+    tree = read_mapping(path).value
+    space = find_space_file(tree, path.parent) if isinstance(tree, dict) else None
+    files = [path] if space is None else [path, space.resolve()]
+    for file in files:
+        if not file.is_relative_to(folder):
+            raise ClusterError(
+                f"space: its file must be sent with the sweep, but {file} lies outside of {folder}, which is sent. "
+                "Submit from a folder that holds both."
+            )
+    return [file.relative_to(folder) for file in files]
 
 
 def _check(sweep: AnySweep) -> str | None:
@@ -73,11 +91,12 @@ def send(client: Client, order: Order, sweep_id: str | None = None) -> tuple[str
     sweep_id = sweep_id or make_id(sweep)
     keep = SweepPaths(sweep.storage.folder / sweep_id).shipped
     with packed(order.folder, cluster.exclude, cluster.max_upload) as package:
-        package.check_holds(order.file)
+        for file in order.files:
+            package.check_holds(file)
         job = Job(
             job_id=sweep_id,
             command=[
-                *("run", str(keep / order.file), "--id", sweep_id),
+                *("run", str(keep / order.files[0]), "--id", sweep_id),
                 *(part for text in order.overrides for part in ("--set", text)),
             ],
             keep=str(keep),

@@ -36,6 +36,10 @@ class Postgres:
         """Of one of its databases, perhaps through another port."""
         return f"postgresql://postgres@127.0.0.1:{port or self.port}/{database}"
 
+    def create(self, database: str) -> None:
+        """One more database."""
+        _as_postgres("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", database)
+
     def start(self) -> None:
         settings = f"-p {self.port} -k {self.folder} -c fsync=off -c shared_buffers=16MB"
         self._pg_ctl("start", "-o", settings, "-l", str(self.folder / "log"))
@@ -110,13 +114,14 @@ class Wire:
 
 
 @contextmanager
-def s3(bucket: str) -> Iterator[Mapping[str, str]]:
-    """An S3-compatible server with one bucket, and the environment with which clients find it."""
-    address = f"http://127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", address.rpartition(":")[2]]
+def s3(*buckets: str, host: str = "127.0.0.1") -> Iterator[Mapping[str, str]]:
+    """An S3-compatible server with some buckets, and the environment with which clients find it."""
+    address = f"http://{host}:{free_port()}"
+    command = [sys.executable, "-m", "moto.server", "--host", host, "--port", address.rpartition(":")[2]]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _make_bucket(f"{address}/{bucket}")
+        for bucket in buckets:
+            _make_bucket(f"{address}/{bucket}")
         yield {"AWS_ENDPOINT_URL": address, "AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "secret"}
     finally:
         server.terminate()

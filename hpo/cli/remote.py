@@ -15,6 +15,7 @@ from hpo.cli.options import Address
 
 if TYPE_CHECKING:
     from hpo.cluster.client import Client
+    from hpo.cluster.marks import Line
 
 ADDRESS = "--address"
 
@@ -41,10 +42,8 @@ class OnCluster(TyperCommand):
     def send(self, client: "Client", command: Sequence[str], given: dict[str, Any], address: str) -> int:
         """Run the command there; its exit code."""
         from hpo.cli.submit import show
-        from hpo.cluster.jobs import Job, attend
 
-        job_id = f"hpo-{self.name}-{secrets.token_hex(4)}"
-        return attend(client, Job(job_id=job_id, command=command, env=_width()), show)
+        return run_there(client, command, show)
 
 
 class Driving(OnCluster):
@@ -76,6 +75,13 @@ def on_cluster(
         return function
 
     return add
+
+
+def run_there(client: "Client", command: Sequence[str], hear: "Callable[[Line], None]") -> int:
+    """Run a command that nobody needs to remember; its exit code."""
+    from hpo.cluster.jobs import Job, attend
+
+    return attend(client, Job(job_id=f"hpo-{command[0]}-{secrets.token_hex(4)}", command=command, env=_width()), hear)
 
 
 def without_address(args: Sequence[str]) -> list[str]:

@@ -127,7 +127,9 @@ def result(sweep: AnySweep, done: SweepResult, *, as_json: bool) -> None:
         print_json(_result_json(sweep, done, finalists))
         return
     sweep_id, console = done.paths.sweep_id, make_console()
-    ends = ", ".join(f"{num} {kind}" for kind, num in done.ends.items()) or "none began"
+    num_waiting = sum(trial.end is None for trial in done.trials)
+    counts = [*done.ends.items(), *([("waiting", num_waiting)] if num_waiting else [])]
+    ends = ", ".join(f"{num} {kind}" for kind, num in counts) or "none began"
     console.print(f"{sweep_id} {done.status} after {clock(done.elapsed_s)}; trials: {ends}", style="bold")
     rows = grid()
     if done.status is SweepStatus.PAUSED:
@@ -153,7 +155,8 @@ def result(sweep: AnySweep, done: SweepResult, *, as_json: bool) -> None:
     if done.untracked is not None:
         rows.add_row("MLflow", done.untracked, style="red")
     elif sweep.tracking is not None:
-        rows.add_row("MLflow", f"hpo ui {sweep_id}")
+        is_served = sweep.tracking.uri.startswith(("http://", "https://"))
+        rows.add_row("MLflow", masked(sweep.tracking.uri) if is_served else f"hpo ui {sweep_id}")
     console.print(rows)
 
 

@@ -10,6 +10,7 @@ import typer
 from hpo.cli.conduct import errors_told, make_importable
 from hpo.cli.options import RUNS, Json, Runs, SweepId
 from hpo.cli.remote import on_cluster
+from hpo.cli.unbegun import Logs, OfOne
 
 app = typer.Typer()
 LOOK_S = 0.5
@@ -26,7 +27,7 @@ def ls_(as_json: Json = False, runs: Runs = RUNS) -> None:
         show_list(list_states(list_sweeps(runs), time.time()), as_json=as_json)
 
 
-@on_cluster(app)
+@on_cluster(app, cls=OfOne)
 def status(
     sweep_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="A sweep's id, or how it begins.")] = None,
     as_json: Json = False,
@@ -44,7 +45,7 @@ def status(
         show_state(measured(state), as_json=as_json)
 
 
-@on_cluster(app)
+@on_cluster(app, cls=Logs)
 def logs(
     sweep_id: SweepId,
     follow: Annotated[

@@ -56,17 +56,27 @@ def told(address: str) -> Iterator[None]:
         problem = str(error).partition("\n")[0].rstrip(".")
         raise ClusterError(f"{where}: the cluster must know who asks, but: {problem}. {TOKEN}") from error
     except OSError as error:  # those of HTTP libraries, too
-        if type(error.__context__).__name__ == "SSLError":
-            raise ClusterError(
-                f"{where}: its certificate must be signed by someone known here, but is not ({error.__context__}). "
-                f"Name the file of certificates in {CERTIFICATES}."
-            ) from error
-        raise ClusterError(
-            f"{where}: the cluster's dashboard must answer, but does not ({error}). Is it up? Its port is 8265; "
-            "through SSH: ssh -L 8265:localhost:8265 HEAD, then http://localhost:8265."
-        ) from error
+        raise ClusterError(f"{where}: {_unanswered(error, where)}") from error
     except (RuntimeError, ValueError, KeyError) as error:
         raise ClusterError(f"{where}: must do as a Ray dashboard does, but: {error}") from error
+
+
+def _unanswered(error: OSError, where: str) -> str:
+    """What is wrong, and what to do."""
+    why = str(error.__context__)
+    if getattr(error, "response", None) is not None:
+        return f"must do as a Ray dashboard does, but: {error}. Is the address that of another server?"
+    if "CERTIFICATE_VERIFY_FAILED" in why:
+        return (
+            f"its certificate must be signed by someone known here, but is not ({why}). "
+            f"Name the file of certificates in {CERTIFICATES}."
+        )
+    if type(error.__context__).__name__ == "SSLError":
+        return f"must speak TLS, but does not ({why}). Is it {where.replace('https:', 'http:', 1)}?"
+    return (
+        f"the cluster's dashboard must answer, but does not ({error}). Is it up? Its port is 8265; "
+        "through SSH: ssh -L 8265:localhost:8265 HEAD, then http://localhost:8265."
+    )
 
 
 @contextmanager

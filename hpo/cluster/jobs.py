@@ -10,13 +10,15 @@ from importlib import metadata
 from pathlib import Path
 
 from aiohttp import ClientError
-from ray.job_submission import JobStatus
+from ray.job_submission import JobDetails, JobStatus
 
 from hpo.cluster.client import Client, told
 from hpo.cluster.marks import Line, read_line
 from hpo.config import JsonTree
 from hpo.errors import ClusterError
 
+Known = JobDetails
+"""What the cluster knows of a job."""
 STOP_S = 150
 """How long a job may take to leave everything in order, once it is asked to end."""
 STOPPED = 130
@@ -94,11 +96,25 @@ def jobs_of(client: Client, sweep_id: str) -> list[str]:
     return sorted(own, key=lambda name: int(numbers[name]))
 
 
+def find_first_job(client: Client, sweep_id: str) -> Known | None:
+    """The job that was to begin the sweep of this id, or whose id begins so; none, if not exactly one was."""
+    with told(client.get_address()):
+        known = {str(job.submission_id): job for job in client.list_jobs() if "budget" in (job.metadata or {})}
+    found = [job for name, job in known.items() if name.startswith(sweep_id)]
+    return known.get(sweep_id) or (found[0] if len(found) == 1 else None)
+
+
 def next_job_id(client: Client, sweep_id: str) -> str:
     """For another job that drives a sweep; the number goes on from the last one that the cluster remembers."""
     own = jobs_of(client, sweep_id)
     last = own[-1].removeprefix(sweep_id).removeprefix(".") if own else ""
     return f"{sweep_id}.{int(last or 1) + 1}"
+
+
+def read_log(client: Client, job_id: str) -> list[Line]:
+    """What a job has written so far."""
+    with told(client.get_address()):
+        return [read_line(written) for written in client.get_job_logs(job_id).splitlines()]
 
 
 def follow(client: Client, job_id: str, hear: Callable[[Line], None]) -> int:

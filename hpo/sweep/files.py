@@ -39,14 +39,24 @@ def read_mapping(path: Path) -> YamlTree:
     return _refused(f"must be a mapping, with `key: value` on each line, but {got}.")
 
 
+def find_space_file(tree: JsonTree, folder: Path) -> Path | None:
+    """The file that `space` of a sweep file in `folder` names; none if it names none."""
+    match tree.get("space"):
+        case str() as name:
+            return folder / name
+        case {"file": name}:
+            return folder / str(name)
+        case _:
+            return None
+
+
 def include_space(tree: JsonTree, folder: Path) -> SpaceFile:
     """Put the domains of the file that `space` names into `tree`, in place; those of the sweep itself win."""
-    space = tree.get("space")
-    space = {"file": space} if isinstance(space, str) else space
-    if not isinstance(space, dict) or "file" not in space:
+    path = find_space_file(tree, folder)
+    if path is None:
         return SpaceFile()
-    own = {path: domain for path, domain in space.items() if path != "file"}
-    path = folder / str(space["file"])
+    space = tree["space"]
+    own = {} if isinstance(space, str) else {name: domain for name, domain in space.items() if name != "file"}
     source = read_mapping(path)
     shared = source.value if isinstance(source.value, dict) else {}
     tree["space"] = shared | own

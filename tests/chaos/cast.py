@@ -18,6 +18,8 @@ from ray.cluster_utils import Cluster
 from hpo.tracking import ui
 
 ZYGOTE = Path(__file__).parent / "zygote.py"
+TRAINERS = ("ray::SegmentTrainable", "ray::ResourceTrainable")
+"""How Ray names workers that train; Tune's wrapper for resources may stand for ours."""
 HEARTBEATS = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 1000, "health_check_failure_threshold": 4}
 """Of Ray: a node that is gone is missed in seconds."""
 
@@ -143,5 +145,5 @@ def _workers(raylets: set[int]) -> Iterator[int]:
     for command in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             _, _, stat = (command.parent / "stat").read_text().rpartition(")")
-            if command.read_text().startswith("ray::SegmentTrainable") and int(stat.split()[1]) in raylets:
+            if command.read_text().startswith(TRAINERS) and int(stat.split()[1]) in raylets:
                 yield int(command.parent.name)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import Done, Head
+from tests.cluster.conftest import Done
+from tests.cluster.nodes import Head
 
 pytestmark = pytest.mark.slow
 Hpo = Callable[..., Done]
@@ -43,3 +44,19 @@ def test_a_sweep_pauses_goes_on_and_is_given_more_from_another_folder(
     assert json.loads(extended.stdout)["ends"] == {"complete": 501}, extended.stderr
     assert "long is paused.\n" in hpo("logs", "long").stdout
     assert SECRET not in "".join(path.read_text() for path in (head.home / "runs/long").glob("*.[yjl]*"))
+
+
+def test_a_sweep_that_never_began_is_told_by_its_job(hpo: Hpo, folder: Path) -> None:
+    (folder / "conf/small.yaml").write_text(
+        (folder / "conf/small.yaml").read_text() + "\nstorage: {checkpoints: /dev/null/runs}\n"
+    )
+    sent = hpo("submit", "conf/small.yaml", "--id", "stillborn", "--follow")
+
+    state = json.loads(hpo("status", "still", "--json", "--runs", "runs").stdout)
+    logs = hpo("logs", "stillborn")
+
+    assert sent.returncode == 1
+    assert (state["id"], state["state"]) == ("stillborn", "failed")
+    assert "it has no folder there; its job is failed." in state["problem"]
+    assert state["problem"].endswith("See: hpo logs stillborn")
+    assert "Not a directory" in logs.stdout, logs

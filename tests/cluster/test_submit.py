@@ -1,11 +1,13 @@
 """A sweep of one's own network goes to a cluster that wants a token."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import Done, Head
+from tests.cluster.conftest import Done
+from tests.cluster.nodes import Head
 
 pytestmark = pytest.mark.slow
 Hpo = Callable[..., Done]
@@ -38,6 +40,14 @@ def test_the_same_id_is_refused_a_second_time(hpo: Hpo) -> None:
 
     assert again.returncode == 1
     assert "twice: the id of a job must be new, but the cluster has one" in again.stderr
+
+
+def test_of_two_that_are_sent_at_once_both_run(hpo: Hpo) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: hpo("submit", "conf/small.yaml", "--follow"), range(2)))
+
+    assert [done.returncode for done in both] == [0, 0], both
+    assert len({done.stdout.partition(" is sent")[0] for done in both}) == 2
 
 
 def test_without_a_token_nobody_is_let_in(hpo: Hpo, head: Head) -> None:
