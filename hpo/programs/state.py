@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import sys
 import tarfile
 from collections.abc import Mapping
@@ -31,7 +32,7 @@ def write_state(address: Address, state: State) -> None:
         ValueError: if it is nothing that a state can be.
     """
     parts = {} if isinstance(state, Path) else _parts(state)
-    with written(address) as beside, tarfile.open(beside, "w") as tar:
+    with written(address) as beside, tarfile.open(beside, "w", dereference=True) as tar:
         if isinstance(state, Path):
             if not state.is_dir():
                 raise ValueError(f"state: a path must be that of a folder, but {state} is none. Make it.")
@@ -51,12 +52,29 @@ def read_state(address: Address, folder: Path) -> State:
     try:
         with fetched(address) as path, tarfile.open(path) as tar:
             if FOLDER in tar.getnames():
-                tar.extractall(folder, filter="data")
+                _unpack(tar, folder)
                 return folder / FOLDER
             parts = {member.name: tar.extractfile(member).read() for member in tar.getmembers()}  # type: ignore[union-attr]  # all are files
         return parts[BYTES] if BYTES in parts else _tree(parts)
     except (OSError, tarfile.TarError, ValueError, KeyError, TypeError) as error:
         raise HpoError(f"{masked(str(address))}: must be a state that a trial handed over, but {error}.") from error
+
+
+def _unpack(tar: tarfile.TarFile, folder: Path) -> None:
+    """Files and folders, which is all that is written: Python's own filters came in the course of 3.11.
+
+    Raises:
+        ValueError: if there is something else, or something that would lie elsewhere.
+    """
+    for member in tar:
+        path = folder / member.name
+        if not (member.isfile() or member.isdir()) or not path.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"{member.name} in it is no file of its own")
+        (path if member.isdir() else path.parent).mkdir(parents=True, exist_ok=True)
+        if (content := tar.extractfile(member)) is not None:
+            with content, path.open("wb") as file:
+                shutil.copyfileobj(content, file)
+            path.chmod(member.mode & 0o755)
 
 
 @dataclass

@@ -1,3 +1,4 @@
+import tarfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -74,3 +75,29 @@ def test_a_damaged_state_is_told(tmp_path: Path) -> None:
 
     with pytest.raises(HpoError, match="must be a state that a trial handed over, but"):
         read_state(tmp_path / "state.tar", tmp_path)
+
+
+def test_a_folder_comes_back_with_what_its_links_lead_to(tmp_path: Path) -> None:
+    (tmp_path / "given" / "inside").mkdir(parents=True)
+    (tmp_path / "elsewhere").write_text("all")
+    (tmp_path / "given" / "inside" / "link").symlink_to(tmp_path / "elsewhere")
+    write_state(tmp_path / "state.tar", tmp_path / "given")
+
+    found = read_state(tmp_path / "state.tar", tmp_path / "found")
+
+    assert isinstance(found, Path)
+    assert not (found / "inside" / "link").is_symlink()
+    assert (found / "inside" / "link").read_text() == "all"
+
+
+@pytest.mark.parametrize("name", ["folder/../../out", "/out"])
+def test_a_state_that_would_lie_elsewhere_is_refused(name: str, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "state.tar", "w") as tar:
+        for each in ("folder", name):
+            member = tarfile.TarInfo(each)
+            tar.addfile(member)
+
+    with pytest.raises(HpoError, match="must be a state that a trial handed over"):
+        read_state(tmp_path / "state.tar", tmp_path / "found")
+
+    assert not (tmp_path / "out").exists()

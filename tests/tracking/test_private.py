@@ -26,7 +26,7 @@ def test_what_mlflow_logs_is_read_without_it_once_and_in_order(tmp_path: Path) -
 
 
 def test_artifacts_go_beside_the_database_and_other_runs_are_not_read(tmp_path: Path) -> None:
-    with private_run(make_blank(), tmp_path) as run:
+    with private_run(make_blank.__wrapped__(), tmp_path) as run:  # MLflow remembers where those of a run go
         found = run.environment({})
         client = MlflowClient(found["MLFLOW_TRACKING_URI"])
         client.log_text(found["MLFLOW_RUN_ID"], "text", "note.txt")

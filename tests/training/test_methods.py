@@ -17,7 +17,7 @@ TESTS = Path(__file__).parents[1]
 TABLE: dict[str, dict[str, str]] = YAML(typ="safe").load(Path(__file__).with_name("methods.yaml"))
 NUMBERS = [str(number) for number in (*range(1, 91), *range(104, 108)) if number != 89]
 NUMBERS += [f"88{part}" for part in "abcdefg"] + [f"89{part}" for part in "abcde"]
-NO_OPTION = ("always", "command", "left out")
+NO_OPTION = ("always", "a command", "left out")
 
 SECTIONS = {section.name: section for section in sections()}
 OPTIONS = [option for section in SECTIONS.values() for option in section.options]
