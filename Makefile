@@ -25,7 +25,7 @@ demo: $(INSTALLED)
 	@echo "  experiments/digits.yaml            the file that asked for all this: change it and run it again"
 
 test: $(INSTALLED)
-	$(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
+	$(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, final
 from uuid import uuid4
@@ -17,6 +18,8 @@ NAMESPACE, NAME = "hpo", "commons-1"
 """Of the actor; the number rises with the form of claims and allowances."""
 START_S, ANSWER_S = 30.0, 5.0
 """How long it is waited for, the first time and any other."""
+LOOK_S = 0.2
+"""Between two looks at whether anybody waits still."""
 
 
 class Office:
@@ -45,6 +48,8 @@ class Share:
     name: str = field(default_factory=lambda: uuid4().hex)
     allowance: Allowance | None = None
     """As of the last claim; none while the office does not answer, when every slot is taken that is free."""
+    is_over: Callable[[], bool] = lambda: False
+    """Whether no answer is waited for any more."""
     _office: Any = None
 
     def beside(self) -> "Share":
@@ -55,11 +60,20 @@ class Share:
         """Ask for it. An office that does not answer is told in the log, and asked anew the next time."""
         try:
             self._office, patience_s = (self._office, ANSWER_S) if self._office else (_open(), START_S)
-            self.allowance = ray.get(self._office.claim.remote(self.name, claim), timeout=patience_s)
+            self.allowance = self._answer(self._office.claim.remote(self.name, claim), patience_s)
         except Exception as error:  # noqa: BLE001 - Ray's have no common base, and none may stop a sweep
-            logger.warning("Who shares the cluster is not known, so this sweep takes what is free: %s", error)
+            if not self.is_over():
+                logger.warning("Who shares the cluster is not known, so this sweep takes what is free: %s", error)
             self._office = self.allowance = None
         return self.allowance
+
+    def _answer(self, asked: Any, patience_s: float) -> Allowance:
+        deadline_s = time.monotonic() + patience_s
+        while not ray.wait([asked], timeout=LOOK_S)[0]:
+            if time.monotonic() > deadline_s or self.is_over():
+                raise TimeoutError(f"no answer within {patience_s:g} s")
+        allowance: Allowance = ray.get(asked)
+        return allowance
 
     def leave(self) -> None:
         """Give up the claim; one that the office does not hear of expires."""

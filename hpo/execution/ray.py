@@ -101,6 +101,7 @@ class RayExecutor:
         self._is_bound = not autoscaling  # otherwise what it may not have yet is what nodes are started for
         self._priority = priority
         self._share: Share = Share() if first is None else first._share.beside()
+        self._share.is_over = self._slots.is_over.is_set
         self._workload = workload
         self._folder = folder
         self._is_interrupted = False
