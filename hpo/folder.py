@@ -1,6 +1,7 @@
 """The folder of a sweep: made when it begins, read when it goes on, changed when it is given more."""
 
 import json
+import re
 import secrets
 import sys
 from collections.abc import Iterable
@@ -18,10 +19,23 @@ from hpo.sweep import AnySweep, Sweep, dump_resolved, load_any, load_sweep
 from hpo.tracking.location import absolute
 from hpo.training.data import Splits
 
+ID = r"[a-z0-9][a-z0-9_-]*"
+"""Of a sweep: its name, with a little behind it."""
+
 
 def make_id(sweep: AnySweep) -> str:
     """A short name that begins with the sweep's."""
     return f"{sweep.name}-{secrets.token_hex(2)}"
+
+
+def check_id(sweep_id: str) -> None:
+    """See that an id names one folder, and that no job of another sweep, as `ID.2` is one, could be taken for its own.
+
+    Raises:
+        HpoError: if it does not.
+    """
+    if re.fullmatch(ID, sweep_id) is None:
+        raise HpoError(f"--id: must be lower-case letters, digits, - and _, but got {sweep_id!r}. Choose another.")
 
 
 def make_folder(sweep: AnySweep, digest: str | None = None, sweep_id: str | None = None) -> SweepPaths:
@@ -34,9 +48,11 @@ def make_folder(sweep: AnySweep, digest: str | None = None, sweep_id: str | None
 
     Raises:
         ResourceError: if it cannot be made.
-        HpoError: if there is a sweep of that id.
+        HpoError: if there is a sweep of that id, or it is none.
         HpoError: if the study's database, or the store of its checkpoints, does not answer.
     """
+    if sweep_id is not None:
+        check_id(sweep_id)
     while True:
         paths = SweepPaths(sweep.storage.folder.absolute() / (sweep_id or make_id(sweep)))
         check_answers(sweep.storage.place(paths))

@@ -15,7 +15,7 @@ from hpo.cluster.jobs import Job, attend, next_job_id, start
 from hpo.cluster.marks import ERR, OUT, Line
 from hpo.cluster.package import Package, packed
 from hpo.errors import ClusterError, DataError
-from hpo.folder import make_id
+from hpo.folder import check_id, make_id
 from hpo.paths import SweepPaths
 from hpo.sweep import AnySweep, Cluster, OwnSweep, check_data, load_any
 from hpo.sweep.files import find_space_file, read_mapping
@@ -89,6 +89,7 @@ def send(client: Client, order: Order, sweep_id: str | None = None) -> tuple[str
     """
     sweep, cluster = order.sweep, order.sweep.cluster
     sweep_id = sweep_id or make_id(sweep)
+    check_id(sweep_id)
     keep = SweepPaths(sweep.storage.folder / sweep_id).shipped
     with packed(order.folder, cluster.exclude, cluster.max_upload) as package:
         for file in order.files:
