@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from hpo.assembly import read_left
 from hpo.errors import StudyError
 from hpo.files import discard, list_files
-from hpo.paths import SweepPaths
+from hpo.paths import SweepPaths, split_options
 from hpo.records import TrialRecord
 from hpo.scheduling import Pbt
 from hpo.search.database import owner_of
@@ -118,7 +118,7 @@ def _unneeded(
 
 def _name(state: str) -> str:
     """Of a state in any folder of states: the sweep's own may have moved since."""
-    return "/".join(PurePath(state).parts[-2:])
+    return "/".join(PurePath(split_options(state)[0]).parts[-2:])
 
 
 def _needed(trials: Sequence[TrialRecord], *, is_population: bool) -> set[str]:

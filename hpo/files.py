@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hpo.errors import StorageError
-from hpo.paths import written_beside
+from hpo.paths import below, written_beside
 from hpo.uris import masked
 
 ALL_OR_NOTHING = {"s3", "gcs", "abfs"}
@@ -63,7 +63,7 @@ def size_of(address: Address) -> int | None:
 
 
 def list_files(folder: Address) -> dict[str, int]:
-    """The size of every file in the folders under `folder`, half-written ones too, by address."""
+    """The size of every file in a folder right under `folder`, half-written ones too, by address."""
     if not _is_remote(folder):
         found_here = sorted(Path(folder).glob("*/*"))
         return {str(file): size for file in found_here if (size := size_of(file)) is not None}  # some go meanwhile
@@ -71,7 +71,8 @@ def list_files(folder: Address) -> dict[str, int]:
 
     store, path = _opened(str(folder))
     found = store.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
-    return {f"{folder}{file.path.removeprefix(path)}": file.size for file in found if file.is_file}
+    inside = {file.path.removeprefix(path).strip("/"): file.size for file in found if file.is_file}
+    return {below(str(folder), name): size for name, size in inside.items() if name.count("/") == 1}
 
 
 def check_writable(folder: str) -> None:

@@ -11,7 +11,7 @@ from typing import final
 from hpo.errors import DataError, HpoError, ResourceError, StudyError
 from hpo.files import check_writable
 from hpo.origin import write_parents
-from hpo.paths import SweepPaths, written_beside
+from hpo.paths import SweepPaths, split_options, written_beside
 from hpo.records import TrialRecord
 from hpo.scheduling import Budget
 from hpo.search.database import check_answers
@@ -142,7 +142,7 @@ def _lies_in(folder: str, file: str) -> bool:
     """Whether a path lies in a folder, links followed; or an address below another one, in the same store."""
     if "://" not in folder:
         return "://" not in file and Path(file).resolve().is_relative_to(Path(folder).resolve())
-    (home, _, store), (path, _, options) = folder.partition("?"), file.partition("?")
+    (home, store), (path, options) = split_options(folder), split_options(file)
     return path.startswith(f"{home}/") and ".." not in path.split("/") and options == store
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from hpo.errors import EnsembleError, HpoError
 from hpo.execution.executor import Executor
 from hpo.export.members import Networks
-from hpo.files import list_files
+from hpo.files import size_of
 from hpo.harvest import Harvest
 from hpo.paths import SweepPaths, written_beside
 from hpo.records import Idle, Report, Segment, SegmentEnd, TrialRecord, TrialSpec
@@ -51,8 +51,7 @@ def find_long_run(harvest: Harvest, epochs: int) -> LongRun | None:
         ) from error
     if (run.trial_id, run.epochs) != (best(harvest.trials, harvest.sweep.metric.goal).trial_id, epochs):
         return None
-    is_whole = run.state is None or run.state in list_files(_home(harvest).states)
-    return run if is_whole else None
+    return run if run.state is None or size_of(run.state) is not None else None
 
 
 def train_long_run(harvest: Harvest, epochs: int, start: Callable[[TorchWorkload], Executor]) -> LongRun:

@@ -167,8 +167,14 @@ def list_sweeps(runs: Path) -> list[SweepPaths]:
 
 def below(folder: str, path: str) -> str:
     """What lies at `path` in a folder that is a path itself, or an address with options behind it."""
-    whole, mark, options = folder.partition("?") if "://" in folder else (folder, "", "")
-    return f"{whole.rstrip('/')}/{path}{mark}{options}"
+    whole, options = split_options(folder)
+    return f"{whole.rstrip('/')}/{path}{options}"
+
+
+def split_options(address: str) -> tuple[str, str]:
+    """What stands before an address's options, and these from their question mark on; a path has none."""
+    whole, mark, options = address.partition("?") if "://" in address else (address, "", "")
+    return whole, mark + options
 
 
 @contextmanager

@@ -1,16 +1,20 @@
 """Files in stores, and a whole sweep whose training states lie in one."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from pyarrow import fs
 from typer.testing import CliRunner
 
+from hpo.cleaning import clean_up
 from hpo.cli import app
 from hpo.errors import StorageError
-from hpo.files import check_writable, discard, fetched, written
-from hpo.paths import SweepPaths
+from hpo.files import check_writable, discard, fetched, list_files, written
+from hpo.finalize import finalize_sweep
+from hpo.long_run import LongRun
+from hpo.paths import SweepPaths, below
 from hpo.run import resume_sweep, run_sweep, start_local
 from hpo.search.reading import read_trials
 from hpo.sweep import Sweep, load_sweep
@@ -85,6 +89,21 @@ def test_what_is_written_is_read_again_and_can_be_written_over_and_discarded(hom
         get(address)
 
 
+@pytest.mark.parametrize("options", ["", "?region=us-east-1"])
+def test_the_files_of_a_store_are_listed_by_the_addresses_that_they_have(
+    options: str, bucket: str, tmp_path: Path
+) -> None:
+    paths = SweepPaths(Path("runs/small-1"), remote=f"{bucket}/{tmp_path.name}{options}")
+    state = paths.checkpoint(3, 9, generation=2, attempt=1)
+    put(state, b"12345")
+    put(below(paths.states, "long_run/trial-00003/epoch-00027.safetensors"), b"no trial's")
+
+    files = list_files(paths.states)
+    sizes = {file: len(get(file)) for file in files}
+
+    assert files == sizes == {state: 5}
+
+
 def test_a_file_whose_writing_fails_is_not_there(home: str) -> None:
     address = f"{home}/state.bin"
 
@@ -152,6 +171,25 @@ def test_a_sweep_in_postgresql_and_s3_that_is_paused_and_resumed_equals_one_in_a
     assert listed(f"{bucket}/sweeps") == states  # older ones are gone
     assert not (there.paths.root / "checkpoints").exists()
     assert not there.paths.study.exists()
+
+
+def test_the_long_run_of_a_sweep_in_a_store_outlives_a_cleaning(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = f"storage.checkpoints={bucket}/{tmp_path.name}?region=us-east-1"
+    sweep = load(tmp_path, store, "ensemble={kind: greedy, size: 2}", "data={kind: digits, test: 0.2}")
+    paths = run_sweep(sweep, start_executor=start_local).paths
+    finalize_sweep(paths, datetime.now(UTC), start_local)
+    state = LongRun.model_validate_json(paths.long_run.read_bytes()).state
+    before = listed(f"{bucket}/{tmp_path.name}")
+
+    freed = clean_up(paths, sweep)
+
+    assert (freed.num_strays, freed.num_states) == (0, 0)
+    assert f"{paths.sweep_id}/long_run/" in str(state)
+    assert str(state).endswith("?region=us-east-1")
+    assert listed(f"{bucket}/{tmp_path.name}") == before
 
 
 def test_commands_find_a_sweep_where_its_file_says(
