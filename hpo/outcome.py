@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpo.assembly import Assembly
 from hpo.disk import is_for_want_of_room
 from hpo.errors import BundleError, HpoError, TrialsFailedError
+from hpo.harvest.assembly import Assembly
 from hpo.paths import SweepPaths
 from hpo.records import EndKind, TrialRecord
 from hpo.results.rungs import Rung

@@ -12,8 +12,8 @@ from importlib import import_module, metadata
 from hpo.disk import want_of_room_told
 from hpo.execution.executor import Executor
 from hpo.execution.local import LocalExecutor
-from hpo.folder import check_states, load_splits, make_folder, open_any
-from hpo.journal import logged
+from hpo.folders.folder import check_states, load_splits, make_folder, open_any
+from hpo.folders.journal import logged
 from hpo.outcome import SweepResult, status_after, summarize
 from hpo.paths import SweepPaths, written_beside
 from hpo.progress import Watch

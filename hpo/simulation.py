@@ -11,14 +11,14 @@ from pydantic import Field, model_validator
 
 from hpo.config import Config
 from hpo.curves import Curves, CurveSource
-from hpo.driver import Driver
+from hpo.driver.driver import Driver
+from hpo.driver.shelf import Shelf
 from hpo.errors import Problem, SweepError
 from hpo.execution.simulated import SimulatedExecutor
 from hpo.records import Goal, Params, Report, TrialRecord, TrialSpec
 from hpo.scheduling import Budget, full_budget
 from hpo.search.study import Study
 from hpo.search.terms import Search
-from hpo.shelf import Shelf
 from hpo.spaces.conditions import Conditions
 from hpo.spaces.space import Space
 from hpo.spaces.values import Value

@@ -5,22 +5,22 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from hpo.driver import Driver
+from hpo.driver.driver import Driver
+from hpo.driver.shelf import Nobody, Shelf
+from hpo.driver.waits import Waits
 from hpo.execution.executor import Executor
-from hpo.folder import Extensions
+from hpo.folders.folder import Extensions
+from hpo.folders.notice import posted
+from hpo.harvest.lineup import Lineup
+from hpo.harvest.repeats import Repeat, begin_missing, has_open, without_search
 from hpo.interrupts import interrupts
-from hpo.lineup import Lineup
-from hpo.notice import posted
 from hpo.paths import SweepPaths
 from hpo.progress import Progress, Watch
 from hpo.records import Report, TrialRecord
-from hpo.repeats import Repeat, begin_missing, has_open, without_search
 from hpo.scheduling import Budget
 from hpo.search.study import Study
-from hpo.shelf import Nobody, Shelf
 from hpo.sweep import AnySweep
 from hpo.tracking.tracker import SweepStatus, Tracker
-from hpo.waits import Waits
 
 
 @dataclass

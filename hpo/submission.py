@@ -15,7 +15,7 @@ from hpo.cluster.jobs import Job, attend, next_job_id, start
 from hpo.cluster.marks import ERR, OUT, Line
 from hpo.cluster.package import Package, packed
 from hpo.errors import ClusterError, DataError
-from hpo.folder import check_id, make_id
+from hpo.folders.folder import check_id, make_id
 from hpo.paths import SweepPaths
 from hpo.sweep import AnySweep, Cluster, OwnSweep, check_data, load_any
 from hpo.sweep.files import find_space_file, read_mapping

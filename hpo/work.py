@@ -7,20 +7,20 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from hpo.affordable import build
-from hpo.assembly import Assembly
 from hpo.errors import EnsembleError, NoAverageError, Problem, SweepError
 from hpo.execution.executor import Workload
-from hpo.harvest import Harvest
-from hpo.lineup import Lineup
+from hpo.harvest.affordable import build
+from hpo.harvest.assembly import Assembly
+from hpo.harvest.harvest import Harvest
+from hpo.harvest.lineup import Lineup
+from hpo.harvest.registering import register_exported
+from hpo.harvest.repeats import Repeat
 from hpo.outcome import SweepResult
 from hpo.paths import SweepPaths
 from hpo.programs.command import check_program
 from hpo.programs.function import FunctionWorkload, load_function
 from hpo.programs.program import ProgramWorkload
 from hpo.records import Params, TrialRecord
-from hpo.registering import register_exported
-from hpo.repeats import Repeat
 from hpo.results.table import find_best
 from hpo.sweep import AnySweep, OwnSweep, Sweep
 from hpo.tracking.private import make_blank

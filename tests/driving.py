@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hpo.driver import Driver
+from hpo.driver.driver import Driver
 from hpo.execution import NextSegment, OnReport, OnSegmentEnd
 from hpo.progress import Progress
 from hpo.records import (

@@ -8,12 +8,12 @@ import pytest
 from pyarrow import fs
 from typer.testing import CliRunner
 
-from hpo.cleaning import clean_up
 from hpo.cli import app
 from hpo.errors import StorageError
 from hpo.files import check_writable, discard, fetched, list_files, written
-from hpo.finalize import finalize_sweep
-from hpo.long_run import LongRun
+from hpo.folders.cleaning import clean_up
+from hpo.harvest.finalize import finalize_sweep
+from hpo.harvest.long_run import LongRun
 from hpo.paths import SweepPaths, below
 from hpo.run import resume_sweep, run_sweep, start_local
 from hpo.search.reading import read_trials

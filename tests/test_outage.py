@@ -14,7 +14,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from hpo.doctor import check_up
+from hpo.folders.doctor import check_up
 from hpo.paths import SweepPaths, list_sweeps
 from hpo.search.reading import read_trials
 from hpo.sweep import load_sweep

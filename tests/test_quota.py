@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from hpo.cleaning import clean_up
 from hpo.errors import BundleError, DiskFullError
 from hpo.export.trial import last_state
 from hpo.files import list_files
+from hpo.folders.cleaning import clean_up
 from hpo.outcome import SweepResult
 from hpo.paths import SweepPaths
 from hpo.progress import Progress

@@ -20,7 +20,7 @@ from mlflow.entities import Run
 
 from hpo.errors import DataError, StudyError, SweepError
 from hpo.execution import Executor, NextSegment, OnReport, OnSegmentEnd
-from hpo.folder import make_folder, write_resolved
+from hpo.folders.folder import make_folder, write_resolved
 from hpo.outcome import SweepResult
 from hpo.paths import SweepPaths
 from hpo.records import EndKind, Report, TrialRecord

@@ -21,11 +21,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from hpo.assembly import Assembly
 from hpo.ensembles import measure, pool, tempered
 from hpo.ensembles.kinds import AnyEnsemble, Candidate, Deep, Greedy, HyperDeep, Snapshot, Soup, Stack, Top
 from hpo.errors import EnsembleError
-from hpo.harvest import Harvest
+from hpo.harvest.assembly import Assembly
+from hpo.harvest.harvest import Harvest
 from hpo.records import EndKind, TrialRecord
 from hpo.results.table import find_best
 from hpo.run import run_sweep, start_local

@@ -26,7 +26,7 @@ from mlflow import MlflowClient
 from rich.console import Console
 from rich.table import Table
 
-from hpo.doctor import check_up
+from hpo.folders.doctor import check_up
 from hpo.paths import SweepPaths
 from hpo.search.reading import read_trials
 from hpo.sweep import load_sweep

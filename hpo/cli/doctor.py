@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.cli.text import make_console, print_json
-from hpo.doctor import Checkup
+from hpo.folders.doctor import Checkup
 from hpo.versions import versions
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from hpo.cli.text import grid, make_console, objective, print_json
 from hpo.config import JsonTree
-from hpo.rebuilding import Rebuilt
+from hpo.harvest.rebuilding import Rebuilt
 
 
 def show_ensemble(built: Rebuilt, *, as_json: bool) -> None:

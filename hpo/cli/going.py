@@ -62,7 +62,7 @@ def extend(
     runs: Runs = RUNS,
 ) -> None:
     """Give a sweep more budget: one that runs learns of it, any other goes on here."""
-    from hpo.control import extend_sweep, owner
+    from hpo.folders.control import extend_sweep, owner
     from hpo.paths import find_sweep
 
     with errors_told():
@@ -80,7 +80,7 @@ def extend(
 @on_cluster(app)
 def pause(sweep_id: SweepId, runs: Runs = RUNS) -> None:
     """Let the driver of a sweep, which must run on this machine, leave everything as it stands, and end."""
-    from hpo.control import pause_sweep
+    from hpo.folders.control import pause_sweep
     from hpo.paths import find_sweep
 
     with errors_told():
@@ -92,7 +92,7 @@ def pause(sweep_id: SweepId, runs: Runs = RUNS) -> None:
 @on_cluster(app)
 def stop(sweep_id: SweepId, runs: Runs = RUNS) -> None:
     """Let a sweep propose no more trials: those it has begun go on to their ends, then it ends as if its budget had."""
-    from hpo.control import owner, stop_sweep
+    from hpo.folders.control import owner, stop_sweep
     from hpo.paths import find_sweep
 
     with errors_told():
@@ -107,8 +107,8 @@ def stop(sweep_id: SweepId, runs: Runs = RUNS) -> None:
 def cancel(sweep_id: SweepId, as_json: Json = False, runs: Runs = RUNS) -> None:
     """End all trials of a sweep where they stand, and export the best. What runs on this machine is paused first."""
     from hpo.cli import show
-    from hpo.control import owner, pause_sweep
-    from hpo.folder import open_any
+    from hpo.folders.control import owner, pause_sweep
+    from hpo.folders.folder import open_any
     from hpo.paths import find_sweep
     from hpo.run import cancel_sweep
 
@@ -122,7 +122,7 @@ def cancel(sweep_id: SweepId, as_json: Json = False, runs: Runs = RUNS) -> None:
 
 def go_on(paths: "SweepPaths", *, as_json: bool) -> "SweepResult":
     """Resume a sweep, live while it runs."""
-    from hpo.folder import open_any
+    from hpo.folders.folder import open_any
     from hpo.run import resume_sweep
 
     make_importable()

@@ -8,8 +8,6 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from hpo.assembly import Assembly
-from hpo.cleaning import Freed
 from hpo.cli.finalists import chosen_line
 from hpo.cli.live import best_so_far
 from hpo.cli.rungs import rung_text
@@ -17,10 +15,12 @@ from hpo.cli.text import clock, domain_text, grid, make_console, number, objecti
 from hpo.cli.trial import params_table, trial_json
 from hpo.config import JsonTree
 from hpo.export import Card, Predictions
+from hpo.folders.cleaning import Freed
+from hpo.harvest.assembly import Assembly
+from hpo.harvest.prune import Point
 from hpo.outcome import SweepResult, numbers_of
 from hpo.paths import written_beside
 from hpo.plan import Plan
-from hpo.prune import Point
 from hpo.results.finalists import Finalist, judge
 from hpo.results.table import to_json
 from hpo.room import room_advice

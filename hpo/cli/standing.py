@@ -6,12 +6,12 @@ from datetime import datetime
 from rich.table import Table
 from rich.text import Text
 
-from hpo.assembly import Left
 from hpo.cli.live import best_so_far
 from hpo.cli.text import clock, grid, make_console, objective, print_json
 from hpo.config import JsonTree
+from hpo.folders.status import State, SweepState
+from hpo.harvest.assembly import Left
 from hpo.sizes import size_text
-from hpo.status import State, SweepState
 
 STYLES = {
     State.RUNNING: "green",

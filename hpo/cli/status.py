@@ -20,8 +20,8 @@ LOOK_S = 0.5
 def ls_(as_json: Json = False, runs: Runs = RUNS) -> None:
     """All sweeps, the newest first: how each stands, how far it is, and its best value."""
     from hpo.cli.standing import show_list
+    from hpo.folders.status import list_states
     from hpo.paths import list_sweeps
-    from hpo.status import list_states
 
     with errors_told():
         show_list(list_states(list_sweeps(runs), time.time()), as_json=as_json)
@@ -35,8 +35,8 @@ def status(
 ) -> None:
     """How a sweep stands, or the newest one: who runs it, what its work waits for, what is spent of its budget."""
     from hpo.cli.standing import show_state
+    from hpo.folders.status import list_states, measured
     from hpo.paths import find_sweep, list_sweeps
-    from hpo.status import list_states, measured
 
     with errors_told():
         sweeps = list_sweeps(runs)
@@ -54,7 +54,7 @@ def logs(
     runs: Runs = RUNS,
 ) -> None:
     """What the drivers of a sweep have said: how far it was, warnings, and why it ended."""
-    from hpo.control import owner
+    from hpo.folders.control import owner
     from hpo.paths import find_sweep
 
     with errors_told(), suppress(KeyboardInterrupt):
@@ -83,7 +83,7 @@ def doctor(
     reach the states of the sweeps.
     """
     from hpo.cli.doctor import show_checkups
-    from hpo.doctor import check_nodes, check_up, node_problems
+    from hpo.folders.doctor import check_nodes, check_up, node_problems
     from hpo.paths import find_sweep, list_sweeps
 
     with errors_told():

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpo.cleaning import Freed, clean_up
 from hpo.errors import EnsembleError, HpoError
 from hpo.export.inference import Tta
 from hpo.export.weights import Weights
-from hpo.folder import check_states, load_splits, open_any
-from hpo.harvest import Harvest
+from hpo.folders.cleaning import Freed, clean_up
+from hpo.folders.folder import check_states, load_splits, open_any
+from hpo.harvest.harvest import Harvest
+from hpo.harvest.prune import Point, prune_trial
 from hpo.paths import SweepPaths, find_sweep
-from hpo.prune import Point, prune_trial
 from hpo.records import TrialRecord
 from hpo.results.finalists import winner
 from hpo.results.table import best
@@ -73,7 +73,7 @@ def export_sweep(
 
 def register_model(runs: Path, which: str, name: str, alias: str | None, uri: str | None) -> "Registered":
     """Register the bundle in the folder `which`, or a fresh one of `ID/TRIAL`, or of the best trial of `ID`."""
-    from hpo.registering import register_bundle
+    from hpo.harvest.registering import register_bundle
 
     if (Path(which) / CARD).is_file():
         return register_bundle(Path(which), name, alias, uri or ui.DEFAULT)

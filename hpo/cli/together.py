@@ -28,8 +28,8 @@ def ensemble(
 ) -> None:
     """Build an ensemble of what a sweep has left so far: who is in it, and what it is worth."""
     from hpo.cli.ensemble import show_ensemble
+    from hpo.harvest.rebuilding import ask_for, rebuild_ensemble
     from hpo.paths import find_sweep
-    from hpo.rebuilding import ask_for, rebuild_ensemble
 
     told = {"ensemble.kind": kind, "ensemble.size": size}
     settings = [*(f"{key}={value}" for key, value in told.items() if value is not None), *(set_ or [])]
@@ -59,7 +59,7 @@ def finalize(
 ) -> None:
     """Open the test split: what the ensemble is worth on it, beside all that it must be better than."""
     from hpo.cli.finalized import show_finalized
-    from hpo.finalize import finalize_sweep
+    from hpo.harvest.finalize import finalize_sweep
     from hpo.paths import find_sweep
     from hpo.run import start_ray
 

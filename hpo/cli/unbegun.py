@@ -34,8 +34,8 @@ class OfOne(OnCluster):
     def ask(self, client: "Client", job: "Known", given: dict[str, Any]) -> int:
         """As of a sweep of which nothing else is known."""
         from hpo.cli.standing import show_state
+        from hpo.folders.status import State, SweepState
         from hpo.paths import SweepPaths
-        from hpo.status import State, SweepState
 
         sweep_id = str(job.submission_id)
         state = SweepState(

@@ -13,7 +13,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from hpo.doctor import check_up
+from hpo.folders.doctor import check_up
 from hpo.paths import SweepPaths, list_sweeps
 from hpo.records import TrialRecord
 from hpo.run import run_sweep, start_local

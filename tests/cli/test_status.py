@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from hpo.notice import Notice, read_notice
+from hpo.folders.notice import Notice, read_notice
+from hpo.folders.status import State, list_states
 from hpo.paths import SweepPaths, list_sweeps
 from hpo.run import cancel_sweep, run_sweep, start_local
 from hpo.search import postgres
 from hpo.search.storage import Owner, owned
-from hpo.status import State, list_states
 from hpo.sweep import load_sweep
 from hpo.tracking.entries import begun, to_line
 from hpo.tracking.spool import open_spool

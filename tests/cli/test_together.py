@@ -14,7 +14,7 @@ from mlflow.entities import Run
 
 from hpo.config import JsonTree
 from hpo.export import load_bundle
-from hpo.finalize import finalize_sweep
+from hpo.harvest.finalize import finalize_sweep
 from hpo.paths import SweepPaths, list_sweeps
 from hpo.run import run_sweep, start_local
 from hpo.search.storage import owned

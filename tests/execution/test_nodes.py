@@ -11,10 +11,10 @@ from ray.cluster_utils import Cluster
 from typer.testing import CliRunner
 
 from hpo.cli import app
-from hpo.doctor import node_problems
 from hpo.errors import StorageError
 from hpo.execution.cluster import connect, disconnect
 from hpo.execution.nodes import ask_nodes, check_reach
+from hpo.folders.doctor import node_problems
 from hpo.versions import versions
 
 

@@ -10,7 +10,7 @@ from hpo.config import JsonTree
 from hpo.errors import NoAverageError
 from hpo.export import load_bundle
 from hpo.export.trial import export_trial
-from hpo.harvest import Harvest
+from hpo.harvest.harvest import Harvest
 from hpo.outcome import SweepResult
 from hpo.records import Report, TrialRecord
 from hpo.run import run_sweep, start_local

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from hpo.cli import app
 from hpo.errors import HpoError, SweepError, TrialsFailedError
-from hpo.folder import open_folder
+from hpo.folders.folder import open_folder
 from hpo.outcome import SweepResult
 from hpo.paths import list_sweeps
 from hpo.programs.state import read_state

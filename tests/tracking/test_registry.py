@@ -17,8 +17,8 @@ from mlflow import MlflowClient
 
 from hpo.errors import BundleError, TrackingError
 from hpo.export import Bundle, load_bundle, write_bundle, write_ensemble
+from hpo.harvest.registering import register_bundle
 from hpo.records import End, EndKind, Goal
-from hpo.registering import register_bundle
 from hpo.tracking import MlflowTracker, SweepStatus
 from hpo.training.models import Mlp
 from tests.export.test_ensemble import INPUT_SHAPE, MEMBERS, NUM_CLASSES, PLAIN, TEMPERATURE, raw_inputs

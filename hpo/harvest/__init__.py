@@ -1,0 +1,1 @@
+"""What is taken from a sweep: its best networks, ensembles of them, and an honest word on either."""
