@@ -190,9 +190,9 @@ def _result_json(sweep: AnySweep, done: SweepResult, finalists: Sequence[Finalis
 
 
 def _ensemble_line(ensemble: Assembly) -> str:
-    held_out, single = objective(ensemble.fit.held_out.nll), objective(ensemble.single_score.nll)
+    held_out, single = objective(ensemble.fit.held_out.nll), objective(ensemble.single_held_out.nll)
     num = len(ensemble.members)
-    return f"{num} network{'s' if num > 1 else ''}, NLL {held_out} held out; the best single has {single}"
+    return f"{num} network{'s' if num > 1 else ''}, NLL {held_out} held out, where the best single has {single}"
 
 
 def exported(folder: Path, card: Card) -> None:
