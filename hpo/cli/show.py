@@ -83,7 +83,7 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, reasons: Sequence[str], *,
         cost.add_row("trials" if len(planned.brackets) == 1 else f"bracket {place}", ", ".join(rungs))
     if planned.num_children > 0:
         cost.add_row("children", f"about {planned.num_children}, each in the place of a trial that gives way")
-    cost.add_row("time", f"{planned.num_epochs:.0f} epochs, about {planned.training_s:.0f} s on one core like this")
+    cost.add_row("time", f"{planned.num_epochs:.0f} epochs, about {clock(planned.training_s)} on one core like this")
     cost.add_row("disk", f"about {size_text(planned.disk.in_all_bytes)} of states under {sweep.storage.checkpoints}")
     console.print(cost, *reasons, sep="\n", soft_wrap=True)
     advise(sweep, console, list(room_advice(sweep.storage, planned.disk)))

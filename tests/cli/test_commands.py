@@ -5,11 +5,13 @@ import io
 import json
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hpo.cli.panels import PANELS
 from tests.cli.conftest import Hpo
 
 
@@ -34,6 +36,24 @@ def test_help_lists_every_command(hpo: Hpo) -> None:
     reading = ("trials", "trial", "rungs", "best", "export", "prune", "predict", "doctor", "ui", "ls", "status")
     for command in (*deciding, *reading, "ensemble", "finalize"):
         assert f" {command} " in said
+
+
+def test_help_has_a_panel_for_every_command_in_the_order_of_a_sweep(hpo: Hpo) -> None:
+    said = hpo("--help").output
+
+    shown = [line.split()[1] for line in said.splitlines() if line.startswith("\u2502 ") and line[2].isalpha()]
+    assert shown == [command for commands in PANELS.values() for command in commands]
+    assert all(heading in said for heading in PANELS)
+    assert " Commands " not in said
+
+
+def test_the_version_is_told(hpo: Hpo) -> None:
+    assert hpo("--version").output == f"hpo {metadata.version('hpo')}\n"
+
+
+@pytest.mark.parametrize("command", ["status", "doctor", "ui"])
+def test_an_id_that_may_be_left_out_stands_in_brackets(hpo: Hpo, command: str) -> None:
+    assert f"Usage: hpo {command} [OPTIONS] [ID] " in hpo(command, "--help").output
 
 
 def test_an_unknown_command_is_a_matter_of_usage(hpo: Hpo) -> None:
