@@ -107,7 +107,7 @@ def stop(sweep_id: SweepId, runs: Runs = RUNS) -> None:
 def cancel(sweep_id: SweepId, as_json: Json = False, runs: Runs = RUNS) -> None:
     """End all trials of a sweep where they stand, and export the best. What runs on this machine is paused first."""
     from hpo.cli import show
-    from hpo.folders.control import owner, pause_sweep
+    from hpo.folders.control import owner, pause_sweep, refuse_ended
     from hpo.folders.folder import open_any
     from hpo.paths import find_sweep
     from hpo.run import cancel_sweep
@@ -115,6 +115,7 @@ def cancel(sweep_id: SweepId, as_json: Json = False, runs: Runs = RUNS) -> None:
     with errors_told():
         make_importable()
         paths = find_sweep(runs, sweep_id)
+        refuse_ended(paths, "cancelled")
         if owner(paths) is not None:
             pause_sweep(paths)
         show.result(open_any(paths), cancel_sweep(paths), as_json=as_json)

@@ -108,6 +108,8 @@ def trials(
     from hpo.cli.sweeps import open_sweep
     from hpo.cli.trials_table import show_trials
 
+    if as_json and as_csv:
+        raise typer.BadParameter("--json and --csv contradict each other: drop one")
     with errors_told():
         sweep, _, records = open_sweep(runs, sweep_id)
         show_trials(records, sweep, top=top, as_json=as_json, as_csv=as_csv)

@@ -143,7 +143,8 @@ def result(sweep: AnySweep, done: SweepResult, *, as_json: bool) -> None:
         rows.add_row("best", best_so_far(sweep, done.best))
         rows.add_row("params", params_table(done.best.params))
         rows.add_row("trials", f"hpo trials {sweep_id}")
-        rows.add_row("lanes", f"{done.mean_lanes:.1f} trials side by side, on average")
+        if not isinstance(sweep, OwnSweep):
+            rows.add_row("lanes", f"{done.mean_lanes:.1f} trials side by side, on average")
     if done.front:
         rows.add_row("front", f"{len(done.front)} trials, by {listed(list(sweep.goals))}: hpo best {sweep_id}")
     for place, rung in enumerate(done.rungs):

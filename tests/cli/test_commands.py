@@ -224,11 +224,36 @@ def test_trials_as_json_and_csv_hold_every_digit_and_metric(hpo: Hpo) -> None:
         assert float(cells["val_loss"]) == row["metrics"]["val_loss"]
 
 
+def test_trials_are_asked_for_in_one_form(hpo: Hpo) -> None:
+    done = hpo("trials", "small", "--json", "--csv")
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "--json and --csv contradict each other: drop one" in done.output
+
+
+@pytest.mark.parametrize("command", ["best", "trials", "status", "rungs", "check"])
+def test_no_line_ends_in_blanks_in_a_pipe(hpo: Hpo, command: str) -> None:
+    lines = hpo(command, "small.yaml" if command == "check" else "small").stdout.splitlines()
+
+    assert len(lines) > 2
+    assert [line for line in lines if line != line.rstrip()] == []
+
+
+def test_what_has_ended_cannot_be_cancelled(hpo: Hpo, sweep_id: str) -> None:
+    done = hpo("cancel", "small")
+
+    assert done.exit_code == 1
+    assert done.stderr == (
+        f"error: {sweep_id}: must not have ended to be cancelled, but has: all trials are through. Leave it so.\n"
+    )
+    assert json.loads(hpo("status", "small", "--json").stdout)["state"] == "finished"
+
+
 def test_an_unknown_sweep_is_told_with_those_there_are(hpo: Hpo, sweep_id: str) -> None:
     done = hpo("trials", "nope")
 
     assert done.exit_code == 1
-    assert done.stderr.startswith(f"error: no sweep begins with 'nope' under runs. There: {sweep_id}.")
+    assert done.stderr.startswith(f"error: no sweep begins with 'nope' under runs. There: {sweep_id}. See hpo ls, or")
 
 
 def test_best_shows_the_winner(hpo: Hpo, sweep_id: str) -> None:
