@@ -123,10 +123,17 @@ def cancel(sweep_id: SweepId, as_json: Json = False, runs: Runs = RUNS) -> None:
 
 def go_on(paths: "SweepPaths", *, as_json: bool) -> "SweepResult":
     """Resume a sweep, live while it runs."""
+    from hpo.errors import HpoError
+    from hpo.folders.control import owner
     from hpo.folders.folder import open_any
     from hpo.run import resume_sweep
 
     make_importable()
+    if (driver := owner(paths)) is not None:
+        raise HpoError(
+            f"{paths.sweep_id}: must have no driver to go on here, but {driver} goes on with it. "
+            f"Look on: hpo logs {paths.sweep_id} -f"
+        )
     return _watched(open_any(paths), lambda watch: resume_sweep(paths, watch=watch), as_json=as_json)
 
 

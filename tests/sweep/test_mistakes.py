@@ -582,6 +582,16 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     assert str(caught.value) == f"{tmp_path}/nowhere.yaml: no such file. Check the path."
 
 
+def test_a_constraint_is_not_blamed_for_a_domain_that_cannot_be_read(tmp_path: Path) -> None:
+    text = SWEEP.replace("loguniform(1e-4, 1)", "loguniform(1e-4..1)") + "constraints: ['optimizer.lr < 0.5']\n"
+
+    mistakes = find_mistakes(tmp_path, text)
+
+    assert mistakes == (
+        "sweep.yaml:5: space.optimizer.lr: loguniform is written loguniform(min, max), but got loguniform(1e-4..1)."
+    )
+
+
 def test_a_folder_in_the_place_of_a_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(SweepError) as caught:
         load_sweep(tmp_path)
