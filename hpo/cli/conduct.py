@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from hpo.errors import HpoError
+from hpo.paths import written_beside
 
 
 def make_importable(folder: Path = Path()) -> None:
@@ -25,3 +26,13 @@ def errors_told() -> Iterator[None]:
 
         make_console(stderr=True).print(errors_text(error), soft_wrap=True)
         raise typer.Exit(1) from None
+
+
+@contextmanager
+def written_to(out: Path) -> Iterator[Path]:
+    """See `written_beside`; what hinders it is told as a mistake in the command."""
+    try:
+        with written_beside(out) as beside:
+            yield beside
+    except OSError as error:
+        raise HpoError(f"{out}: must be a file that can be written, but {error}. Name another with --out.") from error

@@ -79,7 +79,9 @@ def _facts(told: JsonTree) -> Iterator[tuple[str, str]]:
         "best single",
         f"NLL {objective(single['val_nll'])} as chosen; held out {_score(single['held_out'])}",
     )
-    yield "gain", f"NLL {gain['by_skill']:.4f} below it, calibrated; on shuffled labels {gain['by_chance']:.4f}"
+    where = "below" if gain["by_skill"] >= 0 else "above"
+    shuffled = f"on shuffled labels {-gain['by_chance']:+.4f}"
+    yield "gain", f"NLL {abs(gain['by_skill']):.4f} {where} it, calibrated; {shuffled}"
 
 
 def _score(score: JsonTree) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hpo.cli import going, status, submit, together
-from hpo.cli.conduct import errors_told, make_importable
+from hpo.cli.conduct import errors_told, make_importable, written_to
 from hpo.cli.options import RUNS, Json, OneId, PruneMode, Runs, Set, SweepFile, SweepId, Tta, Weights, numbers, size
 from hpo.cli.panels import InPanels, Version
 from hpo.cli.remote import on_cluster
@@ -86,13 +86,12 @@ def schema() -> None:
 @app.command()
 def docs(out: Annotated[Path | None, typer.Option("--out", help="Write it here instead.")] = None) -> None:
     """Print every option of a sweep file, with its range, default and meaning, as Markdown."""
-    from hpo.paths import written_beside
     from hpo.sweep.reference import reference
 
     if out is None:
         print(reference(), end="")
         return
-    with written_beside(out) as beside:
+    with errors_told(), written_to(out) as beside:
         beside.write_text(reference(), encoding="utf-8")
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from hpo.cli.conduct import written_to
 from hpo.cli.finalists import chosen_line
 from hpo.cli.live import best_so_far
 from hpo.cli.rungs import rung_text
@@ -19,7 +20,6 @@ from hpo.folders.cleaning import Freed
 from hpo.harvest.assembly import Assembly
 from hpo.harvest.prune import Point
 from hpo.outcome import SweepResult, numbers_of
-from hpo.paths import written_beside
 from hpo.plan import Plan
 from hpo.results.finalists import Finalist, judge
 from hpo.results.table import to_json
@@ -213,7 +213,7 @@ def exported(folder: Path, card: Card) -> None:
 def predictions(predicted: Predictions, out: Path | None, *, as_json: bool) -> None:
     """The likeliest classes, and how good they are where labels are known."""
     if out is not None:
-        with written_beside(out) as beside, beside.open("wb") as file:
+        with written_to(out) as beside, beside.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, log_probs=predicted.log_probs, **predicted.doubts)
     measured = {} if predicted.labels is None else {"accuracy": predicted.accuracy, "nll": predicted.nll}
     if as_json:

@@ -56,6 +56,16 @@ def test_an_id_that_may_be_left_out_stands_in_brackets(hpo: Hpo, command: str) -
     assert f"Usage: hpo {command} [OPTIONS] [ID] " in hpo(command, "--help").output
 
 
+def test_what_cannot_be_written_is_told(hpo: Hpo, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    done = hpo("docs", "--out", str(tmp_path / "file" / "methods.md"))
+
+    assert done.exit_code == 1
+    assert "methods.md: must be a file that can be written, but [Errno" in done.stderr
+    assert "Name another with --out." in done.stderr
+
+
 def test_an_unknown_command_is_a_matter_of_usage(hpo: Hpo) -> None:
     assert hpo("chekc").exit_code == 2
 
