@@ -71,8 +71,8 @@ def summarize(sweep: AnySweep, result: SweepResult) -> dict[str, float | int | s
 
 
 def numbers_of(ensemble: Assembly) -> dict[str, float]:
-    """An ensemble beside the best single network; only its own scores are of examples that did not select it."""
-    held_out, single = ensemble.fit.held_out, ensemble.single_score
+    """An ensemble beside the best single network, both on examples that did not select them."""
+    held_out, single = ensemble.fit.held_out, ensemble.single_held_out
     return {
         "ensemble_val_nll": held_out.nll,
         "ensemble_val_accuracy": held_out.accuracy,

@@ -10,6 +10,8 @@ from pathlib import Path
 from hpo.errors import SweepNotFoundError
 
 NO_SWEEP = "no sweep begins with"
+NUM_NAMED = 8
+"""Sweeps that a message names, the newest first."""
 
 
 @dataclass(frozen=True)
@@ -153,9 +155,14 @@ def find_sweep(runs: Path, sweep_id: str) -> SweepPaths:
     matches = exact or [paths for paths in known if paths.sweep_id.startswith(sweep_id)]
     if len(matches) == 1:
         return matches[0]
-    names = ", ".join(paths.sweep_id for paths in matches or known) or "none"
-    rule = "more than one sweep begins with" if matches else NO_SWEEP
-    raise SweepNotFoundError(f"{rule} {sweep_id!r} under {runs}. There: {names}. Give a longer id, or --runs FOLDER.")
+    names = [paths.sweep_id for paths in reversed(matches or known)]
+    there = f"There: {', '.join(names[:NUM_NAMED])}{', ...' if len(names) > NUM_NAMED else ''}." if names else ""
+    rule, remedy = (
+        ("more than one sweep begins with", "Give a longer id.")
+        if matches
+        else (NO_SWEEP, "See hpo ls, or name the folder of the sweeps: --runs FOLDER.")
+    )
+    raise SweepNotFoundError(" ".join(filter(None, (f"{rule} {sweep_id!r} under {runs}.", there, remedy))))
 
 
 def list_sweeps(runs: Path) -> list[SweepPaths]:

@@ -75,7 +75,10 @@ def _facts(told: JsonTree) -> Iterator[tuple[str, str]]:
     fitted = "" if told["temperature"] != 1 else f"; {calibration['fitted']:.3g} would not lower the NLL held out"
     before, after = objective(calibration["nll_before"]), objective(calibration["nll_after"])
     yield "temperature", f"{told['temperature']:.3g}{fitted}: NLL {before} before, {after} after, held out"
-    yield "best single", f"NLL {objective(single['val_nll'])}, accuracy {objective(single['val_accuracy'])}, as chosen"
+    yield (
+        "best single",
+        f"NLL {objective(single['val_nll'])} as chosen; held out {_score(single['held_out'])}",
+    )
     yield "gain", f"NLL {gain['by_skill']:.4f} below it, calibrated; on shuffled labels {gain['by_chance']:.4f}"
 
 

@@ -107,7 +107,7 @@ def stop(sweep_id: SweepId, runs: Runs = RUNS) -> None:
 def cancel(sweep_id: SweepId, as_json: Json = False, runs: Runs = RUNS) -> None:
     """End all trials of a sweep where they stand, and export the best. What runs on this machine is paused first."""
     from hpo.cli import show
-    from hpo.folders.control import owner, pause_sweep
+    from hpo.folders.control import owner, pause_sweep, refuse_ended
     from hpo.folders.folder import open_any
     from hpo.paths import find_sweep
     from hpo.run import cancel_sweep
@@ -115,6 +115,7 @@ def cancel(sweep_id: SweepId, as_json: Json = False, runs: Runs = RUNS) -> None:
     with errors_told():
         make_importable()
         paths = find_sweep(runs, sweep_id)
+        refuse_ended(paths, "cancelled")
         if owner(paths) is not None:
             pause_sweep(paths)
         show.result(open_any(paths), cancel_sweep(paths), as_json=as_json)
@@ -122,10 +123,17 @@ def cancel(sweep_id: SweepId, as_json: Json = False, runs: Runs = RUNS) -> None:
 
 def go_on(paths: "SweepPaths", *, as_json: bool) -> "SweepResult":
     """Resume a sweep, live while it runs."""
+    from hpo.errors import HpoError
+    from hpo.folders.control import owner
     from hpo.folders.folder import open_any
     from hpo.run import resume_sweep
 
     make_importable()
+    if (driver := owner(paths)) is not None:
+        raise HpoError(
+            f"{paths.sweep_id}: must have no driver to go on here, but {driver} goes on with it. "
+            f"Look on: hpo logs {paths.sweep_id} -f"
+        )
     return _watched(open_any(paths), lambda watch: resume_sweep(paths, watch=watch), as_json=as_json)
 
 

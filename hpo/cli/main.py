@@ -10,11 +10,13 @@ import typer
 
 from hpo.cli import going, status, submit, together
 from hpo.cli.conduct import errors_told, make_importable
-from hpo.cli.options import RUNS, Json, PruneMode, Runs, Set, SweepFile, SweepId, Tta, Weights, numbers, size
+from hpo.cli.options import RUNS, Json, OneId, PruneMode, Runs, Set, SweepFile, SweepId, Tta, Weights, numbers, size
+from hpo.cli.panels import InPanels, Version
 from hpo.cli.remote import on_cluster
 
 app = typer.Typer(
     name="hpo",
+    cls=InPanels,
     help="Hyperparameter sweeps for PyTorch: one file in, the best model out.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -23,7 +25,7 @@ app = typer.Typer(
 
 
 @app.callback()
-def start() -> None:
+def start(_version: Version = False) -> None:
     """Look for garbage more rarely: torch, Ray and MLflow stay to the end, and to look through them takes seconds."""
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
@@ -106,6 +108,8 @@ def trials(
     from hpo.cli.sweeps import open_sweep
     from hpo.cli.trials_table import show_trials
 
+    if as_json and as_csv:
+        raise typer.BadParameter("--json and --csv contradict each other: drop one")
     with errors_told():
         sweep, _, records = open_sweep(runs, sweep_id)
         show_trials(records, sweep, top=top, as_json=as_json, as_csv=as_csv)
@@ -188,6 +192,8 @@ def register(
     from hpo.cli.sweeps import register_model
 
     model, _, alias = name.partition("@")
+    if not model:
+        raise typer.BadParameter(f"must be NAME or NAME@ALIAS, such as digits@best, but got {name!r}")
     with errors_told():
         make_importable(Path())
         print(register_model(runs, which, model, alias or None, uri))
@@ -222,7 +228,7 @@ def prune(
 @app.command()
 def predict(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A folder that `hpo export` wrote.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .npz with x [n, ...], and y [n] if it is known.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .npz of `x` and, where labels are known, `y`.")],
     as_json: Json = False,
     out: Annotated[Path | None, typer.Option("--out", help="Write log-probabilities here, as .npz.")] = None,
 ) -> None:
@@ -255,9 +261,9 @@ def gc_(
 
 @app.command()
 def ui(
-    sweep_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="Open at this sweep.")] = None,
+    sweep_id: OneId = None,
     uri: Annotated[str | None, typer.Option("--uri", help="MLflow's store; else the sweep's.")] = None,
-    port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 5000,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Of this machine.")] = 5000,
     runs: Runs = RUNS,
 ) -> None:
     """Show sweeps in MLflow's pages, on this machine only, until Ctrl-C."""

@@ -7,6 +7,9 @@ import typer
 
 SweepFile = Annotated[Path, typer.Argument(metavar="FILE", help="A sweep file.", show_default=False)]
 SweepId = Annotated[str, typer.Argument(metavar="ID", help="A sweep's id, or how it begins.", show_default=False)]
+OneId = Annotated[
+    str | None, typer.Argument(metavar="ID", help="Only this sweep: its id, or how it begins.", show_default=False)
+]
 Set = Annotated[list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Set a key of the file.")]
 NewId = Annotated[
     str | None, typer.Option("--id", metavar="ID", help="The sweep's id, which must be new; else one is made up.")

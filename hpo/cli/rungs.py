@@ -9,7 +9,7 @@ from rich.table import Table
 from hpo.cli.text import make_console, objective, print_json
 from hpo.config import JsonTree
 from hpo.records import Decision, Outcome
-from hpo.results.rungs import NUM_BEST, Rung
+from hpo.results.rungs import FEWEST, NUM_BEST, Rung
 
 WORDS = {
     Outcome.CONTINUES: "goes on",
@@ -19,7 +19,8 @@ WORDS = {
 }
 HOW_TO_READ = """
 correlation: Spearman's, of values at the rung and at the end, over the trials that went to the end
-lost: the controls it would have stopped that ended among the best {num_best}, and as large a share of the stopped"""
+lost: the controls it would have stopped that ended among the best {num_best}; of {fewest} or more, the share of the
+stopped that they stand for"""
 
 
 def show_rungs(found: Sequence[Rung], num_best: int, *, as_json: bool) -> None:
@@ -38,7 +39,7 @@ def show_rungs(found: Sequence[Rung], num_best: int, *, as_json: bool) -> None:
                 f"epoch {rung.epoch} let {rung.num_doubted} pass that it would have stopped, for it had told nothing"
             )
             console.print(passed, soft_wrap=True)
-    console.print(HOW_TO_READ.format(num_best=num_best), style="dim", soft_wrap=True)
+    console.print(HOW_TO_READ.format(num_best=num_best, fewest=FEWEST), style="dim", soft_wrap=True)
 
 
 def rung_text(rung: Rung) -> str:
@@ -49,7 +50,7 @@ def rung_text(rung: Rung) -> str:
     if rung.correlation is not None:
         parts.append(f"correlation with the end {_correlation(rung)}")
     if rung.num_lost is not None:
-        parts.append(f"of the best {NUM_BEST} lost {_lost(rung)}")
+        parts.append(f"among the best {NUM_BEST} ended {_lost(rung)}")
     return "; ".join(parts)
 
 
@@ -100,8 +101,10 @@ def _correlation(rung: Rung) -> str:
 
 
 def _lost(rung: Rung) -> str:
-    """Of the best; nothing where no control can say."""
+    """Of the best; nothing where no control can say, and of the stopped where too few can."""
     if rung.num_lost is None:
         return ""
     controls = f"{rung.num_spared_best} of {rung.num_spared_finished} controls"
+    if rung.num_spared_finished < FEWEST:
+        return controls
     return f"{controls}, so about {rung.num_lost:.0f} of the {rung.num_stopped} stopped"

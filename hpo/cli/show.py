@@ -83,7 +83,7 @@ def plan(sweep: Sweep, splits: Splits, planned: Plan, reasons: Sequence[str], *,
         cost.add_row("trials" if len(planned.brackets) == 1 else f"bracket {place}", ", ".join(rungs))
     if planned.num_children > 0:
         cost.add_row("children", f"about {planned.num_children}, each in the place of a trial that gives way")
-    cost.add_row("time", f"{planned.num_epochs:.0f} epochs, about {planned.training_s:.0f} s on one core like this")
+    cost.add_row("time", f"{planned.num_epochs:.0f} epochs, about {clock(planned.training_s)} on one core like this")
     cost.add_row("disk", f"about {size_text(planned.disk.in_all_bytes)} of states under {sweep.storage.checkpoints}")
     console.print(cost, *reasons, sep="\n", soft_wrap=True)
     advise(sweep, console, list(room_advice(sweep.storage, planned.disk)))
@@ -143,7 +143,8 @@ def result(sweep: AnySweep, done: SweepResult, *, as_json: bool) -> None:
         rows.add_row("best", best_so_far(sweep, done.best))
         rows.add_row("params", params_table(done.best.params))
         rows.add_row("trials", f"hpo trials {sweep_id}")
-        rows.add_row("lanes", f"{done.mean_lanes:.1f} trials side by side, on average")
+        if not isinstance(sweep, OwnSweep):
+            rows.add_row("lanes", f"{done.mean_lanes:.1f} trials side by side, on average")
     if done.front:
         rows.add_row("front", f"{len(done.front)} trials, by {listed(list(sweep.goals))}: hpo best {sweep_id}")
     for place, rung in enumerate(done.rungs):
@@ -190,9 +191,9 @@ def _result_json(sweep: AnySweep, done: SweepResult, finalists: Sequence[Finalis
 
 
 def _ensemble_line(ensemble: Assembly) -> str:
-    held_out, single = objective(ensemble.fit.held_out.nll), objective(ensemble.single_score.nll)
+    held_out, single = objective(ensemble.fit.held_out.nll), objective(ensemble.single_held_out.nll)
     num = len(ensemble.members)
-    return f"{num} network{'s' if num > 1 else ''}, NLL {held_out} held out; the best single has {single}"
+    return f"{num} network{'s' if num > 1 else ''}, NLL {held_out} held out, where the best single has {single}"
 
 
 def exported(folder: Path, card: Card) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hpo.cli.conduct import errors_told, make_importable
-from hpo.cli.options import RUNS, Json, Runs, SweepId
+from hpo.cli.options import RUNS, Json, OneId, Runs, SweepId
 from hpo.cli.remote import on_cluster
 from hpo.cli.unbegun import Logs, OfOne
 
@@ -29,7 +29,9 @@ def ls_(as_json: Json = False, runs: Runs = RUNS) -> None:
 
 @on_cluster(app, cls=OfOne)
 def status(
-    sweep_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="A sweep's id, or how it begins.")] = None,
+    sweep_id: Annotated[
+        str | None, typer.Argument(metavar="ID", help="A sweep's id, or how it begins; else the newest.")
+    ] = None,
     as_json: Json = False,
     runs: Runs = RUNS,
 ) -> None:
@@ -73,14 +75,15 @@ def logs(
 
 @on_cluster(app)
 def doctor(
-    sweep_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="Only this sweep.")] = None,
+    sweep_id: OneId = None,
     as_json: Json = False,
     runs: Runs = RUNS,
 ) -> None:
     """Say what is wrong with sweeps and, where RAY_ADDRESS names a cluster, with its nodes; mend what can be mended.
 
-    MLflow is told what it missed while it was away. Nodes are asked for their versions, their clocks, and whether they
-    reach the states of the sweeps.
+    MLflow is told what it missed while it was away.
+
+    Nodes are asked for their versions, their clocks, and whether they reach the states of the sweeps.
     """
     from hpo.cli.doctor import show_checkups
     from hpo.folders.doctor import check_nodes, check_up, node_problems

@@ -1,7 +1,11 @@
 """How results read on a terminal."""
 
 import json
+import re
+import sys
 from datetime import timedelta
+from io import StringIO
+from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -24,11 +28,26 @@ UNBOUNDED = 10_000
 """Columns of a file or a pipe: nothing is cut there."""
 
 
+class _Unpadded(StringIO):
+    """Hands on what is written to it, without the blanks with which tables fill their lines."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(re.sub(r" +$", "", text, flags=re.MULTILINE))
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
 def make_console(*, stderr: bool = False) -> Console:
-    """A terminal as wide as it is; anything else without bounds."""
+    """A terminal as wide as it is; anything else without bounds, and without blanks at the ends of lines."""
     console = Console(highlight=False, markup=False, emoji=False, stderr=stderr)
     if not console.is_terminal:
         console.width = UNBOUNDED
+        console.file = _Unpadded(sys.stderr if stderr else sys.stdout)
     return console
 
 

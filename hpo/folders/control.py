@@ -52,10 +52,19 @@ def stop_sweep(paths: SweepPaths) -> None:
     Raises:
         HpoError: if the sweep has ended.
     """
+    refuse_ended(paths, "stopped")
+    paths.stop.touch()
+
+
+def refuse_ended(paths: SweepPaths, what: str) -> None:
+    """Let nobody change what a sweep that is over has come to; `what` it was to be.
+
+    Raises:
+        HpoError: if the sweep has ended.
+    """
     [state] = list_states([paths], time.time())
     if state.ended is not None:
-        raise HpoError(f"{paths.sweep_id}: must not have ended to be stopped, but has: {state.ended}. Leave it so.")
-    paths.stop.touch()
+        raise HpoError(f"{paths.sweep_id}: must not have ended to be {what}, but has: {state.ended}. Leave it so.")
 
 
 def extend_sweep(paths: SweepPaths, told: Mapping[str, str]) -> None:
@@ -66,7 +75,7 @@ def extend_sweep(paths: SweepPaths, told: Mapping[str, str]) -> None:
         told: limits by name, as numbers; with a plus, so much more than now.
 
     Raises:
-        HpoError: if nothing is told, or if what is told is no budget.
+        HpoError: if nothing is told, or if what is told is no budget, or no more than is spent.
     """
     if not told:
         raise HpoError("a sweep must be given more of something. Say --trials, --epochs or --minutes, such as +50.")
@@ -78,8 +87,20 @@ def extend_sweep(paths: SweepPaths, told: Mapping[str, str]) -> None:
             raise HpoError(f"budget.{name}: must have a limit to be given {text}, but has none. Say how many in all.")
         overrides.append(f"budget.{name}={_added(name, limit, text) if text.startswith('+') else text}")
     extended = load_any(paths.resolved, overrides)
+    _refuse_spent(paths, {name: getattr(extended.budget, name) for name in told})
     paths.stop.unlink(missing_ok=True)  # first: the driver looks here after it has seen the file change
     write_resolved(paths, extended)
+
+
+def _refuse_spent(paths: SweepPaths, limits: Mapping[str, float | None]) -> None:
+    [state] = list_states([paths], time.time())
+    spent = {"trials": state.num_proposed, "epochs": state.num_epochs, "minutes": round(state.elapsed_s / 60, 1)}
+    for name, limit in limits.items():
+        if limit is not None and limit <= spent[name]:
+            raise HpoError(
+                f"budget.{name}: must be more than the {spent[name]} that are spent, but got {limit:g}. "
+                f"Raise it, or say how many more: --{name} +50. To end a sweep: hpo stop {paths.sweep_id}"
+            )
 
 
 def _added(name: str, limit: float, text: str) -> float:

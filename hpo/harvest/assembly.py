@@ -18,7 +18,7 @@ from hpo.ensembles import (
     select_and_calibrate,
 )
 from hpo.ensembles.arrays import Labels, LogProbs
-from hpo.ensembles.kinds import AnyEnsemble, Candidate, Soup
+from hpo.ensembles.kinds import AnyEnsemble, Candidate, Soup, Top
 from hpo.errors import EnsembleError
 from hpo.export.members import Networks
 from hpo.harvest.pool import Pool
@@ -85,6 +85,8 @@ class Assembly:
     """The network of lowest NLL among all that were admitted."""
     single_score: Score
     """Its own, on all validation examples, by which it was chosen."""
+    single_held_out: Score
+    """What choosing the best single network is worth on examples that have not chosen it."""
     fit: Fit
     gains: tuple[float, float]
     """Nats below the best single: by selecting, and by the same on shuffled labels; both of calibrated networks."""
@@ -127,6 +129,7 @@ def assemble(kind: AnyEnsemble, pool: Pool, best: int, seed: int, networks: Netw
         log_probs=admitted.log_probs[chosen],
         single=admitted.candidates[first],
         single_score=score(admitted.log_probs[first], pool.labels),
+        single_held_out=select_and_calibrate(admitted.log_probs, admitted.labels, Top(size=1), seed).held_out,
         fit=fit,
         gains=gains_by_skill_and_by_chance(admitted.log_probs, admitted.labels, kind, seed),
     )
@@ -150,7 +153,12 @@ def described(assembly: Assembly, labels: Labels) -> JsonTree:
         "held_out": asdict(fit.held_out),
         "optimism": fit.optimism,
         "path": [asdict(step) for step in fit.selection.path],
-        "best_single": {**asdict(assembly.single), "val_nll": single.nll, "val_accuracy": single.accuracy},
+        "best_single": {
+            **asdict(assembly.single),
+            "val_nll": single.nll,
+            "val_accuracy": single.accuracy,
+            "held_out": asdict(assembly.single_held_out),
+        },
         "gain": {"by_skill": assembly.gains[0], "by_chance": assembly.gains[1]},
         "diversity": None if found is None else asdict(found),
     }

@@ -10,7 +10,7 @@ from hpo.records import Decision, EndKind, Goal, Outcome, TrialRecord
 NUM_BEST = 5
 """Trials at the top."""
 FEWEST = 5
-"""Trials from which a correlation is worth telling."""
+"""Trials from which a correlation is worth telling, and controls from which a share is."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -110,7 +110,7 @@ def _sampler(
         (budget.trials > MOST_TRIALS, f"with {budget.trials} trials a Gaussian process would take too long"),
         (
             trial_s is not None and trial_s < LEAST_TRIAL_S,
-            f"a trial trains for {trial_s or 0:.1f} s, and a Gaussian process would take as long",
+            f"a trial trains for {trial_s or 0:.2g} s, and a Gaussian process would take as long",
         ),
     )
     for holds, reason in against:

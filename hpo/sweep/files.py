@@ -31,6 +31,8 @@ def read_mapping(path: Path) -> YamlTree:
         tree = read_yaml(raw.decode("utf-8-sig"))
     except FileNotFoundError:
         return _refused("no such file. Check the path.")
+    except IsADirectoryError:
+        return _refused("must be a file, but is a folder. Name a file in it.")
     except (OSError, ValueError) as error:
         return _refused(f"must be a readable text file in UTF-8, but: {error}.")
     if isinstance(tree.value, dict) or tree.problems:

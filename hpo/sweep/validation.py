@@ -65,6 +65,8 @@ def _follows(problem: Problem, keys: Sequence[str]) -> bool:
     if problem.key in ("space", "metric"):
         beginnings = ("space.",) if problem.key == "space" else ("metric",)
         return any(key.startswith(beginnings) for key in keys)
+    if problem.key.startswith("constraints."):
+        return any(key.startswith("space.") for key in keys)
     entries = [_ENTRY.sub("", key).removesuffix(".kind") for key in keys if _ENTRY.match(key) or key.endswith(".kind")]
     path = _ENTRY.sub("", problem.key)
     return any(f"{path}.".startswith(f"{entry}.") or entry.startswith(f"{path}.") for entry in entries)

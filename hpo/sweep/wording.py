@@ -14,8 +14,9 @@ from hpo.spaces.spelling import did_you_mean
 from hpo.training.models.custom import PATH
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,99}$"
-MODEL_NAME = r"^[^/:@]{1,200}$"
 """Names of sweeps: safe in paths, URLs and MLflow."""
+MODEL_NAME = r"^[^/:@]{1,200}$"
+"""Names in MLflow's registry."""
 METRIC = r"^[A-Za-z_][\w./ -]{0,199}$"
 """Names of metrics: MLflow takes them."""
 MOST_SHOWN = 60
@@ -57,6 +58,7 @@ _ADVICE = {
     "less_than_equal": "Lower it.",
     "finite_number": "Write a number.",
 }
+_OWN = " A network of your own is named by its Python path, in place of the mapping: `model: my_package.nets:make`."
 
 
 def requirement(error: ErrorDetails) -> str:
@@ -146,7 +148,8 @@ def _problem(key: Location, found: Sequence[ErrorDetails], config: type[Config])
             return Problem(key=f"{path}.{_unquoted(context['discriminator'])}", message=message)
         case "union_tag_invalid":
             kinds, tag = _members(config, location), str(context["tag"])
-            message = f"must be one of {', '.join(kinds)}, but got {tag}.{did_you_mean(tag, kinds)}"
+            advice = _OWN if "custom" in kinds and ":" in tag else did_you_mean(tag, kinds)
+            message = f"must be one of {', '.join(kinds)}, but got {tag}.{advice}"
             return Problem(key=f"{path}.{_unquoted(context['discriminator'])}", message=message)
         case "value_error":
             return Problem(key=path, message=str(context["error"]))
@@ -170,6 +173,8 @@ def _advice(error: ErrorDetails, config: type[Config]) -> str:
     value = error["input"]
     if isinstance(value, str) and value in _members(config, error["loc"]):
         return f" Write {{kind: {value}}}."
+    if isinstance(value, str) and error["loc"] == ("model",):
+        return _OWN
     if error["type"] in ("int_type", "float_type", "bool_type") and isinstance(value, str):
         is_scalar = re.fullmatch(r"[-+.\deE]*\d[-+.\deE]*|true|false", value)
         return " Remove the quotes." if is_scalar else ""

@@ -5,11 +5,13 @@ import io
 import json
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hpo.cli.panels import PANELS
 from tests.cli.conftest import Hpo
 
 
@@ -34,6 +36,24 @@ def test_help_lists_every_command(hpo: Hpo) -> None:
     reading = ("trials", "trial", "rungs", "best", "export", "prune", "predict", "doctor", "ui", "ls", "status")
     for command in (*deciding, *reading, "ensemble", "finalize"):
         assert f" {command} " in said
+
+
+def test_help_has_a_panel_for_every_command_in_the_order_of_a_sweep(hpo: Hpo) -> None:
+    said = hpo("--help").output
+
+    shown = [line.split()[1] for line in said.splitlines() if line.startswith("\u2502 ") and line[2].isalpha()]
+    assert shown == [command for commands in PANELS.values() for command in commands]
+    assert all(heading in said for heading in PANELS)
+    assert " Commands " not in said
+
+
+def test_the_version_is_told(hpo: Hpo) -> None:
+    assert hpo("--version").output == f"hpo {metadata.version('hpo')}\n"
+
+
+@pytest.mark.parametrize("command", ["status", "doctor", "ui"])
+def test_an_id_that_may_be_left_out_stands_in_brackets(hpo: Hpo, command: str) -> None:
+    assert f"Usage: hpo {command} [OPTIONS] [ID] " in hpo(command, "--help").output
 
 
 def test_an_unknown_command_is_a_matter_of_usage(hpo: Hpo) -> None:
@@ -204,11 +224,36 @@ def test_trials_as_json_and_csv_hold_every_digit_and_metric(hpo: Hpo) -> None:
         assert float(cells["val_loss"]) == row["metrics"]["val_loss"]
 
 
+def test_trials_are_asked_for_in_one_form(hpo: Hpo) -> None:
+    done = hpo("trials", "small", "--json", "--csv")
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "--json and --csv contradict each other: drop one" in done.output
+
+
+@pytest.mark.parametrize("command", ["best", "trials", "status", "rungs", "check"])
+def test_no_line_ends_in_blanks_in_a_pipe(hpo: Hpo, command: str) -> None:
+    lines = hpo(command, "small.yaml" if command == "check" else "small").stdout.splitlines()
+
+    assert len(lines) > 2
+    assert [line for line in lines if line != line.rstrip()] == []
+
+
+def test_what_has_ended_cannot_be_cancelled(hpo: Hpo, sweep_id: str) -> None:
+    done = hpo("cancel", "small")
+
+    assert done.exit_code == 1
+    assert done.stderr == (
+        f"error: {sweep_id}: must not have ended to be cancelled, but has: all trials are through. Leave it so.\n"
+    )
+    assert json.loads(hpo("status", "small", "--json").stdout)["state"] == "finished"
+
+
 def test_an_unknown_sweep_is_told_with_those_there_are(hpo: Hpo, sweep_id: str) -> None:
     done = hpo("trials", "nope")
 
     assert done.exit_code == 1
-    assert done.stderr.startswith(f"error: no sweep begins with 'nope' under runs. There: {sweep_id}.")
+    assert done.stderr.startswith(f"error: no sweep begins with 'nope' under runs. There: {sweep_id}. See hpo ls, or")
 
 
 def test_best_shows_the_winner(hpo: Hpo, sweep_id: str) -> None:

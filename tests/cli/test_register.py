@@ -14,6 +14,13 @@ def onnx_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("bundles") / "best"
 
 
+def test_a_model_without_a_name_is_a_matter_of_usage(hpo: Hpo) -> None:
+    done = hpo("register", "any", "@best")
+
+    assert done.exit_code == 2
+    assert "must be NAME or NAME@ALIAS" in done.output
+
+
 def test_export_writes_onnx_when_asked(hpo: Hpo, onnx_bundle: Path) -> None:
     done = hpo("export", "small", onnx_bundle, "--onnx")
 

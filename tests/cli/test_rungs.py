@@ -1,5 +1,7 @@
 """Why a rung let a trial pass, as it is shown."""
 
+from dataclasses import replace
+
 import pytest
 from rich.console import Console
 
@@ -37,3 +39,22 @@ def test_a_rung_in_doubt_says_how_many_it_let_pass(capsys: pytest.CaptureFixture
 
     assert "epoch 6 let 4 pass that it would have stopped, for it had told nothing" in capsys.readouterr().out
     assert "epoch 6: 10 of 30 stopped; 4 let pass, for it had told nothing; correlation" in rung_text(DOUBTED)
+
+
+@pytest.mark.parametrize(
+    ("num_best", "num_tested", "text"),
+    [
+        (1, 1, "among the best 5 ended 1 of 1 controls"),
+        (1, 5, "among the best 5 ended 1 of 5 controls, so about 8 of the 40 stopped"),  # 40 * 1 / 5
+    ],
+)
+def test_a_few_controls_speak_for_themselves_alone(num_best: int, num_tested: int, text: str) -> None:
+    rung = replace(
+        DOUBTED,
+        num_stopped=40,
+        num_spared_finished=num_tested,
+        num_spared_best=num_best,
+        num_lost=40 * num_best / num_tested,
+    )
+
+    assert rung_text(rung).split("; ")[-1] == text

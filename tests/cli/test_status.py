@@ -152,6 +152,7 @@ def test_a_driver_is_named_while_it_runs_and_missed_when_it_was_killed_and_pause
 
     with driven(tmp_path) as driver:
         running = told(hpo, tmp_path)
+        second = hpo("resume", running["id"], "--runs", tmp_path / "runs")
     lost = told(hpo, tmp_path)
     with driven(tmp_path) as successor:
         again = told(hpo, tmp_path)
@@ -161,6 +162,13 @@ def test_a_driver_is_named_while_it_runs_and_missed_when_it_was_killed_and_pause
 
     assert (running["state"], running["driver"]) == ("running", f"process {driver.pid} on {socket.gethostname()}")
     assert running["waits"] == ["the one slot is taken"]
+    assert (second.exit_code, second.stderr) == (
+        1,
+        (
+            f"error: {running['id']}: must have no driver to go on here, but {running['driver']} goes on with it. "
+            f"Look on: hpo logs {running['id']} -f\n"
+        ),
+    )
     assert running["trials"]["running"] > 0
     assert (lost["state"], lost["driver"], lost["waits"]) == ("lost", None, [])
     assert lost["trials"]["waiting"] > 0

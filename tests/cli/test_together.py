@@ -156,7 +156,7 @@ def test_mlflow_holds_the_ensemble_beside_the_best_single_and_the_shares_of_its_
 
     metrics = runs[""].data.metrics
     assert metrics["ensemble_val_nll"] == pytest.approx(left["held_out"]["nll"])
-    assert metrics["best_single_val_accuracy"] == pytest.approx(left["best_single"]["val_accuracy"])
+    assert metrics["best_single_val_accuracy"] == pytest.approx(left["best_single"]["held_out"]["accuracy"])
     shares = {name: float(run.data.tags.get("hpo.ensemble_weight", 0)) for name, run in runs.items() if name}
     expected = dict.fromkeys(shares, 0.0)
     for member in left["members"]:

@@ -93,3 +93,18 @@ def test_what_has_ended_cannot_be_stopped(sweep: Sweep) -> None:
 
     with pytest.raises(HpoError, match="must not have ended to be stopped, but has"):
         stop_sweep(only(sweep))
+
+
+def test_a_sweep_is_not_given_less_than_it_has_spent(sweep: Sweep) -> None:
+    _, num_trials = stopping(sweep)
+    before = only(sweep).resolved.read_text()
+
+    with pytest.raises(HpoError) as caught:
+        extend_sweep(only(sweep), {"trials": "2"})
+
+    assert str(caught.value) == (
+        f"budget.trials: must be more than the {num_trials} that are spent, but got 2. Raise it, or say how many more: "
+        f"--trials +50. To end a sweep: hpo stop {only(sweep).sweep_id}"
+    )
+    assert only(sweep).resolved.read_text() == before
+    assert only(sweep).stop.exists()

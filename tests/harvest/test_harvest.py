@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hpo.ensembles import measure
+from hpo.ensembles.folds import stratified_folds
 from hpo.ensembles.kinds import Soup, Top
 from hpo.errors import BundleError, EnsembleError, HpoError
 from hpo.export import load_bundle
@@ -81,6 +82,19 @@ def test_a_sweep_ends_with_an_ensemble_of_its_trials_that_trained_for_nothing_el
     expected = scaled - np.log(np.exp(scaled).sum(1, keepdims=True))
     raw = splits.validation.x * splits.normalization.std + splits.normalization.mean
     np.testing.assert_allclose(bundle.predict(raw.astype(np.float32)), expected, atol=0.02)
+
+
+def test_the_best_single_network_is_held_out_as_the_ensemble_is(tmp_path: Path) -> None:
+    sweep = load(tmp_path, "", "space.optimizer.lr=loguniform(0.2, 0.3)", "budget.trials=12")
+    result = run_sweep(sweep, start_executor=start_local)
+    pool = harvest_of(sweep, result).pool()
+
+    losses = -np.take_along_axis(pool.log_probs.astype(float), pool.labels[None, :, None], axis=2)[..., 0]
+    folds = stratified_folds(pool.labels, 5, sweep.seed)
+    unseen = [losses[losses[:, folds != fold].mean(1).argmin(), folds == fold] for fold in range(5)]
+    assert result.ensemble is not None
+    assert len({losses[:, folds != fold].mean(1).argmin() for fold in range(5)}) > 1
+    assert result.ensemble.single_held_out.nll == pytest.approx(np.concatenate(unseen).mean(), rel=1e-5)
 
 
 def test_finalists_train_again_on_shared_luck_and_the_winner_is_one_of_them(tmp_path: Path) -> None:

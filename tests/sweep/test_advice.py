@@ -1,10 +1,12 @@
+from pathlib import Path
+
 import pytest
 
 from hpo.records import Goal
 from hpo.scheduling import Budget, Pbt
 from hpo.search.samplers import Qmc
 from hpo.spaces import Choice, Domain, QUniform
-from hpo.sweep import Metric, Sweep
+from hpo.sweep import Metric, Sweep, load_sweep
 from hpo.sweep.advice import advice
 from hpo.training.data import Digits
 from hpo.training.models import Cnn, Mlp, Model, Resnet
@@ -94,3 +96,7 @@ def test_a_population_begins_with_few_trials_and_its_children_look_further() -> 
     made = sweep(Mlp()).model_copy(update={"budget": Budget(trials=2), "scheduler": Pbt(population=2, quantile=0.5)})
 
     assert advice(made) == []
+
+
+def test_the_sweep_of_the_demo_needs_no_advice() -> None:
+    assert advice(load_sweep(Path(__file__).parents[2] / "experiments" / "digits.yaml")) == []

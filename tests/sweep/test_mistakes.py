@@ -17,6 +17,9 @@ metric: {name: val_accuracy, goal: maximize}
 space:
   optimizer.lr: loguniform(1e-4, 1)
 """
+OWN_NETWORK = (
+    "A network of your own is named by its Python path, in place of the mapping: `model: my_package.nets:make`."
+)
 SWEEP_KEYS = ", ".join(Sweep.model_fields)
 OPTIMIZERS = ", ".join(kinds_of("optimizer"))
 INITIALIZERS = ", ".join(kinds_of("initializer"))
@@ -322,6 +325,17 @@ def test_a_wrong_domain_is_explained(tmp_path: Path, domain: str, message: str) 
                 'but got "my-nets:make".'
             ),
         ),
+        (
+            replaced("mlp", "'my_nets:make'"),
+            (
+                "sweep.yaml:2: model.kind: must be one of mlp, cnn, resnet, resnet9, custom, but got my_nets:make. "
+                f"{OWN_NETWORK}"
+            ),
+        ),
+        (
+            replaced("{kind: mlp}", "my_nets.make"),
+            f'sweep.yaml:2: model: must be a mapping of settings, but got "my_nets.make". {OWN_NETWORK}',
+        ),
         (replaced("digits", "npz"), "sweep.yaml:1: data.path: is required, but is missing. Add it."),
         (
             replaced("mlp", "mlp, hidden: [64, wide]"),
@@ -566,6 +580,23 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_sweep(tmp_path / "nowhere.yaml")
 
     assert str(caught.value) == f"{tmp_path}/nowhere.yaml: no such file. Check the path."
+
+
+def test_a_constraint_is_not_blamed_for_a_domain_that_cannot_be_read(tmp_path: Path) -> None:
+    text = SWEEP.replace("loguniform(1e-4, 1)", "loguniform(1e-4..1)") + "constraints: ['optimizer.lr < 0.5']\n"
+
+    mistakes = find_mistakes(tmp_path, text)
+
+    assert mistakes == (
+        "sweep.yaml:5: space.optimizer.lr: loguniform is written loguniform(min, max), but got loguniform(1e-4..1)."
+    )
+
+
+def test_a_folder_in_the_place_of_a_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SweepError) as caught:
+        load_sweep(tmp_path)
+
+    assert str(caught.value) == f"{tmp_path}: must be a file, but is a folder. Name a file in it."
 
 
 def test_all_mistakes_come_at_once_by_line(tmp_path: Path) -> None:

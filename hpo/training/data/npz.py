@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Literal
+from zipfile import is_zipfile
 
 import numpy as np
 import numpy.typing as npt
@@ -51,13 +52,15 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[np.generic]]:
     Raises:
         DataError: if the file is missing, is no archive, or holds objects.
     """
+    if path.is_file() and not is_zipfile(path):  # of which numpy would say how to unpickle it
+        raise DataError(f"{path}: must be a .npz archive of plain arrays, but is no zip file.")
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = dict(archive)
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file. Paths in a sweep file are relative to the file.") from None
+        raise DataError(f"{path}: no such file. Check the path: in a sweep file, it is relative to the file.") from None
     except Exception as error:  # numpy, zipfile and zlib have no common class
-        raise DataError(f"{path}: must be a .npz archive of plain arrays, but {error}.") from error
+        raise DataError(f"{path}: must be a .npz archive of plain arrays, but {str(error).rstrip('.')}.") from error
     strange = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
     if strange:
         raise DataError(f"{path}: must be a .npz archive of plain arrays, but holds {', '.join(strange)}.")
