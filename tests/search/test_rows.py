@@ -1,8 +1,11 @@
 """What a study writes is what Optuna would have written."""
 
 import math
+import time
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
@@ -14,6 +17,15 @@ from tests.search.opening import optuna_names
 
 VALUES = {1: 0.1 + 0.2, 2: math.nan, 3: math.inf, 4: -math.inf}
 TREE = {"note": ["a", 1, None]}
+
+
+@pytest.fixture
+def _far_from_greenwich(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 def proposed(lr: float) -> FrozenTrial:
@@ -63,6 +75,7 @@ def shown(trial: FrozenTrial) -> str:
     )
 
 
+@pytest.mark.usefixtures("_far_from_greenwich")
 def test_optuna_reads_what_it_would_have_written_itself(place: Place) -> None:
     name, url = optuna_names(place)
     storage = RDBStorage(url)
