@@ -37,15 +37,20 @@ class Judge:
         for trial in trials:
             verdict = verdicts[trial.spec.trial_id]
             outcome = going if verdict.continues else self._stopped(trial)
-            decisions[trial.spec.trial_id] = self._decided(trial, rung, verdict, outcome)
+            decisions[trial.spec.trial_id] = self._decision(trial, rung, verdict, outcome)
+        self._study.decide(decisions)
         return decisions
 
     def on_resumption(self, rung: int, trials: Sequence[ActiveTrial]) -> None:
         """Of trials that have paused at `rung`, and go on."""
         verdicts = self._line.judge(rung, {trial.spec.trial_id: trial.course for trial in trials})
-        for trial in trials:
-            if self.since_its_pause(trial) is None:
-                self._decided(trial, rung, verdicts[trial.spec.trial_id], Outcome.CONTINUES)
+        resumed = {trial.spec.trial_id: trial for trial in trials if self.since_its_pause(trial) is None}
+        self._study.decide(
+            {
+                trial_id: self._decision(trial, rung, verdicts[trial_id], Outcome.CONTINUES)
+                for trial_id, trial in resumed.items()
+            }
+        )
 
     def on_abandonment(self, rung: int, trial: ActiveTrial) -> Decision:
         """Of a trial that has paused at `rung`, and that nobody will let go on any more."""
@@ -70,6 +75,11 @@ class Judge:
         return Outcome.SPARED if is_spared else Outcome.STOPS
 
     def _decided(self, trial: ActiveTrial, rung: int, verdict: Verdict, outcome: Outcome) -> Decision:
+        decision = self._decision(trial, rung, verdict, outcome)
+        self._study.decide({trial.spec.trial_id: decision})
+        return decision
+
+    def _decision(self, trial: ActiveTrial, rung: int, verdict: Verdict, outcome: Outcome) -> Decision:
         as_value = self._sweep.metric.goal.as_cost  # its own inverse
         decision = Decision(
             rung=rung,
@@ -82,7 +92,6 @@ class Judge:
             number=next(self._numbers),
             doubt=verdict.doubt,
         )
-        self._study.decide(trial.spec.trial_id, decision)
         if outcome is Outcome.SPARED and trial.spared is None:
             trial.spared = decision
         return decision

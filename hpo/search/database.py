@@ -6,25 +6,20 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from hpo.config import JsonTree
 from hpo.paths import SweepPaths
 from hpo.search import storage
 from hpo.search.places import Place, Shared
+from hpo.search.rows import Row, Rows
 
 
 class Database(Protocol):
-    """What of Optuna's storages a study is written to and read from."""
+    """What a study is written to and read from; see `Rows`."""
 
-    def create_new_trial(self, study_id: int, template_trial: FrozenTrial) -> int: ...
-    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None: ...
-    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None: ...
-    def set_trial_state_values(
-        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
-    ) -> bool: ...
-    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None: ...
-    def get_trial_number_from_id(self, trial_id: int) -> int: ...
+    def begin(self, study_id: int, trials: Sequence[FrozenTrial], number: int) -> list[int]: ...
+    def write(self, rows: Sequence[Row]) -> None: ...
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]: ...
     def get_all_trials(self, study_id: int) -> list[FrozenTrial]: ...
 
@@ -44,7 +39,7 @@ def owned(place: Place, directions: Sequence[StudyDirection], origin: JsonTree) 
     match place:
         case Path():
             with storage.owned(SweepPaths(place.parent).lock), storage.opened(place, directions, origin) as database:
-                yield database, database.get_study_id_from_name(storage.STUDY_NAME)
+                yield Rows(database), database.get_study_id_from_name(storage.STUDY_NAME)
         case Shared():
             from hpo.search import postgres  # noqa: PLC0415 - a study in a file needs no SQLAlchemy until it is opened
 
@@ -62,7 +57,7 @@ def read_only(place: Place) -> Iterator[tuple[Database, int]]:
     match place:
         case Path():
             with storage.read_only(place) as database:
-                yield database, database.get_study_id_from_name(storage.STUDY_NAME)
+                yield Rows(database), database.get_study_id_from_name(storage.STUDY_NAME)
         case Shared():
             from hpo.search import postgres  # noqa: PLC0415 - see above
 

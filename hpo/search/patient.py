@@ -3,15 +3,13 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar, final
 
-from optuna.exceptions import UpdateFinishedTrialError
-from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from hpo.errors import StudyError
+from hpo.search.rows import Row, Rows
 from hpo.uris import masked
 
 PATIENCE_S = 60.0
@@ -38,54 +36,30 @@ class Patient:
     An answer may be lost when the question was not: whatever is asked again does nothing if it was done before.
     """
 
-    def __init__(
-        self,
-        storage: RDBStorage,
-        *,
-        where: str,
-        num_trials: int = 0,
-        patience_s: float | None = None,
-    ) -> None:
-        """Wrap the storage of one study.
+    def __init__(self, rows: Rows, *, where: str, patience_s: float | None = None) -> None:
+        """Wrap the rows of one study.
 
         Args:
-            storage: raises `AwayError` or `OwnedError` where to ask again may help.
-            where: it is, for messages.
-            num_trials: of the study; needed only to create more, which nobody else may.
+            rows: raise `AwayError` or `OwnedError` where to ask again may help.
+            where: they are, for messages.
             patience_s: for one question; `PATIENCE_S` if not given.
         """
-        self._storage = storage
+        self._rows = rows
         self._where = where
-        self._num_trials = num_trials
         self._patience_s = PATIENCE_S if patience_s is None else patience_s
 
-    def create_new_trial(self, study_id: int, template_trial: FrozenTrial) -> int:
-        create = partial(self._storage.create_new_trial, study_id, template_trial)
-        row = self._ask(create, again=partial(self._find_or, create, study_id))
-        self._num_trials += 1
-        return row
+    def begin(self, study_id: int, trials: Sequence[FrozenTrial], number: int) -> list[int]:
+        begin = partial(self._rows.begin, study_id, trials, number)
+        return self._ask(begin, again=lambda: self._rows.find(study_id, number) or begin())
 
-    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
-        self._ask(partial(self._storage.set_trial_intermediate_value, trial_id, step, intermediate_value))
-
-    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        self._ask(partial(self._storage.set_trial_user_attr, trial_id, key, value))
-
-    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
-        end = partial(self._storage.set_trial_state_values, trial_id, state, values)
-        return self._ask(end, again=partial(_unless_ended, end))
-
-    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
-        self._ask(partial(self._storage.set_study_user_attr, study_id, key, value))
-
-    def get_trial_number_from_id(self, trial_id: int) -> int:
-        return self._ask(partial(self._storage.get_trial_number_from_id, trial_id))
+    def write(self, rows: Sequence[Row]) -> None:
+        self._ask(partial(self._rows.write, rows))
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
-        return self._ask(partial(self._storage.get_study_user_attrs, study_id))
+        return self._ask(partial(self._rows.get_study_user_attrs, study_id))
 
     def get_all_trials(self, study_id: int) -> list[FrozenTrial]:
-        return self._ask(partial(self._storage.get_all_trials, study_id))
+        return self._ask(partial(self._rows.get_all_trials, study_id))
 
     def _ask(self, question: Callable[[], T], again: Callable[[], T] | None = None) -> T:
         asked_s = time.monotonic()
@@ -105,12 +79,6 @@ class Patient:
             time.sleep(pause_s)
         raise AssertionError("pauses never end")
 
-    def _find_or(self, create: Callable[[], int], study_id: int) -> int:
-        try:
-            return self._storage.get_trial_id_from_study_id_trial_number(study_id, self._num_trials)
-        except KeyError:
-            return create()
-
     def _paused(self, error: Exception) -> StudyError:
         return StudyError(
             f"{self._where}: the database must answer within {self._patience_s:g} s, but did not ({_line(error)}). "
@@ -123,12 +91,6 @@ def _pauses() -> Iterator[float]:
     while True:
         yield pause_s
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-
-
-def _unless_ended(end: Callable[[], bool]) -> bool:
-    with suppress(UpdateFinishedTrialError):
-        return end()
-    return True
 
 
 def _line(error: Exception) -> str:

@@ -18,6 +18,7 @@ from hpo.config import JsonTree
 from hpo.errors import StudyError
 from hpo.search.patient import AwayError, OwnedError, Patient
 from hpo.search.places import Shared
+from hpo.search.rows import Rows
 from hpo.search.storage import LOGBOOK, Owner, check_same
 from hpo.uris import filled_in, masked
 
@@ -39,7 +40,6 @@ KEEPALIVES = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET
 
 FIND = text("SELECT study_id FROM studies WHERE study_name = :name")
 RENAME = text("UPDATE studies SET study_name = :name WHERE study_id = :study_id")
-COUNT = text("SELECT count(*) FROM trials WHERE study_id = :study_id")
 LONGEST_NAME = 63
 """Characters of an application's name that the server keeps."""
 LOCK = "SELECT pg_try_advisory_lock(%s)"
@@ -72,9 +72,7 @@ def opened(place: Shared, directions: Sequence[StudyDirection], origin: JsonTree
                 study_id = _make(storage, place.name, directions, origin)
             kept = storage.get_study_user_attrs(study_id)
             check_same(where, {key: value for key, value in kept.items() if key != LOGBOOK}, origin)
-            with storage.engine.connect() as connection:
-                num_trials = connection.execute(COUNT, {"study_id": study_id}).scalar_one()
-        yield Patient(storage, where=where, num_trials=num_trials), study_id
+        yield Patient(Rows(storage), where=where), study_id
 
 
 @contextmanager
@@ -92,7 +90,7 @@ def read_only(place: Shared) -> Iterator[tuple[Patient, int]]:
     with _closing(storage):
         with _told(where):
             study_id = storage.get_study_id_from_name(place.name)
-        yield Patient(storage, where=where), study_id
+        yield Patient(Rows(storage), where=where), study_id
 
 
 def holds(place: Shared) -> bool:

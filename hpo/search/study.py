@@ -1,7 +1,8 @@
 """The search memory of one sweep."""
 
+import itertools
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from types import TracebackType
@@ -28,6 +29,7 @@ from hpo.search.reading import (
     as_record,
     begun,
 )
+from hpo.search.rows import Row, ended, measured, noted, noted_of_study
 from hpo.search.storage import LOGBOOK
 from hpo.search.terms import Search
 
@@ -44,8 +46,8 @@ _STATES = {
 class Study:
     """Proposes trials and remembers them; what a method has returned from survives the end of the process.
 
-    The truth is an Optuna study in a database, written once per event and read only when it is opened. Proposals come
-    from a search in memory that is shown the same. Use as a context manager, or call `close`.
+    The truth is an Optuna study in a database, written in a transaction for each event and read only when it is opened.
+    Proposals come from a search in memory that is shown the same. Use as a context manager, or call `close`.
     """
 
     def __init__(self, search: Search, storage: Database, study_id: int, resources: ExitStack) -> None:
@@ -58,6 +60,7 @@ class Study:
         self._study_id = study_id
         self._records: dict[int, TrialRecord] = {}
         self._num_asked = 0
+        self._num_begun = 0  # in the database
         self._rows: dict[int, int] = {}  # trial_id -> the database's own id
 
     @classmethod
@@ -94,19 +97,20 @@ class Study:
 
     def ask(self, num: int, waiting: Collection[int] = ()) -> list[TrialRecord]:
         """Propose `num` trials, each knowing that those before it run, but for those that wait in line."""
-        return [self._ask_one(waiting) for _ in range(num)]
+        places = range(self._num_asked, self._num_asked + num)
+        return self._begin([(self._propose(place, waiting), {}) for place in places])
 
     def descend(self, params: Params, parent: Parent) -> TrialRecord:
         """Begin a trial that nobody has proposed: it goes on from the state of another."""
         stored = self._stored(params)
         self._proposer.add(stored)
-        return self._begin(stored, {PARENT: asdict(parent)})
+        return self._begin([(stored, {PARENT: asdict(parent)})])[0]
 
     def repeat(self, trial_id: int, seed_index: int) -> TrialRecord:
         """Begin a trial with the params of another, on luck of its own; whoever proposes never hears of it."""
         stored = self._stored(self.trial(trial_id).params)
         self._proposer.skip()
-        return self._begin(stored, {REPEATS: {"trial_id": trial_id, "seed_index": seed_index}})
+        return self._begin([(stored, {REPEATS: {"trial_id": trial_id, "seed_index": seed_index}})])[0]
 
     def completed(self, params: Params) -> Params:
         """The values that were searched, and what else follows from them."""
@@ -134,17 +138,17 @@ class Study:
         if record.end is not None:
             return record
         value = report.metrics.get(self._search.metric)
-        if value is not None:
-            record = self._with_value(record, report.epoch, value)
-        elif report.first_bad_step is None:
+        if value is None and report.first_bad_step is None:
             raise StudyError(
                 f"trial {report.trial_id}, epoch {report.epoch}: a report must hold the metric "
                 f"{self._search.metric!r}, but holds {', '.join(report.metrics) or 'none'}. Report it, or name one of "
                 "these as the sweep's metric."
             )
-        if report.checkpoint is not None:
-            self._keep_state(record, report, report.checkpoint)
-        return self._records[report.trial_id]
+        rows = []
+        if report.checkpoint is not None and (record.kept is None or report.epoch > record.kept.epoch):
+            record = replace(record, kept=report, states={**record.states, report.epoch: report.checkpoint})
+            rows.append(noted(self._rows[record.trial_id], KEPT, as_kept(report, record.states)))
+        return self._keep(record, report.epoch, value, rows)
 
     @property
     def logbook(self) -> Logbook | None:
@@ -154,20 +158,20 @@ class Study:
 
     def log(self, logbook: Logbook) -> None:
         """Leave it to the next driver."""
-        self._storage.set_study_user_attr(self._study_id, LOGBOOK, asdict(logbook))
+        self._storage.write([noted_of_study(self._study_id, LOGBOOK, asdict(logbook))])
 
-    def decide(self, trial_id: int, decision: Decision) -> None:
-        """Remember what was decided of a trial at a rung; nothing is after its end."""
-        record = self.trial(trial_id)
-        if record.end is None:
-            decided = replace(record, decisions=(*record.decisions, decision))
-            trees = [asdict(each) for each in decided.decisions]
-            self._storage.set_trial_user_attr(self._rows[trial_id], DECISIONS, trees)
-            self._records[trial_id] = decided
+    def decide(self, decisions: Mapping[int, Decision]) -> None:
+        """Remember what was decided of trials at a rung, of all or of none; nothing is after a trial's end."""
+        before = [record for record in map(self.trial, decisions) if record.end is None]
+        decided = [replace(each, decisions=(*each.decisions, decisions[each.trial_id])) for each in before]
+        trees = {each.trial_id: [asdict(decision) for decision in each.decisions] for each in decided}
+        self._storage.write([noted(self._rows[trial_id], DECISIONS, tree) for trial_id, tree in trees.items()])
+        for record in decided:
+            if self._records[record.trial_id].is_paused:
+                self._proposer.resume(record.trial_id)
+            self._records[record.trial_id] = record
             if record.is_paused:
-                self._proposer.resume(trial_id)
-            if decided.is_paused:
-                self._show_pause(decided)
+                self._show_pause(record)
 
     def tell(self, trial_id: int, end: End) -> TrialRecord:
         """End a trial; only its first end counts. Returned is the trial as it stands.
@@ -184,10 +188,9 @@ class Study:
                     f"trial {trial_id}: a complete trial must have a finite {metric}, but has {value}. "
                     "Tell it as diverged."
                 )
-        if end.value is not None:
-            record = self._with_value(record, end.epoch, end.value)
-        self._storage.set_trial_user_attr(self._rows[trial_id], END, asdict(end))
-        self._finish(record, end)
+        rows = ended(self._rows[trial_id], _STATES[end.kind], self._reached(end))
+        told = noted(self._rows[trial_id], END, asdict(end))
+        self._show_end(self._keep(record, end.epoch, end.value, [told, *rows]), end)
         return self._records[trial_id]
 
     def trials(self) -> list[TrialRecord]:
@@ -207,58 +210,55 @@ class Study:
             )
         return self._records[trial_id]
 
-    def _ask_one(self, waiting: Collection[int]) -> TrialRecord:
-        search = self._search
-        point = search.points[self._num_asked] if self._num_asked < len(search.points) else {}
-        return self._begin(self._proposer.propose(self._stored(point), waiting), {})
+    def _propose(self, place: int, waiting: Collection[int]) -> dict[str, Stored]:
+        points = self._search.points
+        return self._proposer.propose(self._stored(points[place] if place < len(points) else {}), waiting)
 
     def _stored(self, params: Params) -> dict[str, Stored]:
         """Those that are searched, as the database holds them."""
         searched = [path for path in self._distributions if path in params]
         return {path: encode(self._search.space[path], params[path]) for path in searched}
 
-    def _begin(self, params: Mapping[str, Stored], attributes: Mapping[str, Any]) -> TrialRecord:
+    def _begin(self, asked: Sequence[tuple[Mapping[str, Stored], Mapping[str, Any]]]) -> list[TrialRecord]:
+        """Trials with these params and attributes, all or none."""
+        trials = [self._made(*each) for each in asked]
+        rows = self._storage.begin(self._study_id, trials, self._num_begun)
+        numbers = itertools.count(self._num_begun)
+        self._num_begun += len(trials)
+        return list(map(self._remember, numbers, rows, trials))
+
+    def _made(self, params: Mapping[str, Stored], attributes: Mapping[str, Any]) -> FrozenTrial:
         derived = self._search.derive(self._shape.values(params))
-        trial = create_trial(
+        return create_trial(
             state=TrialState.RUNNING,
             params=dict(params),
             distributions={name: self._distributions[name] for name in params},
             user_attrs={**attributes, DERIVED: derived} if derived else dict(attributes),
         )
-        row = self._storage.create_new_trial(self._study_id, template_trial=trial)
-        return self._remember(self._storage.get_trial_number_from_id(row), row, trial)
 
     def _remember(self, number: int, row: int, trial: FrozenTrial) -> TrialRecord:
         self._rows[number] = row
-        record = begun(trial, self._shape)
+        record = self._records[number] = replace(begun(trial, self._shape), trial_id=number)
         self._num_asked += record.is_proposed
-        self._records[number] = replace(record, trial_id=number)
-        return self._records[number]
-
-    def _with_value(self, record: TrialRecord, epoch: int, value: float) -> TrialRecord:
-        if epoch not in record.values:
-            self._storage.set_trial_intermediate_value(self._rows[record.trial_id], epoch, value)
-            if record.repeats is None:
-                self._proposer.report(record.trial_id, epoch, value)
-            record = replace(record, values={**record.values, epoch: value})
-            self._records[record.trial_id] = record
         return record
 
-    def _keep_state(self, record: TrialRecord, report: Report, checkpoint: str) -> None:
-        """Written after the value: a death in between leaves a trial that trains this segment again."""
-        if record.kept is None or report.epoch > record.kept.epoch:
-            states = {**record.states, report.epoch: checkpoint}
-            self._storage.set_trial_user_attr(self._rows[record.trial_id], KEPT, as_kept(report, states))
-            self._records[record.trial_id] = replace(record, kept=report, states=states)
+    def _keep(self, record: TrialRecord, epoch: int, value: float | None, rows: Sequence[Row]) -> TrialRecord:
+        """A trial as it stands now, and what it measured, if that is the first of its epoch: all or none."""
+        trial_id, is_known = record.trial_id, epoch in record.values
+        if value is not None and not is_known:
+            rows = [measured(self._rows[trial_id], epoch, value), *rows]
+            record = replace(record, values={**record.values, epoch: value})
+        self._storage.write(rows)
+        self._records[trial_id] = record
+        if value is not None and not is_known and record.repeats is None:
+            self._proposer.report(trial_id, epoch, value)
+        return record
 
-    def _finish(self, record: TrialRecord, end: End) -> None:
-        """Written after the end itself: a death in between is mended when the study is opened again."""
-        state = _STATES[end.kind]
-        reached = list(self._search.reached(end).values())
+    def _reached(self, end: End) -> list[float]:
+        """The values of all objectives, as the database holds them; none where one is missing, or of no use."""
+        reached = self._search.reached(end).values()
         values = [value for value in reached if value is not None and math.isfinite(value)]
-        counts = state is not TrialState.FAIL and len(values) == len(reached)
-        self._storage.set_trial_state_values(self._rows[record.trial_id], state, values if counts else None)
-        self._show_end(record, end)
+        return values if _STATES[end.kind] is not TrialState.FAIL and len(values) == len(reached) else []
 
     def _show_pause(self, record: TrialRecord) -> None:
         """As one that was stopped where it stands: it may wait until the sweep ends."""
@@ -275,12 +275,13 @@ class Study:
 
     def _restore_all(self) -> None:
         for frozen in self._storage.get_all_trials(self._study_id):
+            self._num_begun += 1
             if self._shape.is_whole(frozen.params):
                 self._restore(frozen)
                 continue
             self._proposer.skip()
             if not frozen.state.is_finished():  # its process died inside `ask`
-                self._storage.set_trial_state_values(frozen._trial_id, TrialState.FAIL)
+                self._storage.write(ended(frozen._trial_id, TrialState.FAIL))
 
     def _restore(self, frozen: FrozenTrial) -> None:
         whole = as_record(frozen, self._shape)
@@ -296,5 +297,4 @@ class Study:
         if record.is_paused:
             self._show_pause(record)
         if whole.end is not None:
-            finish = self._show_end if frozen.state.is_finished() else self._finish
-            finish(record, whole.end)
+            self._show_end(record, whole.end)

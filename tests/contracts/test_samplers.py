@@ -126,7 +126,7 @@ def finish(study: Study, trial: TrialRecord) -> None:
 
 def decide(study: Study, trial: TrialRecord, outcome: Outcome) -> None:
     """At its rung."""
-    study.decide(trial.trial_id, Decision(rung=1, value=0.5, cutoff=0.5, rank=1, num_seen=1, outcome=outcome))
+    study.decide({trial.trial_id: Decision(rung=1, value=0.5, cutoff=0.5, rank=1, num_seen=1, outcome=outcome)})
 
 
 def is_as_the_space_says(params: Params, space: Mapping[str, Domain]) -> bool:

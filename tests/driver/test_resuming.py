@@ -10,18 +10,13 @@ from optuna.storages import RDBStorage
 
 from hpo.records import Report, Segment, TrialRecord
 from hpo.scheduling import Asha, Budget, FreezeThaw, Hyperband, Median, NoScheduler, Pbt, Scheduler
+from hpo.search.rows import Rows
 from hpo.search.samplers import Curves, Qmc, Random, Sampler, Tpe
 from hpo.sweep import Sweep
 from tests.driving import Bench, Message, Workers, make_sweep, reports
 
-WRITES = (
-    "create_new_trial",
-    "set_study_user_attr",
-    "set_trial_intermediate_value",
-    "set_trial_state_values",
-    "set_trial_user_attr",
-)
-"""What a study is written by."""
+WRITES = ((RDBStorage, "set_study_user_attr"), (Rows, "begin"), (Rows, "write"))
+"""What a study is made and written by: each is a transaction."""
 PAIRS: dict[str, tuple[Scheduler, Sampler]] = {
     "none": (NoScheduler(), Random()),
     "stopping": (Asha(controls=0.3), Tpe()),
@@ -44,8 +39,8 @@ class Mortality:
         self.num_left: int | None = None
         self.num_writes = 0
         self.is_late = False
-        for name in WRITES:
-            monkeypatch.setattr(RDBStorage, name, self._mortal(getattr(RDBStorage, name)))
+        for writer, name in WRITES:
+            monkeypatch.setattr(writer, name, self._mortal(getattr(writer, name)))
 
     def _mortal(self, write: Callable[..., Any]) -> Callable[..., Any]:
         def mortal(*args: Any, **kwargs: Any) -> Any:

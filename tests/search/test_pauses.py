@@ -30,7 +30,7 @@ def measure(study: Study, trial: TrialRecord, value: float) -> None:
 
 
 def decide(study: Study, trial: TrialRecord, outcome: Outcome) -> None:
-    study.decide(trial.trial_id, Decision(rung=3, value=0.5, cutoff=0.5, rank=1, num_seen=1, outcome=outcome))
+    study.decide({trial.trial_id: Decision(rung=3, value=0.5, cutoff=0.5, rank=1, num_seen=1, outcome=outcome)})
 
 
 def pause(study: Study, trial: TrialRecord, value: float) -> None:

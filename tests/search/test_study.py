@@ -1,9 +1,12 @@
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
+from sqlalchemy import Engine, event
 
 from hpo.errors import SpaceError, StudyError
 from hpo.records import Decision, End, EndKind, Outcome, Params, Report
@@ -86,10 +89,10 @@ def test_decisions_are_there_after_a_reload_and_end_with_their_trial(place: Plac
     second = Decision(rung=3, value=0.6, cutoff=0.7, rank=2, num_seen=4, outcome=Outcome.STOPS)
     with open_study(place) as study:
         study.ask(2)
-        study.decide(0, first)
-        study.decide(0, second)
+        study.decide({0: first})
+        study.decide({0: second})
         study.tell(0, COMPLETE)
-        study.decide(0, second)
+        study.decide({0: second})
         told = study.trials()
 
     with open_study(place) as study:
@@ -227,22 +230,35 @@ def test_a_trial_that_died_inside_ask_is_failed_and_not_listed(place: Place) -> 
     assert [trial.state.name for trial in read_with_optuna(place)] == ["RUNNING", "FAIL", "RUNNING"]
 
 
-def test_a_tell_that_died_half_way_is_finished_when_the_study_is_opened(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def die(*_: object) -> None:
-        raise KeyboardInterrupt
+class DeadError(Exception):
+    """The process is no more."""
 
-    with open_study(place) as study, monkeypatch.context() as patch:
-        study.ask(1)
-        patch.setattr(RDBStorage, "set_trial_state_values", die)
-        with pytest.raises(KeyboardInterrupt):
+
+@contextmanager
+def dying_before(table: str) -> Iterator[None]:
+    """At the first statement that writes to it."""
+
+    def die(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith((f"INSERT INTO {table} ", f"UPDATE {table} ")):
+            raise DeadError
+
+    event.listen(Engine, "before_cursor_execute", die)
+    with pytest.raises(DeadError):
+        yield
+    event.remove(Engine, "before_cursor_execute", die)
+
+
+def test_whatever_dies_half_way_was_never_begun(place: Place) -> None:
+    with open_study(place, derive=lambda _: {"derived.depth": 1}) as study:
+        asked = study.ask(2)
+        with dying_before("trial_user_attributes"):
+            study.ask(3)
+        with dying_before("trial_user_attributes"):
+            study.record(report(0, 1, checkpoint="state"))
+        with dying_before("trials"):
             study.tell(0, COMPLETE)
 
-    with open_study(place) as study:
-        assert study.trials()[0].end == COMPLETE
-
-    assert [trial.state.name for trial in read_with_optuna(place)] == ["COMPLETE"]
+        assert study.trials() == asked == read_trials(database_at(place), SPACE)
 
 
 def test_derived_values_are_kept_with_the_params_and_hidden_from_the_sampler(place: Place) -> None:
