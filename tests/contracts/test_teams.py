@@ -83,7 +83,7 @@ def segment(segment_id: int, *recipes: str, to_epoch: int = 3) -> Segment:
 
 
 @pytest.fixture(scope="module")
-def unlucky(two_slots: None, tmp_path_factory: pytest.TempPathFactory) -> Conversation:
+def unlucky(own_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Conversation:
     """A team that is hit twice."""
     scratch = tmp_path_factory.mktemp("unlucky")
     conversation = Conversation([segment(1, "die"), segment(2, "", "raise", ""), segment(3, "die")])
