@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 # Test processes: many tests wait for others more than they compute.
-JOBS ?= 3
+JOBS ?= 4
 INSTALLED := $(VENV)/installed
 
 .PHONY: help venv demo test lint
