@@ -103,7 +103,11 @@ class Step(Config):
 
 
 class OneCycle(Config):
-    """Rise along a half cosine from `start` to the peak, then fall along one to `floor` (Smith & Topin 2018)."""
+    """Rise along a half cosine from `start` to the peak, then fall along one to `floor` (Smith & Topin 2018).
+
+    As `torch.optim.lr_scheduler.OneCycleLR` with `cycle_momentum=False`: momentum stays as the optimizer has it, where
+    the paper, and torch by default, lower it while the rate is high.
+    """
 
     kind: Literal["one_cycle"] = "one_cycle"
     peak: Annotated[float, Field(gt=0, lt=1)] = 0.3

@@ -418,6 +418,8 @@ def test_a_wrong_file_is_explained(tmp_path: Path, text: str, message: str) -> N
         ),
         ("batch_growth: {factor: 3}", "batch_growth.factor", "batch_growth.every is 0.0"),
         ("batch_growth: {most: 512}", "batch_growth.most", "batch_growth.every is 0.0"),
+        ("schedule: {kind: warm_restarts, cycles: 1, stretch: 2}", "schedule.stretch", "schedule.cycles is 1"),
+        ("schedule: {kind: cyclic, cycles: 1, decay: 0.5}", "schedule.decay", "schedule.cycles is 1"),
         ("early_stopping: {min_delta: 0.01}", "early_stopping.min_delta", "early_stopping.patience is 0"),
         ("swa_lr: 0.1", "swa_lr", "swa_start is 0.0"),
         ("snapshots: all", "snapshots", "schedule.kind is cosine"),

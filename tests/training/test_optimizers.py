@@ -118,6 +118,21 @@ def test_lanes_equal_torch_optim(name: str, update: Update) -> None:
             torch.testing.assert_close(param[lane], value, atol=1e-12, rtol=0)
 
 
+@pytest.mark.parametrize("beta2", [0.999, 0.9999, 0.99999])
+def test_the_rectification_of_radam_is_torchs_in_float32_too(beta2: float) -> None:
+    lane = RAdam(lr=0.1, beta2=beta2)
+    generator = torch.Generator().manual_seed(0)
+    param = torch.zeros(1, 3, 4)
+    grads = [1e-3 * torch.randn(1, 3, 4, generator=generator) for _ in range(NUM_STEPS)]  # so that late steps count
+    [expected] = reference(lane, [param[0]], [[grad[0]] for grad in grads])
+    state = {kind: [torch.zeros_like(param)] for kind in lane.state_kinds}
+
+    for step, grad in enumerate(grads):
+        all_at_once([lane], [Group([param], [grad], state, decays=True)], factor_at(step), step + 1)
+
+    torch.testing.assert_close(param[0], expected, rtol=2e-3, atol=1e-5)
+
+
 def test_the_fused_ones_are_those_of_torch() -> None:
     assert FUSED == ["sgd", "plain momentum", "adam", "adamw", "decoupled sgd", "amsgrad", "amsgrad, decoupled"]
 

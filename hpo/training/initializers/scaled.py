@@ -97,7 +97,10 @@ def _resolve(gain: Gain, module: nn.Module, paper: float) -> float:
 
 
 def _gain_of_activation(module: nn.Module) -> float:
-    """torch's, for the first activation found; what torch has none for counts as ReLU, and no activation as linear."""
+    """torch's, for the first activation found; smooth relatives of ReLU count as it, and no activation as linear.
+
+    So does maxout: the larger of two normal numbers has the mean square of one.
+    """
     for layer in module.modules():
         match layer:
             case nn.LeakyReLU():

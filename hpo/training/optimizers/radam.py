@@ -85,8 +85,12 @@ class NAdam(Config):
 
 
 def _rectification(beta2: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The paper's r_t [L], and where it applies [L]."""
-    longest = 2 / (1 - beta2) - 1
-    length = longest - 2 * step * beta2**step / (1 - beta2**step)
+    """The paper's r_t [L], and where it applies [L].
+
+    In float64: at first `length` is the small difference of two large numbers, of which float32 leaves nothing.
+    """
+    rate = beta2.double()
+    longest = 2 / (1 - rate) - 1
+    length = longest - 2 * step * rate**step / (1 - rate**step)
     top, bottom = (length - 4) * (length - 2) * longest, (longest - 4) * (longest - 2) * length
-    return (top / bottom).clamp(min=0).sqrt(), length > 5
+    return (top / bottom).clamp(min=0).sqrt().to(beta2), length > 5
