@@ -180,8 +180,11 @@ class Harvest:
     def _asked_by(self, kind: AnyEnsemble) -> list[tuple[int, int]]:
         """Repetitions that an ensemble asks for, by the trials of the search alone."""
         best = find_best(self.trials, self.sweep.metric.goal)
-        if best is None or not kind.repeats(best.trial_id, [best.trial_id]):
+        if best is None:
             return []
+        asked = kind.repeats(best.trial_id, [])
+        if asked or not kind.repeats(best.trial_id, [best.trial_id]):  # whatever it would pick
+            return asked
         pool = self.pool(stopped=kind.stopped).where(lambda candidate: candidate.repeats is None)
         picks = kind(pool.log_probs, pool.labels).members if pool.candidates else []
         return kind.repeats(best.trial_id, list(dict.fromkeys(pool.candidates[row].trial_id for row in picks)))

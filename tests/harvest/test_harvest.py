@@ -13,6 +13,7 @@ from hpo.ensembles.kinds import Soup, Top
 from hpo.errors import BundleError, EnsembleError, HpoError
 from hpo.export import load_bundle
 from hpo.harvest.harvest import Harvest
+from hpo.harvest.repeats import Repeat
 from hpo.outcome import SweepResult
 from hpo.paths import SweepPaths, list_sweeps
 from hpo.progress import Progress, Watch
@@ -178,6 +179,18 @@ def test_every_kind_trains_what_it_asks_for_and_no_more(
     assert result.ensemble is not None
     assert len(result.trials) == 6 + num_more
     assert len(result.ensemble.members) == (num_members or len(result.ensemble.members))
+
+
+def test_a_deep_ensemble_asks_for_its_repetitions_without_reading_a_state(tmp_path: Path) -> None:
+    sweep = load(tmp_path, "ensemble: {kind: deep, size: 3}", "budget.trials=2")
+    result = run_sweep(sweep, start_executor=start_local)
+    assert result.best is not None
+    for state in result.paths.checkpoints.glob("*/*"):
+        state.write_bytes(b"damaged")
+
+    asked = harvest_of(sweep, result).repeats()
+
+    assert asked == [Repeat(trial_id=result.best.trial_id, seed_index=seed_index) for seed_index in (1, 2)]
 
 
 def test_what_a_hyper_deep_ensemble_picks_is_trained_again(tmp_path: Path) -> None:
