@@ -1,6 +1,7 @@
 """Servers of the tests' own: PostgreSQL, the wire to it, and an S3-compatible store."""
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -19,6 +20,8 @@ import pytest
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 LONGEST_START_S = 30.0
+SERVED = range(20_000, 32_000)
+"""Ports for servers of tests."""
 
 
 @dataclass(frozen=True)
@@ -129,9 +132,12 @@ def s3(*buckets: str, host: str = "127.0.0.1") -> Iterator[Mapping[str, str]]:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """One that nobody takes by chance meanwhile: the system gives higher ones away, and Ray its workers lower ones."""
+    while True:
+        port = SERVED.start + secrets.randbelow(len(SERVED))
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _as_postgres(program: str, *arguments: str) -> None:

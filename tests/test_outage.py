@@ -2,12 +2,10 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,7 @@ from hpo.search.reading import read_trials
 from hpo.sweep import load_sweep
 from hpo.tracking import ui
 from hpo.tracking.spool import num_waiting
+from tests.servers import free_port
 
 SWEEP = """
 name: outage
@@ -43,9 +42,7 @@ class Server:
     """An MLflow server that is killed as a machine is."""
 
     def __init__(self, store: str) -> None:
-        with closing(socket.socket()) as free:
-            free.bind((ui.HOST, 0))
-            self.port = int(free.getsockname()[1])
+        self.port = free_port()
         self._store = store
         self._process: subprocess.Popen[bytes] | None = None
 

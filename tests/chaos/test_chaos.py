@@ -1,10 +1,8 @@
 """Sweeps in which everything is killed at random moments: in the end nothing is lost, and nothing is there twice."""
 
 import shutil
-import socket
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -21,7 +19,7 @@ from hpo.search.reading import read_trials
 from hpo.sweep import Sweep, load_sweep
 from hpo.tracking import ui
 from tests.chaos.cast import Drivers, Nodes, Server, wait_until
-from tests.servers import Postgres, postgres
+from tests.servers import Postgres, free_port, postgres
 
 pytestmark = pytest.mark.slow
 
@@ -69,12 +67,9 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Stage]:
-    with closing(socket.socket()) as free:
-        free.bind((ui.HOST, 0))
-        port = int(free.getsockname()[1])
     store = shutil.copy(empty_database, tmp_path_factory.mktemp("chaos") / "mlflow.db")
     nodes = Nodes()
-    server = Server(f"sqlite:///{store}", port)
+    server = Server(f"sqlite:///{store}", free_port())
     drivers = Drivers({"RAY_ADDRESS": nodes.address})
     server.start()
     with postgres() as study_server:

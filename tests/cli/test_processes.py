@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import SWEEP
+from tests.servers import free_port
 
 pytestmark = pytest.mark.slow
 HPO = [sys.executable, "-c", "from hpo.cli import app; app()"]
@@ -41,9 +42,7 @@ def test_run_through_ray_says_only_what_we_say(ran: subprocess.CompletedProcess[
 
 def test_ui_shows_the_sweep_until_ctrl_c(folder: Path, ran: subprocess.CompletedProcess[str]) -> None:
     sweep_id = json.loads(ran.stdout)["id"]
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [*HPO, "ui", sweep_id, "--port", str(port)]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stdout is not None

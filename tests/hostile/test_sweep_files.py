@@ -162,7 +162,7 @@ def test_a_setting_of_the_command_line_is_refused(name: str, sandbox: Sandbox) -
 
 
 def test_a_folder_is_no_sweep_file(sandbox: Sandbox) -> None:
-    sandbox.check_refuses("run runs", "runs", "readable text file")
+    sandbox.check_refuses("run runs", "runs", "must be a file, but is a folder")
 
 
 def test_a_device_is_no_sweep_file(sandbox: Sandbox) -> None:

@@ -1,10 +1,8 @@
 """The page of a sweep, and the server that shows it."""
 
 import json
-import socket
 import sys
 import urllib.request
-from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,6 +12,7 @@ from hpo.errors import ResourceError, SweepNotFoundError
 from hpo.records import End, EndKind, Goal
 from hpo.tracking import MlflowTracker, SweepStatus, ui
 from hpo.tracking.location import absolute, artifact_folder
+from tests.servers import free_port
 
 
 def track_a_sweep(uri: str, outbox: Path) -> None:
@@ -21,12 +20,6 @@ def track_a_sweep(uri: str, outbox: Path) -> None:
     tracker.start(0, {"optimizer.lr": 0.1})
     tracker.end(0, End(kind=EndKind.COMPLETE, epoch=1, value=0.5))
     assert tracker.finish({}, SweepStatus.FINISHED) is None
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as free:
-        free.bind((ui.HOST, 0))
-        return int(free.getsockname()[1])
 
 
 def test_a_relative_database_counts_from_the_current_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
