@@ -75,13 +75,14 @@ def _facts(told: JsonTree) -> Iterator[tuple[str, str]]:
     fitted = "" if told["temperature"] != 1 else f"; {calibration['fitted']:.3g} would not lower the NLL held out"
     before, after = objective(calibration["nll_before"]), objective(calibration["nll_after"])
     yield "temperature", f"{told['temperature']:.3g}{fitted}: NLL {before} before, {after} after, held out"
-    yield (
-        "best single",
-        f"NLL {objective(single['val_nll'])} as chosen; held out {_score(single['held_out'])}",
-    )
-    where = "below" if gain["by_skill"] >= 0 else "above"
-    shuffled = f"on shuffled labels {-gain['by_chance']:+.4f}"
-    yield "gain", f"NLL {abs(gain['by_skill']):.4f} {where} it, calibrated; {shuffled}"
+    yield "best single", f"NLL {objective(single['val_nll'])} as chosen; held out {_score(single['held_out'])}"
+    yield "gain", gain_text(gain["by_skill"], gain["by_chance"])
+
+
+def gain_text(by_skill: float, by_chance: float) -> str:
+    """Nats below the best single network, or above it."""
+    skill, chance = (f"{abs(nats):.4f} {'below' if nats >= 0 else 'above'} it" for nats in (by_skill, by_chance))
+    return f"NLL {skill}, calibrated; on shuffled labels {chance}"
 
 
 def _score(score: JsonTree) -> str:

@@ -78,14 +78,7 @@ class RayExecutor:
                 cannot share the workload.
         """
         check(portion, autoscaling=autoscaling)
-        if portion.workers > 1:
-            if not isinstance(workload, SharedWorkload):
-                raise ResourceError(
-                    f"resources.workers: must be 1 for what each process can only train alone, but got "
-                    f"{portion.workers}."
-                )
-            shared = ray.put(workload)
-            workload = TeamWorkload(shared=shared, num_workers=portion.workers, cpus=portion.cpus, gpus=portion.gpus)
+        self._workload = workload if portion.workers == 1 else _for_team(workload, portion)
         self._portion = portion
         self._max_concurrent = max_concurrent
         self._most = partial(num_slots, portion, max_concurrent, autoscaling=autoscaling)
@@ -102,7 +95,6 @@ class RayExecutor:
         self._priority = priority
         self._share: Share = Share() if first is None else first._share.beside()
         self._share.is_over = self._slots.is_over.is_set
-        self._workload = workload
         self._folder = folder
         self._is_interrupted = False
         self._is_released = False
@@ -255,6 +247,15 @@ class RayExecutor:
         """One for each worker, close together; whoever has several train needs none of his own: an empty one."""
         bundles = [self._portion.needs] * self._portion.workers
         return tune.PlacementGroupFactory(bundles if len(bundles) == 1 else [{}, *bundles], strategy="PACK")
+
+
+def _for_team(workload: Workload, portion: Portion) -> TeamWorkload:
+    if not isinstance(workload, SharedWorkload):
+        raise ResourceError(
+            f"resources.workers: must be 1 for what each process can only train alone, but got {portion.workers}."
+        )
+    shared = ray.put(workload)
+    return TeamWorkload(shared=shared, num_workers=portion.workers, cpus=portion.cpus, gpus=portion.gpus)
 
 
 @contextmanager

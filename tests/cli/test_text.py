@@ -1,5 +1,6 @@
 import pytest
 
+from hpo.cli.ensemble import gain_text
 from hpo.cli.text import why
 
 
@@ -48,3 +49,8 @@ def test_a_trial_that_gave_way_says_who_took_its_place() -> None:
 
 def test_a_trial_over_its_limit_says_what_it_was() -> None:
     assert why({"end": "timed_out", "reason": {"limit_s": 1800.0}}) == "It trained longer than the 0:30:00 that it may."
+
+
+def test_a_gain_is_told_in_words_for_both_signs() -> None:
+    assert gain_text(0.0102, 0.0) == "NLL 0.0102 below it, calibrated; on shuffled labels 0.0000 below it"
+    assert gain_text(-0.0121, -0.0003) == "NLL 0.0121 above it, calibrated; on shuffled labels 0.0003 above it"

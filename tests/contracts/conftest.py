@@ -30,6 +30,7 @@ def two_slots(own_ray: None) -> None:
         if time.monotonic() - asked_s > ROOM_S:
             ray.shutdown()
             start()
+            asked_s = time.monotonic()
         time.sleep(0.05)
 
 
