@@ -40,7 +40,7 @@ driver.population
 driver.driver
 folders.folder interrupts outcome driver.waits harvest.repeats
 folders.notice harvest.harvest harvest.postscript folders.journal
-harvest.long_run
+harvest.long_run harvest.finals
 harvest.affordable harvest.contenders
 stages harvest.exam work
 run

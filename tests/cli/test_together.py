@@ -178,6 +178,23 @@ def test_best_shows_the_finalists_and_which_was_chosen(told: Hpo, pooled: SweepP
     assert "* The smallest network whose mean lies within one standard error of the best." in shown
 
 
+def test_finalists_are_held_against_the_one_that_the_search_chose_paired_by_seed_and_example(
+    told: Hpo, pooled: SweepPaths
+) -> None:
+    shown, tree = told("best", "pooled").output, json.loads(told("best", "pooled", "--json").stdout)
+
+    incumbent, other = sorted(tree["finalists"], key=lambda each: each["searched"], reverse=True)
+    difference = other["difference"]
+    assert incumbent["difference"] is None
+    assert difference["num_examples"] == len(Digits().load(0).validation)
+    assert difference["mean"] == pytest.approx(np.mean(other["values"]) - np.mean(incumbent["values"]))
+    assert difference["low"] < difference["mean"] < difference["high"]
+    assert f"{difference['low']:+.4f} to {difference['high']:+.4f}" in shown
+    tags = runs_of(pooled)[str(other["trial_id"])].data.tags
+    assert float(tags["hpo.finalist_difference"]) == pytest.approx(difference["mean"], abs=1e-5)
+    assert float(tags["hpo.finalist_probability"]) == pytest.approx(other["probability"], abs=1e-5)
+
+
 def test_the_table_of_trials_marks_repetitions(told: Hpo, pooled: SweepPaths) -> None:
     table, csv = told("trials", "pooled").output, told("trials", "pooled", "--csv").output
 
