@@ -1,5 +1,7 @@
 """What everything is worth on the test split, on a terminal or for other programs."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 
@@ -9,6 +11,8 @@ from hpo.config import JsonTree
 HEADER = ("", "networks", "extra\ntrials", "val\nNLL", "opti-\nmism", "test\nNLL", "95 %", "test\naccuracy", "95 %")
 OPTIMISM = "optimism: test NLL, less that of the validation examples by which was selected"
 WORTH = "worth: networks of the deep ensemble of the best that is as good, by calibrated NLL"
+SHIFT = "label shift: the class 2, 4, 8, 16, 32 times as frequent as before that costs each the most"
+WORSE = {"accuracy": "accuracy", "nll": "NLL", "ece": "ECE"}
 MORE = {"ece": "ECE", "adaptive_ece": "adaptive\nECE", "brier": "Brier", "aurc": "AURC"}
 
 
@@ -24,9 +28,26 @@ def show_finalized(record: JsonTree, *, as_json: bool) -> None:
     for row in record["rows"]:
         if row["missing"] is not None:
             console.print(f"{row['name']}: {row['missing']}", style="dim", soft_wrap=True)
+    if record["robustness"]:
+        console.print("", _robustness(record["robustness"]), SHIFT, "", sep="\n", soft_wrap=True)
     for pair in record["differences"]:
         scores = (f"{name} {_signed(pair[key])}" for key, name in (("nll", "NLL"), ("accuracy", "accuracy")))
         console.print(f"{pair['of']} - {pair['than']}: {', '.join(scores)}", soft_wrap=True)
+
+
+def _robustness(rows: Sequence[JsonTree]) -> Table:
+    """A row for each severity of each kind, and of every predictor what it is worth there."""
+    names = list(dict.fromkeys(row["name"] for row in rows))
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
+    for place, name in enumerate(
+        ("", "severity", *(f"{name.replace(', ', chr(10))}\n{key}" for name in names for key in WORSE.values()))
+    ):
+        table.add_column(name, justify="left" if place == 0 else "right")
+    for start in range(0, len(rows), len(names)):
+        alike = rows[start : start + len(names)]
+        cells = (objective(row[key]) for row in alike for key in WORSE)
+        table.add_row(alike[0]["kind"], str(alike[0]["severity"]), *cells)
+    return table
 
 
 def _warn(record: JsonTree, console: Console) -> None:

@@ -23,6 +23,7 @@ from hpo.ensembles.kinds import Candidate
 from hpo.export.inference import AS_TRAINED, Inference
 from hpo.export.members import Networks
 from hpo.harvest.contenders import DEEP, ENSEMBLE, SINGLE_BY_METRIC, SINGLE_BY_NLL, UNCALIBRATED, Contender
+from hpo.training.data.normalization import Inputs
 from hpo.training.data.splits import Examples
 
 Key = tuple[str | None, tuple[Candidate, ...], Inference]
@@ -39,6 +40,10 @@ class Exam:
     seed: int
     """Of the bootstrap."""
     _said: dict[Key, npt.NDArray[np.float32]] = field(default_factory=dict)
+
+    def on(self, x: Inputs) -> "Exam":
+        """The same before other inputs of the same labels."""
+        return Exam(self.networks, Examples(x, self.examples.y), self.seed)
 
     def table(self, contenders: Sequence[Contender]) -> JsonTree:
         """A row for each, and what the ensemble is above the best single networks, in values that JSON knows.
