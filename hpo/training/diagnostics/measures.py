@@ -42,7 +42,7 @@ def correlation(features: torch.Tensor) -> float:
     centred = _centred(features[:, :: math.ceil(features.shape[1] / MOST_FEATURES)])
     norms = torch.linalg.vector_norm(centred, dim=0)
     varying = centred[:, norms > 0] / norms[norms > 0]
-    num = varying.shape[1]
+    num: int = varying.shape[1]
     if num < 2:
         return math.nan
     return float((varying.T @ varying).abs().sum() - num) / (num * (num - 1))
