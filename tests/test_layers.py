@@ -45,7 +45,7 @@ harvest.affordable harvest.contenders
 stages harvest.exam work
 run
 submission harvest.rebuilding harvest.finalize harvest.prune simulation folders.doctor folders.cleaning folders.status
-folders.control
+folders.control folders.report
 cli __init__ __main__
 """
 

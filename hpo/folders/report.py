@@ -1,0 +1,98 @@
+"""A report on a sweep, whether it runs, is paused or is over; its driver is not disturbed."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from hpo.config import JsonTree
+from hpo.errors import EnsembleError, HpoError
+from hpo.folders.status import State, SweepState, list_states
+from hpo.harvest.postscript import postscript
+from hpo.paths import SweepPaths, written_beside
+from hpo.results.finalists import judge
+from hpo.results.report import Subject, ToldEnsemble, page
+from hpo.search.reading import read_trials
+from hpo.sweep import AnySweep, OwnSweep
+from hpo.sweep.advice import advice
+from hpo.tracking.entries import Entry
+from hpo.training.bundles.reading import first_line
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What was written."""
+
+    file: Path
+    state: State
+    """Of the sweep at that time."""
+    is_tracked: bool
+    """Whether MLflow is told: not where the sweep is shown nowhere, nor while a driver tells it of the sweep."""
+
+
+def write_report(paths: SweepPaths, now: datetime, out: Path | None = None) -> Report:
+    """Write one page on a sweep as it stands, and leave it with the sweep's run in MLflow.
+
+    Args:
+        paths: the sweep's.
+        now: when this is.
+        out: where to write it, if not in the sweep's folder.
+
+    Raises:
+        HpoError: if the sweep cannot be read, or the file cannot be written.
+    """
+    [state] = list_states([paths], now.timestamp())
+    if state.sweep is None:
+        raise HpoError(f"{paths.sweep_id}: must be readable for a report, but is not. {state.problem}")
+    file = (out or paths.report).absolute()
+    text = page(_subject(paths, state, state.sweep, now))
+    try:
+        with written_beside(file) as beside:
+            beside.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise HpoError(f"{file}: must be a file that can be written, but {error}. Name another with --out.") from error
+    with postscript(state.sweep, paths) as more:
+        more.add(Entry(trial_id=None, artifact=file))
+    return Report(file=file, state=state.state, is_tracked=more.outbox is not None)
+
+
+def _subject(paths: SweepPaths, state: SweepState, sweep: AnySweep, now: datetime) -> Subject:
+    trials = [] if state.state is State.NOT_BEGUN else read_trials(sweep.storage.place(paths), sweep.space)
+    return Subject(
+        sweep_id=paths.sweep_id,
+        state=state.state.value,
+        ended=state.ended,
+        written=f"{now.astimezone():%Y-%m-%d %H:%M %Z}",
+        goals=sweep.goals,
+        max_epochs=sweep.epochs,
+        space=sweep.space,
+        optimizer=None if isinstance(sweep, OwnSweep) else sweep.optimizer.kind,
+        trials=trials,
+        num_epochs=state.num_epochs,
+        elapsed_s=state.elapsed_s,
+        finalists=[] if sweep.finalists is None else judge(sweep.finalists, trials, sweep.metric.goal),
+        ensemble=_ensemble(paths.ensemble),
+        finalized=_finalized(paths.finalized),
+        advice=advice(sweep),
+    )
+
+
+def _ensemble(file: Path) -> ToldEnsemble | None:
+    if not file.exists():
+        return None
+    try:
+        return ToldEnsemble.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        raise EnsembleError(
+            f"{file}: must be an ensemble as hpo leaves it, but {first_line(error)}. Delete it, and build another."
+        ) from error
+
+
+def _finalized(file: Path) -> JsonTree | None:
+    """The table; none where the test split was never opened."""
+    if not file.exists():
+        return None
+    found: JsonTree = json.loads(file.read_bytes())
+    return found
