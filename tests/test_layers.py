@@ -39,7 +39,7 @@ driver.legs
 driver.population
 driver.driver
 folders.folder interrupts outcome driver.waits harvest.repeats
-folders.notice harvest.harvest harvest.postscript folders.journal
+folders.notice harvest.harvest harvest.postscript harvest.reliability folders.journal
 harvest.long_run
 harvest.affordable harvest.contenders
 stages harvest.exam work

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hpo.cli.conduct import errors_told
+from hpo.cli.conduct import errors_told, make_importable
 from hpo.cli.options import RUNS, Json, Runs, SweepId
 from hpo.cli.remote import on_cluster
 
@@ -28,6 +28,7 @@ def report(
     from hpo.paths import find_sweep
 
     with errors_told():
+        make_importable()
         written = write_report(find_sweep(runs, sweep_id), datetime.now(UTC), out)
     if as_json:
         print_json({"file": str(written.file), "state": written.state.value, "is_tracked": written.is_tracked})

@@ -1,6 +1,8 @@
 """A report on a sweep, whether it runs, is paused or is over; its driver is not disturbed."""
 
 import json
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -8,10 +10,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from hpo.config import JsonTree
-from hpo.errors import EnsembleError, HpoError
+from hpo.ensembles.confidence import Bin
+from hpo.errors import DataError, EnsembleError, HpoError
+from hpo.folders.folder import check_states, load_splits, open_folder
 from hpo.folders.status import State, SweepState, list_states
 from hpo.harvest.postscript import postscript
+from hpo.harvest.reliability import reliability_of
 from hpo.paths import SweepPaths, written_beside
+from hpo.records import TrialRecord
 from hpo.results.finalists import judge
 from hpo.results.report import Subject, ToldEnsemble, page
 from hpo.search.reading import read_trials
@@ -19,6 +25,8 @@ from hpo.sweep import AnySweep, OwnSweep
 from hpo.sweep.advice import advice
 from hpo.tracking.entries import Entry
 from hpo.training.bundles.reading import first_line
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +68,7 @@ def write_report(paths: SweepPaths, now: datetime, out: Path | None = None) -> R
 
 def _subject(paths: SweepPaths, state: SweepState, sweep: AnySweep, now: datetime) -> Subject:
     trials = [] if state.state is State.NOT_BEGUN else read_trials(sweep.storage.place(paths), sweep.space)
+    ensemble = _ensemble(paths.ensemble)
     return Subject(
         sweep_id=paths.sweep_id,
         state=state.state.value,
@@ -73,7 +82,8 @@ def _subject(paths: SweepPaths, state: SweepState, sweep: AnySweep, now: datetim
         num_epochs=state.num_epochs,
         elapsed_s=state.elapsed_s,
         finalists=[] if sweep.finalists is None else judge(sweep.finalists, trials, sweep.metric.goal),
-        ensemble=_ensemble(paths.ensemble),
+        ensemble=ensemble,
+        reliability=[] if ensemble is None else _reliability(paths, ensemble, trials),
         finalized=_finalized(paths.finalized),
         advice=advice(sweep),
     )
@@ -90,9 +100,23 @@ def _ensemble(file: Path) -> ToldEnsemble | None:
         ) from error
 
 
+def _reliability(paths: SweepPaths, ensemble: ToldEnsemble, trials: Sequence[TrialRecord]) -> Sequence[Bin]:
+    """Nothing where the data or states that it is measured with are no longer there: the log says why."""
+    try:
+        sweep = open_folder(paths)
+        check_states(sweep.storage.located(paths), trials)
+        return reliability_of(ensemble, trials, load_splits(sweep, paths))
+    except HpoError as error:
+        logger.warning("The report has no reliability diagram: %s", error)
+        return []
+
+
 def _finalized(file: Path) -> JsonTree | None:
     """The table; none where the test split was never opened."""
     if not file.exists():
         return None
-    found: JsonTree = json.loads(file.read_bytes())
+    try:
+        found: JsonTree = json.loads(file.read_bytes())
+    except ValueError as error:
+        raise DataError(f"{file}: must be a table as hpo leaves it, but {error}. Restore it from a copy.") from error
     return found

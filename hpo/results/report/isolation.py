@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.records import Goal, ParamValue
+from hpo.results.report.wording import short
 from hpo.spaces import Choice, Constant, Domain, Ordinal, QRandInt, RandInt
 from hpo.spaces.numbers import LogRandInt, LogUniform, QLogUniform
 from hpo.spaces.values import identity, shown
@@ -75,7 +76,7 @@ def _places(domain: Domain, params: Sequence[ParamValue]) -> tuple[list[str], ND
     assert not isinstance(domain, Choice | Ordinal | Constant)
     spread = np.geomspace if is_log(domain) else np.linspace
     edges = spread(domain.min, domain.max, NUM_BUCKETS + 1)
-    labels = [f"{low:.2g} to\n{high:.2g}" for low, high in itertools.pairwise(edges.tolist())]
+    labels = [f"{short(low)} to\n{short(high)}" for low, high in itertools.pairwise(edges.tolist())]
     return labels, np.searchsorted(edges[1:-1], np.array(params, dtype=float), side="right")
 
 

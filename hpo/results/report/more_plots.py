@@ -11,7 +11,7 @@ from hpo.records import Goal
 from hpo.results.finalists import Finalist
 from hpo.results.report.isoeffect import PAIRS, RATE, Isoeffect
 from hpo.results.report.points import Window
-from hpo.results.report.subject import ToldEnsemble
+from hpo.results.report.subject import Bin, ToldEnsemble
 from hpo.results.report.svg import BLUE, GREY, INK, MOST_DRAWN, VERMILLION, log_axis
 
 NUM_CELLS = 7
@@ -93,6 +93,18 @@ def draw_ensemble(figure: Figure, told: ToldEnsemble) -> None:
     right.set_yticks(range(len(names)), names)
     right.set(xlabel="weight", ylim=(len(names) - 0.4, -0.6))
     right.grid(visible=False, axis="y")
+
+
+def draw_reliability(figure: Figure, bins: Sequence[Bin]) -> None:
+    """How often predictions are right, by how sure they are; and how many there are."""
+    left, right = figure.subplots(1, 2)
+    confidences = [each.confidence for each in bins]
+    left.plot([0, 1], [0, 1], "--", color=GREY, linewidth=0.9, label="as sure as it is right")
+    left.plot(confidences, [each.accuracy for each in bins], "o-", color=BLUE, markersize=4, gid="reliability")
+    left.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.02))
+    left.legend()
+    right.bar(confidences, [each.num_examples for each in bins], width=0.05, color=BLUE)
+    right.set(xlabel="confidence", ylabel="examples", xlim=(0, 1.05))
 
 
 def _name(trial_id: int, repeats: int | None, epoch: int) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
@@ -54,7 +55,7 @@ def draw_history(
             [*steps, last], [*values, values[-1]], where="post", color=INK, gid="history-best", label="best so far"
         )
     axes.set(xlabel="trial, in the order in which they were proposed", ylabel=metric)
-    _legend(figure, axes)
+    _legend(figure)
 
 
 def draw_curves(
@@ -74,6 +75,10 @@ def draw_curves(
             faint, colors=GREY, alpha=0.35, linewidths=0.7, rasterized=len(faint) > MOST_DRAWN, gid="curves-others"
         )
     )
+    ends = np.array([curve[-1] for curve in faint]).reshape(-1, 2)
+    axes.scatter(
+        ends[:, 0], ends[:, 1], s=5, color=GREY, alpha=0.6, rasterized=len(faint) > MOST_DRAWN, gid="curves-ends"
+    )
     for color, trial_id in reversed(list(zip(BEST_COLORS, best, strict=False))):
         axes.plot(*curves[trial_id].T, color=color, linewidth=1.6, label=f"trial {trial_id}", gid=f"curves-{trial_id}")
     for rung in rungs:
@@ -81,7 +86,7 @@ def draw_curves(
     axes.autoscale_view()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="epoch (dotted: rungs)", ylabel=metric, ylim=(shown_in.low, shown_in.high))
-    _legend(figure, axes, is_reversed=True)
+    _legend(figure, is_reversed=True)
 
 
 def draw_slices(
@@ -99,11 +104,11 @@ def draw_slices(
             places = _columns(axes, path, domain, own)
         else:
             places = [float(point.params[path]) for point in own]  # type: ignore[arg-type]  # its domain holds numbers
-            if is_log(domain):
-                log_axis(axes, "x")
         _scatter(axes, places, own, shown_in, goal, name=f"slice-{path}")
+        if is_log(domain):
+            log_axis(axes, "x")
         axes.set_title(path, loc="left")
-    _legend(figure, figure.axes[0])
+    _legend(figure)
 
 
 def draw_isolation(
@@ -115,7 +120,9 @@ def draw_isolation(
         means = [shown_in.clip(bucket.mean) for bucket in own]
         ends = np.array([[bucket.mean if end is None else end for end in (bucket.low, bucket.high)] for bucket in own])
         axes.vlines(places, *ends.T, color=BLUE, linewidth=1.2)
-        axes.scatter(places, means, s=22, color=BLUE, zorder=3, gid=f"isolation-{path}")
+        colors = ["white" if mean != bucket.mean else BLUE for mean, bucket in zip(means, own, strict=True)]
+        looks: dict[str, Any] = {"edgecolors": BLUE, "s": 22, "zorder": 3, "clip_on": False}
+        axes.scatter(places, means, c=colors, gid=f"isolation-{path}", **looks)
         axes.set_ylim(shown_in.low, shown_in.high)
         _name_columns(axes, [f"{bucket.label}\nn={bucket.num_trials}" for bucket in own])
         axes.set_title(path, loc="left")
@@ -139,8 +146,10 @@ def _scatter(
         if own:
             values = [outside if point.value is None else shown_in.clip(point.value) for _, point in own]
             x = [place for place, _ in own]
-            label, gid = f"{mark} ({len(own)})", f"{name}-{mark.name.lower()}"
-            axes.scatter(x, values, s=16, label=label, gid=gid, rasterized=len(own) > MOST_DRAWN, zorder=3, **looks)
+            gid = f"{name}-{mark.name.lower()}"
+            axes.scatter(
+                x, values, s=16, label=mark.value, gid=gid, rasterized=len(own) > MOST_DRAWN, zorder=3, **looks
+            )
     if any(point.mark is Mark.INFEASIBLE for point in points):
         axes.axhline(worst, color=VERMILLION, linewidth=0.6, linestyle="--")
     ends = sorted((worst + 0.12 * outwards * height, shown_in.low if outwards > 0 else shown_in.high))
@@ -180,9 +189,12 @@ def _panels(figure: Figure, num: int, metric: str) -> list[Axes]:
     return panels[:num]
 
 
-def _legend(figure: Figure, axes: Axes, *, is_reversed: bool = False) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    if is_reversed:
-        handles, labels = handles[::-1], labels[::-1]
-    if handles:
-        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+def _legend(figure: Figure, *, is_reversed: bool = False) -> None:
+    """Of all plots of a figure, above them."""
+    found: dict[str, Artist] = {}
+    for axes in figure.axes:
+        handles, labels = axes.get_legend_handles_labels()
+        found |= dict(zip(labels, handles, strict=True))
+    order = list(found)[::-1] if is_reversed else list(found)
+    if order:
+        figure.legend([found[name] for name in order], order, loc="outside upper center", ncols=len(order))

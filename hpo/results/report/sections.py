@@ -1,5 +1,6 @@
 """Plots of a report, each with a sentence that says how to read it."""
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TypeVar
@@ -83,7 +84,7 @@ def _curves(subject: Subject) -> Markup:
     searched = [trial for trial in subject.trials if trial.repeats is None]
     best = [trial.trial_id for trial in rank(searched, subject.goal)[: len(BEST_COLORS)] if trial.values]
     epochs = sorted({decision.rung for trial in searched for decision in trial.decisions})
-    values = [value for trial in searched for value in trial.values.values()]
+    values = [value for trial in searched for value in trial.values.values() if math.isfinite(value)]
     shown_in = window(values, subject.goal)
     draw = partial(
         plots.draw_curves, trials=searched, best=best, rungs=epochs, shown_in=shown_in, metric=subject.metric
@@ -144,7 +145,7 @@ def _isolation(subject: Subject, params: Params, points: list[Point], shown_in: 
     text = (
         f"How good the other params can make each value of one: the mean of the best {NUM_BEST} of its n trials, with "
         "its 95 % interval by the bootstrap. Values whose intervals overlap are not told apart. Trials that were "
-        "stopped early count with the value that they had then."
+        "stopped early count with the value that they had then. Empty circles at the edge lie beyond the scale."
     )
     measured = [(point, point.value) for point in points if point.value is not None]
     buckets = []
@@ -218,7 +219,19 @@ def _ensemble(subject: Subject) -> Iterator[Markup]:
             "too sure of itself before."
         )
         plot = drawn(partial(more_plots.draw_ensemble, told=told), height, "Ensemble")
-        yield _section("Ensemble", _figure(plot, text))
+        yield _section("Ensemble", _figure(plot, text), *_reliability(subject))
+
+
+def _reliability(subject: Subject) -> Iterator[Markup]:
+    if subject.reliability:
+        total = sum(each.num_examples for each in subject.reliability)
+        error = sum(each.num_examples * abs(each.confidence - each.accuracy) for each in subject.reliability) / total
+        text = (
+            f"What the ensemble says of {total} validation examples, in bins by its confidence: below the diagonal it "
+            f"is surer than it is right, above it less sure. On average it is {error:.3f} beside it (expected "
+            "calibration error); where a bin on the right holds few examples, its point on the left says little."
+        )
+        yield _figure(drawn(partial(more_plots.draw_reliability, bins=subject.reliability), 2.4, "Reliability"), text)
 
 
 def _test(subject: Subject) -> Iterator[Markup]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from pydantic import BaseModel
 
@@ -23,6 +24,8 @@ class ToldMember(BaseModel):
 
     trial_id: int
     epoch: int
+    weights: Literal["raw", "averaged"]
+    """Of the last step, or their average."""
     weight: float
     repeats: int | None = None
 
@@ -46,12 +49,25 @@ class ToldEnsemble(BaseModel):
     """An ensemble, as the file that was left with the sweep tells of it."""
 
     ensemble: Mapping[str, object]
+    averaged: str
+    """Probabilities or, of a soup, weights."""
     members: tuple[ToldMember, ...]
     path: tuple[ToldStep, ...]
     """Pick after pick; empty where all were weighed at once."""
     held_out: ToldScore
     best_single: ToldSingle
     temperature: float
+
+
+class Bin(Protocol):
+    """Examples on which predictions are about as confident."""
+
+    @property
+    def confidence(self) -> float: ...
+    @property
+    def accuracy(self) -> float: ...
+    @property
+    def num_examples(self) -> int: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +96,8 @@ class Subject:
     finalists: Sequence[Finalist] = ()
     """Those that have all their repetitions behind them, the best first."""
     ensemble: ToldEnsemble | None = None
+    reliability: Sequence[Bin] = ()
+    """Of the ensemble on validation examples, the least confident first; nothing where that cannot be said."""
     finalized: JsonTree | None = None
     """What everything was worth on the test split, where that was opened."""
     advice: Sequence[str] = ()

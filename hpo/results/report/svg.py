@@ -24,6 +24,7 @@ WIDTH = 7.2
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "hpo",
+    "text.parse_math": False,
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 8.5,
@@ -62,10 +63,10 @@ def drawn(draw: Callable[[Figure], None], height: float, alt: str) -> Markup:
 
 
 def log_axis(axes: Axes, name: str) -> None:
-    """Make the axis `name` (x or y) logarithmic, with labels that are text and not formulas."""
+    """Make the axis `name` (x or y) of what is drawn by now logarithmic, with labels that are text and no formulas."""
     axes.set(**{f"{name}scale": "log"})
     axis = axes.xaxis if name == "x" else axes.yaxis
     low, high = sorted(axis.get_view_interval())
     axis.set_major_locator(LogLocator(subs=(1.0,) if high / low > 100 else (1.0, 2.0, 5.0), numticks=6))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("e-0", "e-")))
