@@ -20,8 +20,6 @@ NUM_BUCKETS = 5
 MOST_LEVELS = 8
 """Values of a grid that have a bucket each."""
 NUM_RESAMPLES = 2000
-ROUNDING = 1e-9
-"""In buckets: a value of a grid that lies between two belongs to the upper one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +80,7 @@ def _places(domain: Domain, params: Sequence[ParamValue]) -> tuple[list[str], ND
     turned = np.log if is_log(domain) else np.asarray
     low, high = turned(domain.min), turned(domain.max)
     shares = (turned(np.array(params, dtype=float)) - low) / (high - low)
-    return labels, np.minimum((shares * NUM_BUCKETS + ROUNDING).astype(int), NUM_BUCKETS - 1)
+    return labels, np.minimum((shares * NUM_BUCKETS).astype(int), NUM_BUCKETS - 1)
 
 
 def _levels(domain: Domain) -> Sequence[ParamValue] | None:
