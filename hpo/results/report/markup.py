@@ -1,5 +1,6 @@
 """HTML from text that may hold anything; well-formed, so that it can be read as XML, too."""
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -28,8 +29,7 @@ def joined(children: Iterable[str]) -> Markup:
 
 def foldable(text: str) -> Markup:
     """A name that may be folded after each of its parts."""
-    parts = [escape(part, quote=False) for part in text.split("_")]
-    return Markup(f"_{element('wbr')}".join(parts))
+    return Markup(re.sub(r"([_.](?=[a-z]))", rf"\1{element('wbr')}", escape(text, quote=False)))
 
 
 def table(rows: Iterable[Sequence[str]], header: Sequence[str], class_: str = "") -> Markup:

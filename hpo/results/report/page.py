@@ -20,11 +20,13 @@ svg text { font-family: system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-ser
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .8rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .15rem .6rem .15rem 0; text-align: right; font-weight: normal; vertical-align: top; }
-th[scope=row] { text-align: left; color: #555; white-space: nowrap; }
+th[scope=row] { text-align: left; color: #555; }
 thead th { border-bottom: 1px solid #999; color: #555; }
 thead th:first-child { text-align: left; }
 .facts td { text-align: left; }
+.facts th { white-space: nowrap; }
 .leaders { font-size: .74rem; }
+.leaders th, .leaders td { padding-right: .45rem; }
 .leaders tbody tr:first-child td { font-weight: 600; }
 ul { padding-left: 1.2rem; font-size: .9rem; }
 @media print {

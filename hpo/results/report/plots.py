@@ -51,9 +51,8 @@ def draw_history(
     if best:
         steps, values = zip(*best, strict=True)
         last = max(point.trial_id for point in points)
-        axes.step(
-            [*steps, last], [*values, values[-1]], where="post", color=INK, gid="history-best", label="best so far"
-        )
+        line = [shown_in.clip(value) for value in (*values, values[-1])]
+        axes.step([*steps, last], line, where="post", color=INK, gid="history-best", label="best so far")
     axes.set(xlabel="trial, in the order in which they were proposed", ylabel=metric)
     _legend(figure)
 

@@ -49,7 +49,7 @@ def leaders(subject: Subject) -> Markup:
     paths = [path for path in subject.space if any(path in row["params"] for row in rows)]
     facts += [(path, [short(row["params"].get(path, "")) for row in rows]) for path in paths]
     header = ("trial", *(str(row["trial"]) for row in rows))
-    return table([(name, *map(foldable, cells)) for name, cells in facts], header, class_="leaders")
+    return table([tuple(map(foldable, (name, *cells))) for name, cells in facts], header, class_="leaders")
 
 
 def rungs(found: Sequence[Rung]) -> Markup:
