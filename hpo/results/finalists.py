@@ -8,7 +8,7 @@ from typing import Annotated, final
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
-from scipy import stats
+from scipy.special import stdtrit
 
 from hpo.config import Config
 from hpo.records import EndKind, Goal, TrialRecord
@@ -130,7 +130,7 @@ def _probabilities(costs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | 
 def _half_width(costs: npt.NDArray[np.float64]) -> float | None:
     if len(costs) < 2 or np.isnan(costs).any():
         return None
-    return float(stats.t.ppf(0.975, len(costs) - 1) * costs.std(ddof=1) / math.sqrt(len(costs)))
+    return float(stdtrit(len(costs) - 1, 0.975) * costs.std(ddof=1) / math.sqrt(len(costs)))
 
 
 def _num_parameters(trial: TrialRecord) -> float:
