@@ -1,13 +1,14 @@
 """Plots of what goes beyond single params: pairs, finalists, and the ensemble."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Sequence, Sized
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import binned_statistic_2d
 
-from hpo.records import Goal
+from hpo.records import End, Goal
 from hpo.results.finalists import Finalist
 from hpo.results.report.isoeffect import PAIRS, RATE, Isoeffect
 from hpo.results.report.points import Window
@@ -42,7 +43,7 @@ def draw_isoeffects(figure: Figure, found: Sequence[Isoeffect], shown_in: Window
                 edgecolors=edge,
                 linewidths=0.5,
                 gid=name,
-                rasterized=len(x) > MOST_DRAWN,
+                rasterized=_are_many(x),
                 **colors,
             )
         axes.scatter(x[each.best], y[each.best], s=90, marker="*", color=VERMILLION, edgecolors="white", linewidths=0.5)
@@ -56,6 +57,17 @@ def draw_isoeffects(figure: Figure, found: Sequence[Isoeffect], shown_in: Window
     for axes in panels[len(found) :]:
         axes.remove()
     figure.colorbar(points, ax=list(panels[: len(found)]), label=metric, shrink=0.8)
+
+
+def draw_front(figure: Figure, front: Sequence[End], others: Sequence[End], metrics: Sequence[str]) -> None:
+    """The first metric against each other one, a small plot each, for trials that are beaten by none and by some."""
+    panels = figure.subplots(1, len(metrics) - 1, squeeze=False)[0]
+    for axes, name in zip(panels, metrics[1:], strict=True):
+        for label, color, ends in (("others", GREY, others), ("front", VERMILLION, front)):
+            x, y = ([end.metrics.get(metric, math.nan) for end in ends] for metric in (name, metrics[0]))
+            axes.scatter(x, y, s=16, color=color, label=label, gid=f"front-{name}-{label}", rasterized=_are_many(x))
+        axes.set(xlabel=name, ylabel=metrics[0])
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
 
 
 def draw_finalists(figure: Figure, finalists: Sequence[Finalist], metric: str) -> None:
@@ -120,6 +132,10 @@ def _draw_isolines(axes: Axes, each: Isoeffect, slope: float) -> None:
         line = y * (ends / x) ** slope * 10**shift
         looks = (INK, 1.1) if shift == 0 else (GREY, 0.5)
         axes.plot(ends, line, "--", color=looks[0], linewidth=looks[1], scalex=False, scaley=False)
+
+
+def _are_many(values: Sized) -> bool:
+    return len(values) > MOST_DRAWN
 
 
 def _ends(values: np.ndarray) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """Plots of the search: values by order, curves by epoch, and values by param."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,7 @@ def draw_curves(
     figure: Figure,
     trials: Sequence[TrialRecord],
     best: Sequence[int],
-    rungs: Iterable[int],
+    rungs: Sequence[int],
     shown_in: Window,
     metric: str,
 ) -> None:
@@ -84,7 +84,7 @@ def draw_curves(
         axes.axvline(rung, color=INK, linestyle=":", linewidth=0.8, gid=f"curves-rung-{rung}")
     axes.autoscale_view()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel="epoch (dotted: rungs)", ylabel=metric, ylim=(shown_in.low, shown_in.high))
+    axes.set(xlabel="epoch (dotted: rungs)" if rungs else "epoch", ylabel=metric, ylim=(shown_in.low, shown_in.high))
     _legend(figure, is_reversed=True)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
+from hpo.records import EndKind
 from hpo.results.report import more_plots, plots, tables
 from hpo.results.report.isoeffect import Flatness, Isoeffect, isoeffects
 from hpo.results.report.isolation import NUM_BEST, isolate
@@ -15,7 +16,7 @@ from hpo.results.report.subject import Subject
 from hpo.results.report.svg import drawn
 from hpo.results.report.wording import counted
 from hpo.results.rungs import summarize_rungs
-from hpo.results.table import rank
+from hpo.results.table import find_front, rank
 from hpo.spaces import Constant, Domain
 
 T = TypeVar("T")
@@ -32,6 +33,7 @@ def sections(subject: Subject) -> Iterator[Markup]:
         yield _history(subject, points, shown_in)
         yield _curves(subject)
         yield from _rungs(subject)
+        yield from _front(subject)
         yield from _params(subject, points, shown_in)
         yield from _pairs(subject, points, shown_in)
     yield from _finalists(subject)
@@ -81,13 +83,12 @@ def _left_out(points: list[Point], shown_in: Window) -> str:
 
 
 def _curves(subject: Subject) -> Markup:
-    searched = [trial for trial in subject.trials if trial.repeats is None]
-    best = [trial.trial_id for trial in rank(searched, subject.goal)[: len(BEST_COLORS)] if trial.values]
-    epochs = sorted({decision.rung for trial in searched for decision in trial.decisions})
-    values = [value for trial in searched for value in trial.values.values() if math.isfinite(value)]
+    best = [trial.trial_id for trial in rank(subject.searched, subject.goal)[: len(BEST_COLORS)] if trial.values]
+    epochs = sorted({decision.rung for trial in subject.searched for decision in trial.decisions})
+    values = [value for trial in subject.searched for value in trial.values.values() if math.isfinite(value)]
     shown_in = window(values, subject.goal)
     draw = partial(
-        plots.draw_curves, trials=searched, best=best, rungs=epochs, shown_in=shown_in, metric=subject.metric
+        plots.draw_curves, trials=subject.searched, best=best, rungs=epochs, shown_in=shown_in, metric=subject.metric
     )
     text = f"Every trial after each of its epochs; the best {len(best)} in colour."
     text += " Where many faint lines end on a dotted one, a rung has stopped them." if epochs else ""
@@ -104,6 +105,21 @@ def _rungs(subject: Subject) -> Iterator[Markup]:
             "stopped, and lost says how many of them ended among the best 5."
         )
         yield _section("Rungs", tables.rungs(found), element("p", text, class_="note"))
+
+
+def _front(subject: Subject) -> Iterator[Markup]:
+    if len(subject.goals) > 1:
+        metrics = list(subject.goals)
+        leading = {trial.trial_id for trial in find_front(subject.searched, subject.goals)}
+        ends = [(trial.trial_id in leading, trial.end) for trial in subject.searched if trial.end is not None]
+        complete = [(is_leading, end) for is_leading, end in ends if end.kind is EndKind.COMPLETE]
+        front = [end for is_leading, end in complete if is_leading]
+        others = [end for is_leading, end in complete if not is_leading]
+        draw = partial(more_plots.draw_front, front=front, others=others, metrics=metrics)
+        text = (
+            f"Of trials that went to the end, {len(front)} are beaten by no other in {' and '.join(metrics)} at once."
+        )
+        yield _section("Pareto front", _figure(drawn(draw, 2.8, "Pareto front"), text))
 
 
 def _params(subject: Subject, points: list[Point], shown_in: Window) -> Iterator[Markup]:

@@ -112,3 +112,8 @@ class Subject:
     def goal(self) -> Goal:
         """Which way it is better."""
         return self.goals[self.metric]
+
+    @property
+    def searched(self) -> list[TrialRecord]:
+        """Its trials without repetitions."""
+        return [trial for trial in self.trials if trial.repeats is None]

@@ -41,8 +41,7 @@ def spent(subject: Subject) -> Markup:
 
 def leaders(subject: Subject) -> Markup:
     """The first ten, a column each: so there is room for any number of params."""
-    searched = [trial for trial in subject.trials if trial.repeats is None]
-    rows = to_json(searched, subject.goals)[:NUM_LEADERS]
+    rows = to_json(subject.searched, subject.goals)[:NUM_LEADERS]
     facts = [(subject.metric, ["" if row["value"] is None else objective(row["value"]) for row in rows])]
     facts += [(name, [short(row["metrics"].get(name, "")) for row in rows]) for name in list(subject.goals)[1:]]
     facts += [("end", [row["end"].replace("_", " ") for row in rows]), ("epoch", [str(row["epoch"]) for row in rows])]
@@ -82,15 +81,14 @@ def opened(record: JsonTree) -> Markup:
 
 
 def _on_best(subject: Subject) -> Iterator[str]:
-    searched = [trial for trial in subject.trials if trial.repeats is None]
-    best = find_best(searched, subject.goal)
+    best, num_trials = find_best(subject.searched, subject.goal), counted(len(subject.searched), "trial")
     if best is None:
-        yield f"Of {counted(len(searched), 'trial')} none has a value yet."
+        yield f"Of {num_trials} none has a value yet."
         return
     epoch, value = _last(best)
     params = ", ".join(f"{path} {short(best.params[path])}" for path in subject.space if path in best.params)
     yield (
-        f"The best of {counted(len(searched), 'trial')} is trial {best.trial_id}: {subject.metric} {objective(value)} "
+        f"The best of {num_trials} is trial {best.trial_id}: {subject.metric} {objective(value)} "
         f"after {counted(epoch, 'epoch')}, with {params}."
     )
     if not subject.finalists:

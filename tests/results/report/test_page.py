@@ -243,6 +243,29 @@ def test_the_page_needs_nothing_else_and_is_the_same_twice(text: str) -> None:
     assert page(WHOLE) == text
 
 
+def test_several_metrics_have_their_front() -> None:
+    sizes = {0: 10.0, 2: 5.0, 6: 20.0}  # by trial that went to the end
+    found = [
+        replace(
+            trial,
+            end=trial.end
+            and replace(
+                trial.end,
+                metrics={
+                    "val_accuracy": {0: 0.8, 2: 0.7, 6: 0.75}.get(trial.trial_id, 0.0),
+                    "size": sizes.get(trial.trial_id, 99.0),
+                },
+            ),
+        )
+        for trial in trials(9)
+    ]
+
+    root = read(page(replace(SUBJECT, trials=found, goals={"val_accuracy": Goal.MAXIMIZE, "size": Goal.MINIMIZE})))
+
+    assert "Of trials that went to the end, 2 are beaten by no other in val_accuracy and size at once." in texts(root)
+    assert (num_shapes(root, "front-size-front"), num_shapes(root, "front-size-others")) == (2, 1)
+
+
 @pytest.mark.parametrize("num", [0, 1])
 def test_a_sweep_without_values_has_a_page(num: int) -> None:
     failed = [TrialRecord(trial_id=0, params={"batch_size": 32}, end=End(kind=EndKind.FAILED, epoch=0))]
