@@ -1,7 +1,7 @@
 """Plots of a report, each with a sentence that says how to read it."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -116,10 +116,13 @@ def _front(subject: Subject) -> Iterator[Markup]:
         front = [end for is_leading, end in complete if is_leading]
         others = [end for is_leading, end in complete if not is_leading]
         draw = partial(more_plots.draw_front, front=front, others=others, metrics=metrics)
-        text = (
-            f"Of trials that went to the end, {len(front)} are beaten by no other in {' and '.join(metrics)} at once."
-        )
+        names = " and ".join(metrics)
+        text = f"Trials that went to the end. By no other are beaten, in {names} at once: {_numbered(leading)}."
         yield _section("Pareto front", _figure(drawn(draw, 2.8, "Pareto front"), text))
+
+
+def _numbered(trial_ids: Collection[int]) -> str:
+    return ", ".join(map(str, sorted(trial_ids))) or "none"
 
 
 def _params(subject: Subject, points: list[Point], shown_in: Window) -> Iterator[Markup]:

@@ -262,7 +262,7 @@ def test_several_metrics_have_their_front() -> None:
 
     root = read(page(replace(SUBJECT, trials=found, goals={"val_accuracy": Goal.MAXIMIZE, "size": Goal.MINIMIZE})))
 
-    assert "Of trials that went to the end, 2 are beaten by no other in val_accuracy and size at once." in texts(root)
+    assert "By no other are beaten, in val_accuracy and size at once: 0, 2." in texts(root)
     assert (num_shapes(root, "front-size-front"), num_shapes(root, "front-size-others")) == (2, 1)
 
 
