@@ -14,7 +14,19 @@ from matplotlib.ticker import MaxNLocator
 from hpo.records import Goal, TrialRecord
 from hpo.results.report.isolation import Bucket, is_categorical, is_log
 from hpo.results.report.points import Mark, Point, Window
-from hpo.results.report.svg import BLUE, GREEN, GREY, INK, MOST_DRAWN, ORANGE, PURPLE, SKY, VERMILLION, log_axis
+from hpo.results.report.svg import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    MOST_BENDS,
+    MOST_DRAWN,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    log_axis,
+)
 from hpo.spaces import Domain
 from hpo.spaces.values import identity, shown
 
@@ -69,11 +81,9 @@ def draw_curves(
     axes = figure.subplots()
     curves = {trial.trial_id: np.array(sorted(trial.values.items())) for trial in trials if trial.values}
     faint = [curve for trial_id, curve in curves.items() if trial_id not in best]
-    axes.add_collection(
-        LineCollection(
-            faint, colors=GREY, alpha=0.35, linewidths=0.7, rasterized=len(faint) > MOST_DRAWN, gid="curves-others"
-        )
-    )
+    are_many = sum(map(len, faint)) > MOST_BENDS
+    looks: dict[str, Any] = {"colors": GREY, "alpha": 0.35, "linewidths": 0.7, "rasterized": are_many}
+    axes.add_collection(LineCollection(faint, gid="curves-others", **looks))
     ends = np.array([curve[-1] for curve in faint]).reshape(-1, 2)
     axes.scatter(
         ends[:, 0], ends[:, 1], s=5, color=GREY, alpha=0.6, rasterized=len(faint) > MOST_DRAWN, gid="curves-ends"

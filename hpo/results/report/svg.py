@@ -18,6 +18,8 @@ BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", 
 GREY, INK = "#8a8a8a", "#222222"
 MOST_DRAWN = 1000
 """Points of one kind that a plot holds as shapes; more of them are a picture."""
+MOST_BENDS = 10_000
+"""Points of faint lines that a plot holds as shapes."""
 WIDTH = 7.2
 """Inches of a plot that is as wide as the page."""
 
