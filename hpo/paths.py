@@ -137,6 +137,11 @@ class SweepPaths:
         """What everything was worth on the test split, and when that was opened."""
         return self.root / "finalized.json"
 
+    @property
+    def report(self) -> Path:
+        """One page on the sweep, with plots."""
+        return self.root / "report.html"
+
     def outputs(self, trial_id: int) -> Path:
         """What the program of a trial has said, on the node that it has run on."""
         return self.root / "programs" / f"trial-{trial_id:05d}"

@@ -40,13 +40,13 @@ driver.legs
 driver.population
 driver.driver
 folders.folder interrupts outcome driver.waits harvest.repeats
-folders.notice harvest.harvest harvest.postscript folders.journal
+folders.notice harvest.harvest harvest.postscript harvest.reliability folders.journal
 harvest.long_run harvest.finals
 harvest.affordable harvest.contenders
 stages harvest.exam work
 run harvest.robustness
 submission harvest.rebuilding harvest.finalize harvest.prune simulation folders.doctor folders.cleaning folders.status
-folders.control
+folders.control folders.report
 cli __init__ __main__
 """
 
