@@ -217,6 +217,18 @@ def test_a_snapshot_ensemble_is_one_trials_cycles(tmp_path: Path) -> None:
     assert result.ensemble.weights == pytest.approx((1 / 3,) * 3)
 
 
+def test_an_ensemble_of_short_cycles_is_what_the_best_trial_was_at_their_ends(tmp_path: Path) -> None:
+    settings = ("schedule={kind: fge, share: 0.5, cycles: 2}", "snapshots=all", "epochs=6", "budget.trials=2")
+    result = run(tmp_path, "ensemble: {kind: fge, size: 3}", *settings)
+
+    assert result.ensemble is not None
+    assert result.best is not None
+    assert [(each.trial_id, each.epoch) for each in result.ensemble.members] == [
+        (result.best.trial_id, epoch) for epoch in (3, 4, 6)
+    ]
+    assert result.ensemble.weights == pytest.approx((1 / 3,) * 3)
+
+
 def test_averaged_weights_are_candidates_too_and_make_an_ensemble_of_one(tmp_path: Path) -> None:
     result = run(tmp_path, "swa_start: 0.5\nensemble: {kind: swa}")
 
