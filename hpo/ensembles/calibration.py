@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from hpo.ensembles.arrays import Labels, LogProbs, of_labels
 from hpo.ensembles.folds import stratified_folds
@@ -86,6 +85,8 @@ def fit_temperature(log_probs: LogProbs, labels: Labels) -> float:
 
     def cost(log_temperature: float) -> float:
         return float(nlls(tempered(log_probs, math.exp(log_temperature)), labels).mean())
+
+    from scipy.optimize import minimize_scalar  # noqa: PLC0415 - takes a while, and most commands calibrate nothing
 
     found = minimize_scalar(cost, bounds=(-_BOUND, _BOUND), method="bounded", options={"xatol": 1e-7})
     return math.exp(found.x)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from hpo.ensembles.arrays import Array
 from hpo.errors import EnsembleError
@@ -63,7 +63,7 @@ def interval_over_seeds(values: Sequence[float], level: float = 0.95) -> Interva
     if len(values) < 2:
         raise EnsembleError(f"An interval over seeds needs two or more, but there are {len(values)}. Train more.")
     mean = float(np.mean(values))
-    half_width = float(stats.t.ppf((1 + level) / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
+    half_width = float(stdtrit(len(values) - 1, (1 + level) / 2) * np.std(values, ddof=1) / np.sqrt(len(values)))
     return Interval(mean=mean, low=mean - half_width, high=mean + half_width)
 
 

@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from hpo.ensembles.arrays import Array, Labels, LogProbs, of_labels
@@ -49,6 +48,8 @@ def _fitted(own: Array, entropy: float) -> Array:
         return float(-pooled.mean() + entropy * (weights * logs).sum()), slopes
 
     num = len(own)
+    from scipy.optimize import minimize  # noqa: PLC0415 - takes a while, and most commands stack nothing
+
     found = minimize(
         cost,
         np.full(num, 1 / num),

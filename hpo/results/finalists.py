@@ -7,7 +7,7 @@ from typing import Annotated, final
 
 import numpy as np
 from pydantic import Field
-from scipy import stats
+from scipy.special import stdtrit
 
 from hpo.config import Config
 from hpo.records import EndKind, Goal, TrialRecord
@@ -170,7 +170,7 @@ def _difference(
 def _half_width(costs: Array) -> float | None:
     if len(costs) < 2 or np.isnan(costs).any():
         return None
-    return float(stats.t.ppf(0.975, len(costs) - 1) * costs.std(ddof=1) / math.sqrt(len(costs)))
+    return float(stdtrit(len(costs) - 1, 0.975) * costs.std(ddof=1) / math.sqrt(len(costs)))
 
 
 def _num_parameters(trial: TrialRecord) -> float:
