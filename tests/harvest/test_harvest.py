@@ -12,12 +12,14 @@ from hpo.ensembles.folds import stratified_folds
 from hpo.ensembles.kinds import Soup, Top
 from hpo.errors import BundleError, EnsembleError, HpoError
 from hpo.export import load_bundle
+from hpo.harvest.finals import judge_by_example
 from hpo.harvest.harvest import Harvest
 from hpo.harvest.repeats import Repeat
 from hpo.outcome import SweepResult
 from hpo.paths import SweepPaths, list_sweeps
 from hpo.progress import Progress, Watch
 from hpo.records import EndKind
+from hpo.results.finalists import judge
 from hpo.run import resume_sweep, run_sweep, start_local
 from hpo.sweep import Sweep, load_sweep
 from hpo.training.checkpoint import read_checkpoint
@@ -120,6 +122,27 @@ def test_finalists_train_again_on_shared_luck_and_the_winner_is_one_of_them(tmp_
         assert not theirs["1.weight"].equal(ours["1.weight"])
     assert result.best.trial_id in {trial.repeats for trial in again}
     assert result.ensemble is None
+
+
+@pytest.mark.parametrize("metric", ["{name: val_accuracy, goal: maximize}", "{name: val_loss, goal: minimize}"])
+def test_finalists_are_judged_by_examples_unless_a_state_of_theirs_cannot_be_read(
+    tmp_path: Path, metric: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    sweep = load(tmp_path, "finalists: {count: 2, seeds: 2}\nensemble: none", f"metric={metric}", "budget.trials=3")
+    result = run_sweep(sweep, start_executor=start_local)
+    harvest = harvest_of(sweep, result)
+    assert sweep.finalists is not None
+    by_seeds = judge(sweep.finalists, result.trials, sweep.metric.goal)
+
+    again = next(trial for trial in result.trials if trial.repeats is not None)
+    Path(str(again.checkpoint)).write_bytes(b"damaged")
+    found = judge_by_example(harvest)
+
+    [told] = [each.difference for each in result.finalists if each.difference is not None]
+    assert told.num_examples == len(harvest.splits.validation)
+    assert [each.mean for each in result.finalists] == [each.mean for each in by_seeds]
+    assert found == by_seeds
+    assert "Finalists are judged by their seeds alone: " in caplog.text
 
 
 def test_a_sweep_given_more_after_its_finalists_has_new_ones(tmp_path: Path) -> None:
