@@ -18,12 +18,13 @@ errors config records paths progress uris files sizes disk versions driver.__ini
 training.seeds training.bundles training.depth training.ranks training.shared_norms
 spaces scheduling training.models training.optimizers training.augmentations training.data training.initializers \
     training.schedules training.regularizers training.losses training.precision training.batch_growth \
-    training.early_stopping
+    training.early_stopping training.diagnostics.options training.diagnostics.__init__
 training.recipe training.corruptions training.examples training.luck training.teacher
 training.state
 training.program training.fused training.stacking training.evaluate training.checkpoint training.course \
-    training.diagnostics training.pruning
+    training.pruning
 training.solo training.lanes
+training.diagnostics
 training.selfcheck training.probe training.lr_range
 training.choice
 training.loop training.finetuning

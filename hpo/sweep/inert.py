@@ -67,6 +67,7 @@ NEEDS: Mapping[str, tuple[Is | IsNot, ...]] = {
     "schedule.decay": (IsNot("schedule.cycles", 1),),
     "snapshots": tuple(Is("schedule.kind", kind) for kind in CYCLES),
     "early_stopping.min_delta": (IsNot("early_stopping.patience", 0),),
+    "diagnostics.kinds": (IsNot("diagnostics.every", 0),),
     "batch_growth.factor": (IsNot("batch_growth.every", 0),),
     "batch_growth.most": (IsNot("batch_growth.every", 0),),
 }
