@@ -4,11 +4,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpo.ensembles.arrays import Labels, LogProbs, of_labels
 from hpo.ensembles.folds import stratified_folds
 from hpo.ensembles.intervals import standard_error
-from hpo.ensembles.measures import nlls
+from hpo.ensembles.measures import are_right, nlls
 from hpo.ensembles.pooling import tempered
 from hpo.errors import EnsembleError
 
@@ -43,7 +44,7 @@ def calibrate(log_probs: LogProbs, labels: Labels, seed: int) -> Calibration:
         EnsembleError: if a true class has probability 0, or labels and predictions do not belong together.
     """
     before = nlls(log_probs, labels)
-    folds = stratified_folds(labels, min(NUM_FOLDS, len(labels)), seed)
+    folds = _folds(labels, seed)
     after = np.empty_like(before)
     for fold in range(folds.max() + 1):
         inside = folds == fold
@@ -62,9 +63,13 @@ def calibrated_nll(log_probs: LogProbs, labels: Labels, seed: int) -> float | No
     """The mean NLL of predictions [n, C] at temperatures each fitted to other examples, in nats.
 
     By this alone are NLLs of different predictors compared fairly (Ashukha et al. 2020, section 3.1): else how sure
-    each happens to be decides. None where a true class has probability 0, or there is one example.
+    each happens to be decides. None where a true class has probability 0, or where some four folds hold no mistake: to
+    what is always right every lower temperature is better, and the first mistake in the fifth then costs hundreds.
     """
     if len(labels) < 2 or not np.isfinite(of_labels(log_probs[np.newaxis], labels)).all():
+        return None
+    of_mistakes = _folds(labels, seed)[~are_right(log_probs, labels)]
+    if len(np.unique(of_mistakes)) < 2:
         return None
     return calibrate(log_probs, labels, seed).nll_after
 
@@ -90,3 +95,7 @@ def fit_temperature(log_probs: LogProbs, labels: Labels) -> float:
 
     found = minimize_scalar(cost, bounds=(-_BOUND, _BOUND), method="bounded", options={"xatol": 1e-7})
     return math.exp(found.x)
+
+
+def _folds(labels: Labels, seed: int) -> NDArray[np.int64]:
+    return stratified_folds(labels, min(NUM_FOLDS, len(labels)), seed)

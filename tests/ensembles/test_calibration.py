@@ -157,3 +157,19 @@ def test_how_sure_a_predictor_is_changes_no_calibrated_nll_and_none_is_of_what_r
     assert sure == pytest.approx(unsure, abs=1e-6)
     assert calibrated_nll(ruled_out, labels, seed=0) is None
     assert calibrated_nll(log_probs[:1], labels[:1], seed=0) is None
+
+
+def test_none_is_of_predictions_whose_mistakes_are_all_in_one_fold() -> None:
+    labels = np.arange(100) % 4
+    log_probs = log_of(4.0 * np.eye(4)[labels])
+    folds = stratified_folds(labels, 5, seed=0)
+    first, second = (np.flatnonzero(folds == fold)[0] for fold in (0, 1))
+
+    def mistaken(*rows: int) -> float | None:
+        wrong = log_probs.copy()
+        wrong[list(rows)] = np.roll(log_probs[list(rows)], 1, axis=1)
+        return calibrated_nll(wrong, labels, seed=0)
+
+    assert mistaken() is None
+    assert mistaken(first) is None
+    assert mistaken(first, second) == pytest.approx(0.1, abs=0.1)
