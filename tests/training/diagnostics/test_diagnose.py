@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -204,6 +205,23 @@ def test_gradients_that_overflow_are_counted_and_their_norms_left_out(data: Trai
     assert found["gradients_not_finite"] > 0
     assert all(map(math.isfinite, found.values()))
     assert "gradient_norm_largest" not in found
+
+
+def test_a_trial_for_which_memory_ran_out_is_looked_at_with_no_more_examples_than_it_holds(
+    data: TrainingData, state: TrialState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    forward = nn.Linear.forward
+
+    def noted(layer: nn.Linear, x: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(x))
+        return forward(layer, x)
+
+    monkeypatch.setattr(nn.Linear, "forward", noted)
+
+    looks.diagnose(RECIPE, data, replace(state, micro_batch=30), 0.1, 0, state)
+
+    assert max(sizes) == 30
 
 
 def test_a_look_changes_neither_the_trial_nor_torchs_generator(data: TrainingData, state: TrialState) -> None:

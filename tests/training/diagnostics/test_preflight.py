@@ -145,6 +145,14 @@ def test_a_network_that_does_not_look_at_its_inputs_cannot_learn_one_batch(split
     assert "accuracy 1 within 200 steps" in checks["one batch by heart"].expected
 
 
+def test_a_batch_that_is_learned_too_slowly_is_in_doubt(splits: Splits) -> None:
+    slow = Recipe(model=Mlp(hidden=(32,)), optimizer=Sgd(lr=1e-3, momentum=0.5))
+
+    check = checked(slow, splits)["one batch by heart"]
+
+    assert (check.verdict, check.remedy.partition(".")[0]) == ("doubtful", "It learns, but slowly")
+
+
 def test_one_batch_is_learned_as_by_a_plain_loop() -> None:
     torch.manual_seed(0)
     x, y = torch.randn(20, 6), torch.arange(20) % 3
