@@ -52,7 +52,7 @@ class Check:
     """What to do; empty where nothing is to be done."""
 
 
-def preflight(recipe: Recipe, splits: Splits, *, seed: int, num_threads: int = 1) -> list[Check]:
+def run_preflight(recipe: Recipe, splits: Splits, *, seed: int, num_threads: int = 1) -> list[Check]:
     """Check a recipe on a processor, in seconds; torch's global generator is left as it was."""
     data = as_tensors(splits.train, splits.validation, splits.num_classes, torch.device("cpu"))
     threads_before = torch.get_num_threads()

@@ -10,7 +10,7 @@ from torch.nn import functional
 from hpo.training.augmentations import Augment
 from hpo.training.data import Digits, Splits
 from hpo.training.diagnostics.one_batch import fit_one_batch
-from hpo.training.diagnostics.preflight import Check, preflight
+from hpo.training.diagnostics.preflight import Check, run_preflight
 from hpo.training.initializers import Normal
 from hpo.training.losses import CrossEntropy
 from hpo.training.models import Cnn, Custom, Mlp
@@ -71,7 +71,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def checked(recipe: Recipe, splits: Splits) -> dict[str, Check]:
-    return {check.name: check for check in preflight(recipe, splits, seed=0)}
+    return {check.name: check for check in run_preflight(recipe, splits, seed=0)}
 
 
 def failed(checks: dict[str, Check]) -> set[str]:
@@ -180,6 +180,6 @@ def test_one_batch_is_learned_as_by_a_plain_loop() -> None:
 def test_preflight_leaves_torchs_generator(splits: Splits) -> None:
     before = torch.get_rng_state()
 
-    preflight(Recipe(model=Mlp(hidden=(8,), dropout=0.5), epochs=2), splits, seed=0)
+    run_preflight(Recipe(model=Mlp(hidden=(8,), dropout=0.5), epochs=2), splits, seed=0)
 
     assert torch.equal(torch.get_rng_state(), before)
