@@ -123,6 +123,11 @@ class SweepPaths:
         return self.root / "ensemble"
 
     @property
+    def finalists(self) -> Path:
+        """How finalists did on fresh luck, by all that their repetitions have left."""
+        return self.root / "finalists.json"
+
+    @property
     def long_run(self) -> Path:
         """What became of the best recipe, trained once for as long as all members of an ensemble together."""
         return self.root / "long_run.json"
@@ -131,6 +136,11 @@ class SweepPaths:
     def finalized(self) -> Path:
         """What everything was worth on the test split, and when that was opened."""
         return self.root / "finalized.json"
+
+    @property
+    def report(self) -> Path:
+        """One page on the sweep, with plots."""
+        return self.root / "report.html"
 
     def outputs(self, trial_id: int) -> Path:
         """What the program of a trial has said, on the node that it has run on."""

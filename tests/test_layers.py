@@ -19,7 +19,7 @@ training.seeds training.bundles training.depth training.ranks training.shared_no
 spaces scheduling training.models training.optimizers training.augmentations training.data training.initializers \
     training.schedules training.regularizers training.losses training.precision training.batch_growth \
     training.early_stopping training.diagnostics.options training.diagnostics.__init__
-training.recipe training.examples training.luck training.teacher
+training.recipe training.corruptions training.examples training.luck training.teacher
 training.state
 training.program training.fused training.stacking training.evaluate training.checkpoint training.course \
     training.pruning
@@ -40,13 +40,13 @@ driver.legs
 driver.population
 driver.driver
 folders.folder interrupts outcome driver.waits harvest.repeats
-folders.notice harvest.harvest harvest.postscript folders.journal
-harvest.long_run
+folders.notice harvest.harvest harvest.postscript harvest.reliability folders.journal
+harvest.long_run harvest.finals
 harvest.affordable harvest.contenders
 stages harvest.exam work
-run
+run harvest.robustness
 submission harvest.rebuilding harvest.finalize harvest.prune simulation folders.doctor folders.cleaning folders.status
-folders.control
+folders.control folders.report
 cli __init__ __main__
 """
 

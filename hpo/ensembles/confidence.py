@@ -13,6 +13,16 @@ NUM_BINS = 15
 
 
 @dataclass(frozen=True, kw_only=True)
+class Bin:
+    """Examples whose predictions are about as confident."""
+
+    confidence: float
+    """Mean probability of the class predicted."""
+    accuracy: float
+    num_examples: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ranked:
     """Examples, the most confident first."""
 
@@ -36,6 +46,20 @@ def ece(ranked: Ranked) -> float:
     """Expected calibration error (Guo et al. 2017): mean gap of confidence and accuracy, over 15 equally wide bins."""
     gaps = np.bincount(bins_of(ranked.confidence), ranked.confidence - ranked.accuracy)
     return float(np.abs(gaps).sum() / len(ranked.confidence))
+
+
+def reliability(ranked: Ranked) -> list[Bin]:
+    """The bins of `ece` that hold examples, the least confident first."""
+    places = bins_of(ranked.confidence)
+    chosen = (places == place for place in np.unique(places))
+    return [
+        Bin(
+            confidence=float(ranked.confidence[own].mean()),
+            accuracy=float(ranked.accuracy[own].mean()),
+            num_examples=int(own.sum()),
+        )
+        for own in chosen
+    ]
 
 
 def adaptive_ece(ranked: Ranked) -> float:

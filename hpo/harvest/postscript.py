@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hpo.paths import SweepPaths
 from hpo.search.database import owner_of
-from hpo.sweep import Sweep
+from hpo.sweep import AnySweep
 from hpo.tracking.entries import Entry
 from hpo.tracking.mlflow import open_outbox
 from hpo.tracking.outbox import Outbox
@@ -35,7 +35,7 @@ class Postscript:
 
 
 @contextmanager
-def postscript(sweep: Sweep, paths: SweepPaths) -> Iterator[Postscript]:
+def postscript(sweep: AnySweep, paths: SweepPaths) -> Iterator[Postscript]:
     """What is added is written at its end, or waits for `hpo doctor`, with a warning; with a driver nothing is told."""
     if sweep.tracking is None or owner_of(sweep.storage.place(paths)) is not None:
         yield Postscript(None)

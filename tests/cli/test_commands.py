@@ -21,7 +21,8 @@ def test_help_needs_neither_torch_nor_ray() -> None:
         "from typer.testing import CliRunner\n"
         "from hpo.cli import app\n"
         "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
-        "print([name for name in ('torch', 'ray', 'optuna', 'mlflow', 'pandas', 'numpy') if name in sys.modules])\n"
+        "heavy = ('torch', 'ray', 'optuna', 'mlflow', 'pandas', 'numpy', 'matplotlib')\n"
+        "print([name for name in heavy if name in sys.modules])\n"
     )
 
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -34,7 +35,7 @@ def test_help_lists_every_command(hpo: Hpo) -> None:
 
     deciding = ("check", "preflight", "lr-range", "schema", "docs", "run")
     reading = ("trials", "trial", "rungs", "best", "export", "prune", "predict", "doctor", "ui", "ls", "status")
-    for command in (*deciding, *reading, "ensemble", "finalize"):
+    for command in (*deciding, *reading, "report", "ensemble", "finalize"):
         assert f" {command} " in said
 
 

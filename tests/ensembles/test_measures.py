@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ from sklearn.metrics import balanced_accuracy_score, brier_score_loss, f1_score,
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_calibration_error
 
 from hpo.ensembles import are_right, interval, interval_of_difference, measure, nlls
-from hpo.ensembles.confidence import adaptive_ece, aurc, confidences, selective_accuracies
+from hpo.ensembles.confidence import adaptive_ece, aurc, confidences, reliability, selective_accuracies
 from hpo.errors import EnsembleError
 from tests.ensembles.members import Array, Labels, random_members
 
@@ -45,6 +47,22 @@ def test_measures_equal_those_of_torchmetrics(seed: int) -> None:
     assert measured.ece == pytest.approx(multiclass_calibration_error(probs, truth, 6, n_bins=15).item(), abs=1e-6)
     assert measured.accuracy == pytest.approx(multiclass_accuracy(probs, truth, 6, average="micro").item())
     assert measured.balanced_accuracy == pytest.approx(multiclass_accuracy(probs, truth, 6, average="macro").item())
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_bins_of_a_reliability_diagram_hold_every_example_once_and_make_up_the_calibration_error(seed: int) -> None:
+    log_probs, labels = predictions(seed)
+    probs, truth = np.exp(log_probs), torch.from_numpy(labels)
+
+    bins = reliability(confidences(log_probs, labels))
+
+    gaps = [each.num_examples / 300 * abs(each.confidence - each.accuracy) for each in bins]
+    expected = multiclass_calibration_error(torch.from_numpy(probs), truth, 6, n_bins=15).item()
+    assert sum(gaps) == pytest.approx(expected, abs=1e-6)
+    assert sum(each.num_examples for each in bins) == 300
+    assert sum(each.num_examples * each.accuracy for each in bins) == pytest.approx((probs.argmax(1) == labels).sum())
+    edges = [each.confidence * 15 for each in bins]
+    assert [math.ceil(edge) for edge in edges] == sorted({math.ceil(edge) for edge in edges})
 
 
 def test_a_class_that_does_not_occur_has_no_recall_and_spoils_no_mean() -> None:
