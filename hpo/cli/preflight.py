@@ -16,14 +16,14 @@ def preflight(file: SweepFile, set_: Set = None, as_json: Json = False) -> None:
     """
     from hpo.cli.checks import show_checks
     from hpo.sweep import check_data, load_sweep
-    from hpo.training.diagnostics.preflight import preflight
+    from hpo.training.diagnostics.preflight import run_preflight
 
     with errors_told():
         make_importable(file.parent)
         sweep = load_sweep(file, set_ or [])
         splits = sweep.data.load(sweep.seed)
         check_data(sweep, splits)
-        checks = preflight(sweep.recipe, splits, seed=sweep.seed, num_threads=max(1, int(sweep.resources.cpus)))
+        checks = run_preflight(sweep.recipe, splits, seed=sweep.seed, num_threads=max(1, int(sweep.resources.cpus)))
         show_checks(checks, as_json=as_json)
     if any(check.verdict == "failed" for check in checks):
         raise typer.Exit(1)

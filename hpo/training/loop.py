@@ -118,11 +118,10 @@ def _train_together(
     left_s = dict(segment.left_s)
     program = make_program([trial.recipe for trial in chunk], data, luck, [trial.state for trial in chunk], ranks)
     for epoch in range(segment.from_epoch + 1, segment.to_epoch + 1):
+        measured = _train_epoch(program, alive, epoch, data, ranks)
         reports = [
             _diagnosed(trial, report, partial(program.state, lane, epoch), data, segment.seed)
-            for lane, (trial, report) in enumerate(
-                zip(alive, _train_epoch(program, alive, epoch, data, ranks), strict=True)
-            )
+            for lane, (trial, report) in enumerate(zip(alive, measured, strict=True))
         ]
         states = partial(_state_after, program, epoch, cache(program.predict))
         alive = [

@@ -1,7 +1,6 @@
 """One look at a trial: metrics of its inside, on a copy."""
 
 import math
-from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -19,10 +18,10 @@ from hpo.training.program import draw_batch
 from hpo.training.recipe import Recipe
 from hpo.training.seeds import derive_seed, make_generator, seed_layers
 from hpo.training.solo import Solo
-from hpo.training.state import Tensors, TrialState
+from hpo.training.state import TrialState
 
 NUM_EXAMPLES = 256
-"""On which activations and features are measured, where there are so many."""
+"""On which activations and features are measured, where there are so many, and a trial can hold them."""
 
 
 def diagnose(
@@ -39,6 +38,7 @@ def diagnose(
         start: the trial before its first step, where its loss is wanted.
     """
     device = data.train_x.device
+    num = min(NUM_EXAMPLES, state.micro_batch or NUM_EXAMPLES)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         found: dict[str, float] = {}
         for kind in recipe.diagnostics.kinds:
@@ -48,12 +48,12 @@ def diagnose(
                 case "gradients":
                     found |= gradients(recipe, data, state, seed)
                 case "activations":
-                    found |= activations(recipe, data, network(recipe, data, state), seed)
+                    found |= activations(recipe, data, network(recipe, data, state), seed, num)
                 case "features":
-                    found |= features(recipe, data, network(recipe, data, state), seed)
+                    found |= features(recipe, data, network(recipe, data, state), seed, num)
                 case "start" if start is not None:
-                    loss = loss_ratio(recipe, data, settled(recipe, data, start, seed), seed)
-                    found |= {"start_loss_ratio": loss}
+                    first = settled(recipe, data, start, seed, num)
+                    found |= {"start_loss_ratio": loss_ratio(recipe, data, first, seed, num)}
     return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
@@ -61,7 +61,8 @@ def updates(recipe: Recipe, data: TrainingData, state: TrialState, rate: float, 
     """||dw|| / ||w|| of the weights of every layer that learns, by one more step of the trial's own optimizer."""
     solo = Solo(recipe, data, Luck(seed, 0), state)
     epoch = max(1, state.epoch)
-    before = _weights(solo.module, {name: value.detach().clone() for name, value in solo.module.named_parameters()})
+    learning = ((name, own) for name, own in solo.module.named_parameters() if own.requires_grad and own.ndim > 1)
+    before = {name: weights.detach().clone() for name, weights in learning}
     indices = examples(data, seed, recipe.batch_size_at(epoch))
     solo.step_once(epoch, indices, rate, derive_seed(seed, "diagnostics"))
     return spread("update_ratio", ratio_of_updates(before, dict(solo.module.state_dict())))
@@ -70,7 +71,7 @@ def updates(recipe: Recipe, data: TrainingData, state: TrialState, rate: float, 
 def gradients(recipe: Recipe, data: TrainingData, state: TrialState, seed: int) -> dict[str, float]:
     """Of the loss of a batch as it is trained on, before anything clips or adds to them.
 
-    A trial that accumulates gradients shows those of one micro-batch.
+    One that accumulates gradients shows those of a micro-batch.
     """
     module = network(recipe, data, state).train()
     for norm in batch_norms(module, recipe.frozen_layers) if recipe.frozen_norms else ():
@@ -91,25 +92,29 @@ def gradients(recipe: Recipe, data: TrainingData, state: TrialState, seed: int) 
     }
 
 
-def activations(recipe: Recipe, data: TrainingData, module: nn.Module, seed: int) -> dict[str, float]:
+def activations(
+    recipe: Recipe, data: TrainingData, module: nn.Module, seed: int, num: int = NUM_EXAMPLES
+) -> dict[str, float]:
     """Of a network in evaluation mode."""
-    return dict(summary(_watched(recipe, data, module, seed).activities))
+    return dict(summary(_watched(recipe, data, module, seed, num).activities))
 
 
-def features(recipe: Recipe, data: TrainingData, module: nn.Module, seed: int) -> dict[str, float]:
+def features(
+    recipe: Recipe, data: TrainingData, module: nn.Module, seed: int, num: int = NUM_EXAMPLES
+) -> dict[str, float]:
     """Of what the last dense layer of a network in evaluation mode is given."""
-    seen = _watched(recipe, data, module, seed).features
+    seen = _watched(recipe, data, module, seed, num).features
     if seen is None:
         return {}
     return {"feature_correlation": correlation(seen), "feature_rank": effective_rank(seen)}
 
 
-def loss_ratio(recipe: Recipe, data: TrainingData, module: nn.Module, seed: int) -> float:
+def loss_ratio(recipe: Recipe, data: TrainingData, module: nn.Module, seed: int, num: int = NUM_EXAMPLES) -> float:
     """The loss of a network in evaluation mode over that of one which knows nothing of the example.
 
     That is ln C; or, where biases start at the shares of the classes, their entropy.
     """
-    indices = examples(data, seed, NUM_EXAMPLES)
+    indices = examples(data, seed, num)
     with torch.no_grad(), autocast(recipe.precision, data.train_x.device):
         loss = functional.cross_entropy(module(data.train_x[indices]).float(), data.train_y[indices]).item()
     knows_shares = recipe.initializer.output_bias == "log_prior"
@@ -125,11 +130,11 @@ def network(recipe: Recipe, data: TrainingData, state: TrialState) -> nn.Module:
     return module.eval()
 
 
-def settled(recipe: Recipe, data: TrainingData, state: TrialState, seed: int) -> nn.Module:
+def settled(recipe: Recipe, data: TrainingData, state: TrialState, seed: int, num: int = NUM_EXAMPLES) -> nn.Module:
     """The same of a trial before its first step, its batch norms with the statistics of one batch."""
     module = network(recipe, data, state)
     held = batch_norms(module, recipe.frozen_layers) if recipe.frozen_norms else []
-    batch = data.train_x[examples(data, seed, NUM_EXAMPLES)]
+    batch = data.train_x[examples(data, seed, num)]
     with autocast(recipe.precision, batch.device):
         estimate_norms(module, module, batch, len(batch), held)
     return module.eval()
@@ -141,14 +146,9 @@ def examples(data: TrainingData, seed: int, num: int) -> torch.Tensor:
     return order[:num].to(data.train_x.device)
 
 
-def _watched(recipe: Recipe, data: TrainingData, module: nn.Module, seed: int) -> Watch:
-    batch = data.train_x[examples(data, seed, NUM_EXAMPLES)]
+def _watched(recipe: Recipe, data: TrainingData, module: nn.Module, seed: int, num: int) -> Watch:
+    batch = data.train_x[examples(data, seed, num)]
     watch = Watch()
     with torch.no_grad(), autocast(recipe.precision, batch.device), watch:
         module(batch)
     return watch
-
-
-def _weights(module: nn.Module, values: Mapping[str, torch.Tensor]) -> Tensors:
-    """Of `values`, the weights that learn: tensors of two or more axes."""
-    return {name: values[name] for name, own in module.named_parameters() if own.requires_grad and own.ndim > 1}

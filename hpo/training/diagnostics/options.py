@@ -26,11 +26,11 @@ class Diagnostics(Config):
     )
     """Size of updates, size of gradients, health of activations, correlation of features, and the loss at the start.
 
-    Updates: ||dw|| / ||w|| of the layers' weights in one more step; 0.001 is usual. Gradients: norms of the layers'
-    weights, the largest share of exact zeros, how many are not finite. Activations: the largest share of saturated and
-    of dead units in a layer, how constant the most constant layer is, and the spread of the last over that of the
-    first. Features: mean absolute correlation and effective rank of what the last layer is given. Start: the loss
-    before the first step over that of a network which knows nothing, at epoch 1.
+    Updates: ||dw|| / ||w|| of the layers' weights in one more step, at the rate of the last one; 0.001 is usual.
+    Gradients: norms of the layers' weights, the largest share of exact zeros, how many are not finite. Activations: the
+    largest share of saturated and of dead units in a layer, how constant the most constant layer is, and the spread of
+    the last over that of the first. Features: mean absolute correlation and effective rank of what the last layer is
+    given. Start: the loss before the first step over that of a network which knows nothing, at epoch 1.
     """
 
     def are_due(self, epoch: int) -> bool:

@@ -31,6 +31,12 @@ MOST_FITTED = 128
 FACTORS = 1.0, 0.1, 10.0
 """On the recipe's learning rate, tried in turn until the batch is learned."""
 
+SLOW = "It learns, but slowly. Raise optimizer.lr, for which hpo lr-range proposes bounds."
+STUCK = (
+    "What cannot learn one batch learns nothing. Look at the labels, the network's gradients and its last layer; then "
+    "at optimizer.lr, for which hpo lr-range proposes bounds."
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
@@ -46,7 +52,7 @@ class Check:
     """What to do; empty where nothing is to be done."""
 
 
-def preflight(recipe: Recipe, splits: Splits, *, seed: int, num_threads: int = 1) -> list[Check]:
+def run_preflight(recipe: Recipe, splits: Splits, *, seed: int, num_threads: int = 1) -> list[Check]:
     """Check a recipe on a processor, in seconds; torch's global generator is left as it was."""
     data = as_tensors(splits.train, splits.validation, splits.num_classes, torch.device("cpu"))
     threads_before = torch.get_num_threads()
@@ -112,7 +118,13 @@ def _health_checks(recipe: Recipe, data: TrainingData, state: TrialState, seed: 
         ("dead units", "dead_largest", (0, MOST_DEAD), "failed", f"{scale} Or use leaky_relu."),
         ("constant units", "constancy_largest", (0, MOST_CONSTANT), "doubtful", "Add a norm, or use fewer layers."),
         ("spread, last to first", "activation_std_ratio", STD_RATIOS, "doubtful", scale),
-        ("zeros in gradients", "gradient_zeros_largest", (0, 0.99), "doubtful", "See which layer no gradient reaches."),
+        (
+            "zeros in gradients",
+            "gradient_zeros_largest",
+            (0, 0.99),
+            "doubtful",
+            "Some layer learns nothing yet. See whether its units are dead.",
+        ),
         ("gradients not finite", "gradients_not_finite", (0, 0), "failed", scale),
         ("loss at the start", "start_loss_ratio", LOSS_RATIOS, "doubtful", "Make the last layer's weights smaller."),
     ]
@@ -144,11 +156,8 @@ def _fit_checks(recipe: Recipe, data: TrainingData, state: TrialState, seed: int
         f"{fit.rate:g}",
         value=_number(fit.loss),
         expected=f"loss < {LEARNED}, accuracy 1 within {MOST_STEPS} steps",
-        verdict="passed" if fit.is_learned else "failed",
-        remedy=""
-        if fit.is_learned
-        else "A network that cannot learn one batch learns nothing. Look at the labels, the network's gradients and "
-        "its last layer; then at optimizer.lr, for which hpo lr-range proposes bounds.",
+        verdict="passed" if fit.is_learned else "doubtful" if fit.accuracy == 1 else "failed",
+        remedy="" if fit.is_learned else SLOW if fit.accuracy == 1 else STUCK,
     )
     speed = Check(
         name="training speed",

@@ -1,7 +1,9 @@
 """Diagnoses against plain torch, and trials against themselves."""
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -206,6 +208,23 @@ def test_gradients_that_overflow_are_counted_and_their_norms_left_out(data: Trai
     assert "gradient_norm_largest" not in found
 
 
+def test_a_trial_for_which_memory_ran_out_is_looked_at_with_no_more_examples_than_it_holds(
+    data: TrainingData, state: TrialState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    forward = nn.Linear.forward
+
+    def noted(layer: nn.Linear, x: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(x))
+        return forward(layer, x)
+
+    monkeypatch.setattr(nn.Linear, "forward", noted)
+
+    looks.diagnose(RECIPE, data, replace(state, micro_batch=30), 0.1, 0, state)
+
+    assert max(sizes) == 30
+
+
 def test_a_look_changes_neither_the_trial_nor_torchs_generator(data: TrainingData, state: TrialState) -> None:
     before = {name: value.clone() for name, value in {**state.module, **state.optimizer}.items()}
     generator = torch.get_rng_state()
@@ -226,19 +245,23 @@ def few(splits: Splits) -> TorchWorkload:
     )
 
 
-def reports(workload: TorchWorkload, folder: Path, recipe: Recipe, *, lanes: int) -> dict[tuple[int, int], Report]:
-    """Of two trials through three epochs, by trial and epoch."""
-    recipes = [recipe, recipe.model_copy(update={"optimizer": Sgd(lr=0.01)})]
-    opened = TorchWorkload(
-        train=workload.train,
-        validation=workload.validation,
-        num_classes=10,
-        paths=SweepPaths(folder),
-        lanes=lanes,
-    ).open(num_threads=1, use_gpu=False)
+Reports = dict[tuple[int, int], Report]
+"""By trial and epoch."""
+
+
+def reports(
+    workload: TorchWorkload, folder: Path, recipe: Recipe, *, lanes: int, ends: Sequence[int] = (3,)
+) -> Reports:
+    """Of two trials, in segments up to `ends`."""
+    train = replace(workload, paths=SweepPaths(folder), lanes=lanes).open(num_threads=1, use_gpu=False)
+    recipes = (recipe, recipe.model_copy(update={"optimizer": Sgd(lr=0.01)}))
     cohort = tuple(TrialSpec(trial_id=k, recipe=own.model_dump_json()) for k, own in enumerate(recipes))
-    found = opened(Segment(segment_id=1, cohort=cohort, from_epoch=0, to_epoch=3, seed=0, checkpoints={}))
-    return {(own.trial_id, own.epoch): own for own in found if isinstance(own, Report)}
+    found: Reports = {}
+    for begin, end in itertools.pairwise((0, *ends)):
+        left = {k: found[k, begin].checkpoint or "" for k in (0, 1) if begin > 0}
+        segment = Segment(segment_id=1, cohort=cohort, from_epoch=begin, to_epoch=end, seed=0, checkpoints=left)
+        found |= {(own.trial_id, own.epoch): own for own in train(segment) if isinstance(own, Report)}
+    return found
 
 
 @pytest.mark.parametrize("lanes", [1, 2])
@@ -274,3 +297,16 @@ def test_a_lane_is_diagnosed_as_the_same_trial_alone(few: TorchWorkload, tmp_pat
         for name in names & own.metrics.keys():
             assert lanes[key].metrics[name] == pytest.approx(own.metrics[name], rel=1e-3)
     assert alone[0, 1].metrics["update_ratio_median"] > 2 * alone[1, 1].metrics["update_ratio_median"]
+
+
+def test_a_trial_that_goes_on_from_its_checkpoint_is_diagnosed_as_if_it_had_never_stopped(
+    few: TorchWorkload, tmp_path: Path
+) -> None:
+    recipe = Recipe(model=Mlp(hidden=(16,), norm="batch"), epochs=3, diagnostics=Diagnostics(every=1))
+
+    whole, parted = (reports(few, tmp_path / str(len(ends)), recipe, lanes=1, ends=ends) for ends in ((3,), (1, 3)))
+
+    clocked = {"seconds", "samples_per_second"}
+    for key, own in whole.items():
+        for name in own.metrics.keys() - clocked:
+            assert parted[key].metrics[name] == own.metrics[name]

@@ -10,7 +10,7 @@ from torch.nn import functional
 from hpo.training.augmentations import Augment
 from hpo.training.data import Digits, Splits
 from hpo.training.diagnostics.one_batch import fit_one_batch
-from hpo.training.diagnostics.preflight import Check, preflight
+from hpo.training.diagnostics.preflight import Check, run_preflight
 from hpo.training.initializers import Normal
 from hpo.training.losses import CrossEntropy
 from hpo.training.models import Cnn, Custom, Mlp
@@ -71,7 +71,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def checked(recipe: Recipe, splits: Splits) -> dict[str, Check]:
-    return {check.name: check for check in preflight(recipe, splits, seed=0)}
+    return {check.name: check for check in run_preflight(recipe, splits, seed=0)}
 
 
 def failed(checks: dict[str, Check]) -> set[str]:
@@ -145,6 +145,14 @@ def test_a_network_that_does_not_look_at_its_inputs_cannot_learn_one_batch(split
     assert "accuracy 1 within 200 steps" in checks["one batch by heart"].expected
 
 
+def test_a_batch_that_is_learned_too_slowly_is_in_doubt(splits: Splits) -> None:
+    slow = Recipe(model=Mlp(hidden=(32,)), optimizer=Sgd(lr=1e-3, momentum=0.5))
+
+    check = checked(slow, splits)["one batch by heart"]
+
+    assert (check.verdict, check.remedy.partition(".")[0]) == ("doubtful", "It learns, but slowly")
+
+
 def test_one_batch_is_learned_as_by_a_plain_loop() -> None:
     torch.manual_seed(0)
     x, y = torch.randn(20, 6), torch.arange(20) % 3
@@ -172,6 +180,6 @@ def test_one_batch_is_learned_as_by_a_plain_loop() -> None:
 def test_preflight_leaves_torchs_generator(splits: Splits) -> None:
     before = torch.get_rng_state()
 
-    preflight(Recipe(model=Mlp(hidden=(8,), dropout=0.5), epochs=2), splits, seed=0)
+    run_preflight(Recipe(model=Mlp(hidden=(8,), dropout=0.5), epochs=2), splits, seed=0)
 
     assert torch.equal(torch.get_rng_state(), before)
