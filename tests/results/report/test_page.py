@@ -190,7 +190,7 @@ def test_every_trial_has_its_mark_in_the_history_and_in_every_slice(whole: ET.El
     for name in ("history", "slice-optimizer.lr", "slice-initializer.kind"):
         marks = {mark: num_shapes(whole, f"{name}-{mark}") for mark in ("complete", "stopped", "infeasible", "open")}
         assert marks == {"complete": 16, "stopped": 16, "infeasible": 7, "open": 1}
-    assert "Crosses at the edge: 7 diverged or failed and have no value." in texts(whole)
+    assert "Crosses beyond the edge: 7 diverged or failed and have no value." in texts(whole)
 
 
 def test_pairs_are_drawn_with_their_isolines(whole: ET.Element) -> None:
@@ -274,6 +274,12 @@ def test_a_sweep_without_values_has_a_page(num: int) -> None:
 
     assert headings(root) == ["What was spent", "The best ten"]
     assert f"Of {num} trial{'' if num == 1 else 's'} none has a value yet." in texts(root)
+
+
+def test_values_without_a_curve_have_a_page() -> None:
+    trial = TrialRecord(trial_id=0, params={"batch_size": 32}, end=End(kind=EndKind.COMPLETE, epoch=9, value=0.5))
+
+    assert "History" in headings(read(page(replace(SUBJECT, trials=[trial]))))
 
 
 def test_losses_have_their_best_at_the_bottom_and_what_diverged_at_the_top() -> None:
