@@ -9,6 +9,7 @@ from hpo.errors import BundleError, HpoError, TrialsFailedError
 from hpo.harvest.assembly import Assembly
 from hpo.paths import SweepPaths
 from hpo.records import EndKind, TrialRecord
+from hpo.results.finalists import Finalist
 from hpo.results.rungs import Rung
 from hpo.spaces import Space
 from hpo.sweep import AnySweep
@@ -38,6 +39,8 @@ class SweepResult:
     status: SweepStatus
     front: Sequence[TrialRecord] = ()
     """With several metrics, the complete trials that no other beats in all of them."""
+    finalists: Sequence[Finalist] = ()
+    """How they did on fresh luck, the best mean first; none where the file asks for none."""
     why: tuple[str, ...] = ()
     """What was chosen where the file leaves sampler or scheduler open, and why."""
     bundle: Path | None = None

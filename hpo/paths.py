@@ -123,6 +123,11 @@ class SweepPaths:
         return self.root / "ensemble"
 
     @property
+    def finalists(self) -> Path:
+        """How finalists did on fresh luck, by all that their repetitions have left."""
+        return self.root / "finalists.json"
+
+    @property
     def long_run(self) -> Path:
         """What became of the best recipe, trained once for as long as all members of an ensemble together."""
         return self.root / "long_run.json"

@@ -15,7 +15,7 @@ from hpo.harvest.lineup import Lineup
 from hpo.harvest.repeats import Repeat, begin_missing, has_open, without_search
 from hpo.interrupts import interrupts
 from hpo.paths import SweepPaths
-from hpo.progress import Progress, Watch
+from hpo.progress import EnsembleSoFar, Progress, Watch
 from hpo.records import Report, TrialRecord
 from hpo.scheduling import Budget
 from hpo.search.study import Study
@@ -83,7 +83,10 @@ class Stages:
             return progress
         if progress.is_over:
             self.lineup.update()
-        return replace(progress, ensemble=self.lineup.so_far)
+        return replace(progress, ensemble=self._so_far())
+
+    def _so_far(self) -> EnsembleSoFar | None:
+        return None if self.lineup is None else self.lineup.so_far
 
     def _drive(self, driver: Driver, executor: Executor, extensions: Extensions | None) -> None:
         is_stopped = False
@@ -108,7 +111,7 @@ class Stages:
 
         heed()
         waits = Waits(driver, executor, self.tracker)
-        with posted(self.paths.notice, driver.progress().elapsed_s, waits.sentences):
+        with posted(self.paths.notice, driver.progress().elapsed_s, waits.sentences, self._so_far):
             with suppress(KeyboardInterrupt):
                 executor.run(waits.next_segment, on_report, waits.on_segment_end)
             driver.pause()

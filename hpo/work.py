@@ -11,6 +11,7 @@ from hpo.errors import EnsembleError, NoAverageError, Problem, SweepError
 from hpo.execution.executor import Workload
 from hpo.harvest.affordable import build
 from hpo.harvest.assembly import Assembly
+from hpo.harvest.finals import judge_by_example
 from hpo.harvest.harvest import Harvest
 from hpo.harvest.lineup import Lineup
 from hpo.harvest.registering import register_exported
@@ -21,6 +22,8 @@ from hpo.programs.command import check_program
 from hpo.programs.function import FunctionWorkload, load_function
 from hpo.programs.program import ProgramWorkload
 from hpo.records import Params, TrialRecord
+from hpo.results.finalists import Finalist
+from hpo.results.finals import write_finals
 from hpo.results.table import find_best
 from hpo.sweep import AnySweep, OwnSweep, Sweep
 from hpo.tracking.private import make_blank
@@ -103,7 +106,8 @@ class RecipeWork:
     def take(self, result: SweepResult, tracker: Tracker) -> SweepResult:
         """The best model and the ensemble leave, as the sweep's file says; what cannot, says why."""
         harvest = Harvest(self.sweep, result.paths, self.splits, result.trials)
-        return replace(result, best=harvest.best, ensemble=_take(harvest, tracker))
+        finalists = _judged(harvest, tracker)
+        return replace(result, best=harvest.best, finalists=finalists, ensemble=_take(harvest, tracker))
 
 
 @dataclass(frozen=True)
@@ -171,6 +175,27 @@ class OwnWork:
         sweep = self.sweep
         assert sweep.command is not None
         return sweep.command, Path() if sweep.folder is None else sweep.folder
+
+
+def _judged(harvest: Harvest, tracker: Tracker) -> list[Finalist]:
+    """The finalists, left with the sweep and told to MLflow."""
+    finalists = judge_by_example(harvest)
+    if not finalists:
+        return []
+    write_finals(harvest.paths.finalists, finalists)
+    tracker.log_artifact(harvest.paths.finalists)
+    for each in finalists:
+        told = {"mean": each.mean, "half_width": each.half_width, "probability": each.probability}
+        if each.difference is not None:
+            difference = each.difference
+            told |= {
+                "difference": difference.mean,
+                "difference_low": difference.low,
+                "difference_high": difference.high,
+            }
+        tags = {f"hpo.finalist_{name}": f"{value:.6g}" for name, value in told.items() if value is not None}
+        tracker.tag(each.trial_id, tags)
+    return finalists
 
 
 def _take(harvest: Harvest, tracker: Tracker) -> Assembly | None:

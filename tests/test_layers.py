@@ -18,12 +18,13 @@ errors config records paths progress uris files sizes disk versions driver.__ini
 training.seeds training.bundles training.depth training.ranks training.shared_norms
 spaces scheduling training.models training.optimizers training.augmentations training.data training.initializers \
     training.schedules training.regularizers training.losses training.precision training.batch_growth \
-    training.early_stopping
-training.recipe training.examples training.luck training.teacher
+    training.early_stopping training.diagnostics.options training.diagnostics.__init__
+training.recipe training.corruptions training.examples training.luck training.teacher
 training.state
 training.program training.fused training.stacking training.evaluate training.checkpoint training.course \
-    training.diagnostics training.pruning
+    training.pruning
 training.solo training.lanes
+training.diagnostics
 training.selfcheck training.probe training.lr_range
 training.choice
 training.loop training.finetuning
@@ -40,10 +41,10 @@ driver.population
 driver.driver
 folders.folder interrupts outcome driver.waits harvest.repeats
 folders.notice harvest.harvest harvest.postscript harvest.reliability folders.journal
-harvest.long_run
+harvest.long_run harvest.finals
 harvest.affordable harvest.contenders
 stages harvest.exam work
-run
+run harvest.robustness
 submission harvest.rebuilding harvest.finalize harvest.prune simulation folders.doctor folders.cleaning folders.status
 folders.control folders.report
 cli __init__ __main__

@@ -77,6 +77,16 @@ def _facts(told: JsonTree) -> Iterator[tuple[str, str]]:
     yield "temperature", f"{told['temperature']:.3g}{fitted}: NLL {before} before, {after} after, held out"
     yield "best single", f"NLL {objective(single['val_nll'])} as chosen; held out {_score(single['held_out'])}"
     yield "gain", gain_text(gain["by_skill"], gain["by_chance"])
+    if told["diversity"] is not None and told["diversity"]["disagreement"] is not None:
+        yield "diversity", _diversity(told["diversity"])
+
+
+def _diversity(found: JsonTree) -> str:
+    """Of several networks; what cannot be said of them is left out."""
+    names = {"disagreement_per_error": "disagreement per error", "error_correlation": "correlation of errors"}
+    names |= {"q_statistic": "Q", "oracle_accuracy": "one of them right", "ambiguity": "NLL below their mean"}
+    said = [f"{name} {found[key]:.3g}" for key, name in names.items() if found[key] is not None]
+    return ", ".join([f"disagreement {found['disagreement']:.1%}", *said])
 
 
 def gain_text(by_skill: float, by_chance: float) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hpo.cli import going, report, status, submit, together
+from hpo.cli import going, preflight, report, status, submit, together
 from hpo.cli.conduct import errors_told, make_importable, written_to
 from hpo.cli.options import RUNS, Json, OneId, PruneMode, Runs, Set, SweepFile, SweepId, Tta, Weights, numbers, size
 from hpo.cli.panels import InPanels, Version
@@ -282,6 +282,7 @@ def _show_trial(which: str, runs: Path, *, as_json: bool) -> None:
 
 
 app.add_typer(going.app)
+app.add_typer(preflight.app)
 app.add_typer(status.app)
 app.add_typer(report.app)
 app.add_typer(submit.app)

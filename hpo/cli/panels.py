@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 PANELS = {
-    "A sweep file": ("check", "lr-range", "schema", "docs"),
+    "A sweep file": ("check", "preflight", "lr-range", "schema", "docs"),
     "Running it": ("run", "submit", "pause", "resume", "extend", "stop", "cancel"),
     "Looking at it": ("ls", "status", "logs", "ui", "trials", "trial", "best", "rungs", "report"),
     "What came of it": ("ensemble", "finalize", "export", "register", "prune", "predict"),

@@ -21,7 +21,6 @@ from hpo.harvest.assembly import Assembly
 from hpo.harvest.prune import Point
 from hpo.outcome import SweepResult, numbers_of
 from hpo.plan import Plan
-from hpo.results.finalists import Finalist, judge
 from hpo.results.table import to_json
 from hpo.room import room_advice
 from hpo.sizes import size_text
@@ -122,9 +121,8 @@ def lr_curve(curve: LrCurve, folder: Path, *, as_json: bool) -> None:
 
 def result(sweep: AnySweep, done: SweepResult, *, as_json: bool) -> None:
     """A sweep that has ended."""
-    finalists = [] if sweep.finalists is None else judge(sweep.finalists, done.trials, sweep.metric.goal)
     if as_json:
-        print_json(_result_json(sweep, done, finalists))
+        print_json(_result_json(sweep, done))
         return
     sweep_id, console = done.paths.sweep_id, make_console()
     num_waiting = sum(trial.end is None for trial in done.trials)
@@ -149,8 +147,8 @@ def result(sweep: AnySweep, done: SweepResult, *, as_json: bool) -> None:
         rows.add_row("front", f"{len(done.front)} trials, by {listed(list(sweep.goals))}: hpo best {sweep_id}")
     for place, rung in enumerate(done.rungs):
         rows.add_row("rungs" if place == 0 else "", rung_text(rung))
-    if finalists:
-        rows.add_row("finalists", f"{chosen_line(finalists)}: hpo best {sweep_id}")
+    if done.finalists:
+        rows.add_row("finalists", f"{chosen_line(done.finalists)}: hpo best {sweep_id}")
     for label, text in _left(sweep, done):
         rows.add_row(label, text)
     if done.untracked is not None:
@@ -171,7 +169,7 @@ def _left(sweep: AnySweep, done: SweepResult) -> Iterator[tuple[str, str]]:
         yield "state", masked(done.best.checkpoint)
 
 
-def _result_json(sweep: AnySweep, done: SweepResult, finalists: Sequence[Finalist]) -> JsonTree:
+def _result_json(sweep: AnySweep, done: SweepResult) -> JsonTree:
     return {
         "id": done.paths.sweep_id,
         "status": done.status.value,
@@ -183,7 +181,7 @@ def _result_json(sweep: AnySweep, done: SweepResult, finalists: Sequence[Finalis
         "elapsed_s": round(done.elapsed_s, 3),
         "best": None if done.best is None else trial_json(to_json([done.best], sweep.goals)[0], done.best),
         "front": [on_front.trial_id for on_front in done.front],
-        "finalists": [asdict(each) for each in finalists],
+        "finalists": [asdict(each) for each in done.finalists],
         "ensemble": None if done.ensemble is None else numbers_of(done.ensemble),
         "bundle": None if done.bundle is None else str(done.bundle),
         "untracked": done.untracked,

@@ -1,12 +1,13 @@
 """How sweeps stand, on a terminal or as JSON."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from datetime import datetime
 
 from rich.table import Table
 from rich.text import Text
 
-from hpo.cli.live import best_so_far
+from hpo.cli.live import best_so_far, ensemble_so_far
 from hpo.cli.text import clock, grid, make_console, objective, print_json
 from hpo.config import JsonTree
 from hpo.folders.status import State, SweepState
@@ -69,6 +70,7 @@ def as_tree(state: SweepState) -> JsonTree:
         "budget": None if budget is None else budget.as_tree(),
         "ended": state.ended,
         "best": None if best is None else {"trial": best.trial_id, "value": state.best_value},
+        "ensemble_so_far": None if state.so_far is None else asdict(state.so_far),
         "ensemble": None if state.ensemble is None else state.ensemble.model_dump(mode="json"),
         "metric": None if sweep is None else sweep.metric.name,
         "begun": None if state.began_s is None else datetime.fromtimestamp(state.began_s).astimezone().isoformat(),
@@ -109,7 +111,9 @@ def _rows(state: SweepState) -> Iterator[tuple[str, str | Text]]:
         yield "best", "none yet" if state.best is None else best_so_far(state.sweep, state.best)
         if state.budget.target is not None:
             yield "target", objective(state.budget.target)
-    if state.ensemble is not None:
+    if state.so_far is not None:
+        yield "ensemble", f"so far {ensemble_so_far(state.so_far)}"
+    elif state.ensemble is not None:
         yield "ensemble", _ensemble(state.ensemble)
     yield "begun", _begun(state)
     if state.sweep is not None and state.states_bytes is not None:

@@ -54,6 +54,12 @@ def ensemble(
 def finalize(
     sweep_id: SweepId,
     train: Annotated[bool, typer.Option("--train", help="Train the run of the same total budget, too.")] = False,
+    corrupted: Annotated[
+        bool,
+        typer.Option(
+            "--robustness", help="Also with noise, blur, less contrast, turned, and with other shares of classes."
+        ),
+    ] = False,
     as_json: Json = False,
     runs: Runs = RUNS,
 ) -> None:
@@ -65,5 +71,6 @@ def finalize(
 
     with errors_told():
         make_importable()
-        record = finalize_sweep(find_sweep(runs, sweep_id), datetime.now(UTC), start_ray if train else None)
+        paths, start = find_sweep(runs, sweep_id), start_ray if train else None
+        record = finalize_sweep(paths, datetime.now(UTC), start, is_corrupted=corrupted)
         show_finalized(record, as_json=as_json)

@@ -7,7 +7,7 @@ from math import ceil
 from rich.bar import Bar
 from rich.table import Table
 
-from hpo.cli.finalists import WHY, finalists_table
+from hpo.cli.finalists import AGAINST, WHY, finalists_table
 from hpo.cli.lineage import lineage_table
 from hpo.cli.rungs import decisions_json, decisions_table
 from hpo.cli.text import end_text, grid, make_console, objective, print_json, why
@@ -16,7 +16,8 @@ from hpo.config import JsonTree
 from hpo.files import size_of
 from hpo.paths import SweepPaths
 from hpo.records import TrialRecord
-from hpo.results.finalists import judge
+from hpo.results.finalists import Finalist, judge
+from hpo.results.finals import read_finals
 from hpo.results.lineage import lineage, lineage_json
 from hpo.results.table import to_json
 from hpo.spaces.values import shown
@@ -45,7 +46,7 @@ def show_trial(
     row = next(row for row in leaders if row["trial"] == record.trial_id)
     has_front = of_sweep and len(sweep.goals) > 1
     front = [row for row in leaders if row["on_front"]] if has_front else []
-    finalists = judge(sweep.finalists, records, sweep.metric.goal) if of_sweep and sweep.finalists is not None else []
+    finalists = _finalists(records, sweep, paths) if of_sweep else []
     if as_json:
         told = {**trial_json(row, record), "lineage": lineage_json(lineage(record, records))}
         told |= {"finalists": [asdict(each) for each in finalists]} if finalists else {}
@@ -59,12 +60,18 @@ def show_trial(
     console.print(facts)
     if finalists:
         console.print(f"\nFinalists, by {sweep.metric.name} on fresh seeds:", style="bold")
-        console.print(finalists_table(finalists), f"* {WHY}", sep="\n")
+        console.print(finalists_table(finalists), f"* {WHY}", AGAINST, sep="\n")
     if front:
         console.print(f"\nNo other trial beats these in {listed(list(sweep.goals))} at once:", style="bold")
         console.print(trials_table(front, console.width, list(sweep.goals)[1:])[0])
     if "traceback" in row["reason"]:
         console.print(f"\n{row['reason']['traceback']}")
+
+
+def _finalists(records: Sequence[TrialRecord], sweep: AnySweep, paths: SweepPaths) -> Sequence[Finalist]:
+    if sweep.finalists is None:
+        return []
+    return read_finals(paths.finalists, judge(sweep.finalists, records, sweep.metric.goal))
 
 
 def trial_json(row: JsonTree, record: TrialRecord) -> JsonTree:

@@ -1,7 +1,7 @@
 """Several models that speak with one voice: arrays in, weights out; `soups` alone knows networks' weights."""
 
 from hpo.ensembles.arrays import of_labels
-from hpo.ensembles.calibration import Calibration, calibrate
+from hpo.ensembles.calibration import Calibration, calibrate, calibrated_nll
 from hpo.ensembles.crossfit import (
     Fit,
     Score,
@@ -12,6 +12,7 @@ from hpo.ensembles.crossfit import (
     to_select_on,
 )
 from hpo.ensembles.diversity import Diversity, Information, diversity, information
+from hpo.ensembles.equivalents import Equivalent, deep_curve, equivalent
 from hpo.ensembles.intervals import Interval, interval, interval_of_difference, interval_over_seeds
 from hpo.ensembles.measures import Measures, are_right, measure, nlls
 from hpo.ensembles.pooling import pool, tempered
@@ -23,6 +24,7 @@ __all__ = [
     "Calibration",
     "Difference",
     "Diversity",
+    "Equivalent",
     "Fit",
     "Information",
     "Interval",
@@ -33,9 +35,12 @@ __all__ = [
     "Verdict",
     "are_right",
     "calibrate",
+    "calibrated_nll",
     "cross_fitted",
+    "deep_curve",
     "difference",
     "diversity",
+    "equivalent",
     "gains_by_skill_and_by_chance",
     "greedy",
     "information",

@@ -58,6 +58,17 @@ def calibrate(log_probs: LogProbs, labels: Labels, seed: int) -> Calibration:
     )
 
 
+def calibrated_nll(log_probs: LogProbs, labels: Labels, seed: int) -> float | None:
+    """The mean NLL of predictions [n, C] at temperatures each fitted to other examples, in nats.
+
+    By this alone are NLLs of different predictors compared fairly (Ashukha et al. 2020, section 3.1): else how sure
+    each happens to be decides. None where a true class has probability 0, or there is one example.
+    """
+    if len(labels) < 2 or not np.isfinite(of_labels(log_probs[np.newaxis], labels)).all():
+        return None
+    return calibrate(log_probs, labels, seed).nll_after
+
+
 def fit_temperature(log_probs: LogProbs, labels: Labels) -> float:
     """The temperature of lowest NLL of predictions [n, C], from 1/100 to 100 (Guo et al. 2017).
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import entr, logsumexp
 
 from hpo.ensembles.arrays import Array, Labels, LogProbs, normalized, of_labels
@@ -23,6 +24,11 @@ class Diversity:
     """`disagreement` divided by the mean error of members (Fort et al. 2019); none where there is no error."""
     error_correlation: float | None
     """Mean Pearson correlation of being wrong, over pairs of members that err, but not always; none without such."""
+    q_statistic: float | None
+    """Yule's Q of being right, mean over pairs (Yule 1900; Kuncheva and Whitaker 2003): 0 of independent members, 1 of
+    those that err together. A pair is +1 or -1 where one of its four counts is 0, and left out where products of both
+    diagonals are; none where no pair is left.
+    """
     ambiguity: float
     """Members' mean NLL by weight, less the ensemble's, in nats; never below 0 (Jensen)."""
     oracle_accuracy: float
@@ -60,6 +66,7 @@ def diversity(log_probs: LogProbs, labels: Labels, weights: Array) -> Diversity:
         disagreement=disagreement,
         disagreement_per_error=None if disagreement is None or not wrong.any() else disagreement / float(wrong.mean()),
         error_correlation=_error_correlation(wrong.astype(np.float64)),
+        q_statistic=_q_statistic(wrong),
         ambiguity=-float(weights @ own.mean(1)) - pooled,
         oracle_accuracy=float((~wrong).any(0).mean()),
         contributions=_contributions(own, weights, pooled) if len(members) > 1 else None,
@@ -90,6 +97,16 @@ def _error_correlation(wrong: Array) -> float | None:
     if len(varied) < 2:
         return None
     return float(np.corrcoef(varied)[np.triu_indices(len(varied), k=1)].mean())
+
+
+def _q_statistic(wrong: NDArray[np.bool_]) -> float | None:
+    """Mean over pairs of errors [M, n] of (ad - bc) / (ad + bc), of counts both right, one, the other, both wrong."""
+    errs, right = wrong.astype(np.float64), (~wrong).astype(np.float64)
+    alike, apart = (right @ right.T) * (errs @ errs.T), (right @ errs.T) * (errs @ right.T)
+    pairs = np.triu_indices(len(wrong), k=1)
+    alike, apart = alike[pairs], apart[pairs]
+    told = alike + apart > 0
+    return float(((alike - apart)[told] / (alike + apart)[told]).mean()) if told.any() else None
 
 
 def _contributions(own: Array, weights: Array, pooled: float) -> tuple[float, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hpo.ensembles.arrays import Labels, LogProbs
+from hpo.ensembles.calibration import calibrated_nll
 from hpo.ensembles.intervals import Interval, interval, interval_of_difference, interval_over_seeds
 from hpo.ensembles.measures import Measures, are_right, measure, nlls
 
@@ -18,6 +19,8 @@ class Verdict:
     measures: Measures
     accuracy: Interval
     nll: Interval
+    calibrated_nll: float | None
+    """See `calibrated_nll`; over seeds their mean."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,20 +41,24 @@ def verdict(log_probs: LogProbs, labels: Labels, seed: int) -> Verdict:
         measures=measure(log_probs, labels),
         accuracy=interval(are_right(log_probs, labels), seed),
         nll=interval(nlls(log_probs, labels), seed),
+        calibrated_nll=calibrated_nll(log_probs, labels, seed),
     )
 
 
-def verdict_over_seeds(log_probs: LogProbs, labels: Labels) -> Verdict:
+def verdict_over_seeds(log_probs: LogProbs, labels: Labels, seed: int) -> Verdict:
     """Of S networks [S, n, C] that differ by luck alone, each by itself: means, and where other luck would put them.
 
     Raises:
         EnsembleError: see `measure`; or if there are fewer than two.
     """
     each = [measure(own, labels) for own in log_probs]
+    calibrated = [calibrated_nll(own, labels, seed) for own in log_probs]
+    told = [nll for nll in calibrated if nll is not None]
     return Verdict(
         measures=_mean(each),
         accuracy=interval_over_seeds([own.accuracy for own in each]),
         nll=interval_over_seeds([own.nll for own in each]),
+        calibrated_nll=float(np.mean(told)) if len(told) == len(each) else None,
     )
 
 

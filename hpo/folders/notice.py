@@ -1,4 +1,4 @@
-"""What a driver says of itself, beside the study: that it drives, since when, and what it waits for."""
+"""What a driver says of itself, beside the study: that it drives, since when, what it waits for, and what it has."""
 
 import json
 import logging
@@ -13,6 +13,7 @@ from typing import final
 from hpo.errors import HpoError
 from hpo.outcome import status_after
 from hpo.paths import written_beside
+from hpo.progress import EnsembleSoFar
 from hpo.search.storage import Owner
 from hpo.tracking.tracker import SweepStatus
 
@@ -34,6 +35,8 @@ class Notice:
     """How long drivers before it drove."""
     waits: tuple[str, ...] = ()
     """What work waits for, a sentence each."""
+    ensemble: EnsembleSoFar | None = None
+    """None before there is one, and where the sweep asks for none."""
 
 
 def read_notice(path: Path) -> Notice | None:
@@ -44,24 +47,32 @@ def read_notice(path: Path) -> Notice | None:
     """
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
-        return Notice(**{**tree, "waits": tuple(tree["waits"])})
+        found = tree.get("ensemble")
+        ensemble = None if found is None else EnsembleSoFar(**found)
+        return Notice(**{**tree, "waits": tuple(tree["waits"]), "ensemble": ensemble})
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise HpoError(f"{path}: must be what a driver wrote, but is not ({error!r}). Remove it.") from error
 
 
 @contextmanager
-def posted(path: Path, elapsed_s: float, waits: Callable[[], Sequence[str]]) -> Iterator[None]:
+def posted(
+    path: Path,
+    elapsed_s: float,
+    waits: Callable[[], Sequence[str]],
+    ensemble: Callable[[], EnsembleSoFar | None] = lambda: None,
+) -> Iterator[None]:
     """Keep a notice at `path` up to date; it goes when the sweep can go on, and stays when the driver breaks down.
 
     Args:
         path: of the file.
         elapsed_s: how long drivers before this one drove.
         waits: what work waits for; asked in another thread.
+        ensemble: as it was last selected; likewise.
     """
     notice = Notice(driver=str(Owner.this()), began_s=time.time(), elapsed_s=elapsed_s)
-    board = _Board(path, notice, waits)
+    board = _Board(path, notice, lambda: replace(notice, waits=tuple(waits()), ensemble=ensemble()))
     try:
         yield
     except Exception as error:
@@ -74,10 +85,10 @@ def posted(path: Path, elapsed_s: float, waits: Callable[[], Sequence[str]]) -> 
 class _Board:
     """Where the notice hangs, and the thread that looks after it."""
 
-    def __init__(self, path: Path, notice: Notice, waits: Callable[[], Sequence[str]]) -> None:
+    def __init__(self, path: Path, notice: Notice, look: Callable[[], Notice]) -> None:
         self._path = path
         self._notice = notice
-        self._waits = waits
+        self._look = look
         self._is_over = threading.Event()
         self._writing = threading.Lock()
         _write(path, notice)
@@ -95,16 +106,16 @@ class _Board:
     def _look_after(self) -> None:
         while not self._is_over.wait(LOOK_S):
             try:
-                self._say(tuple(self._waits()))
+                self._say(self._look())
             except Exception as error:  # noqa: BLE001 - Ray and the disk have no common base; neither may end a sweep
                 _log.warning("%s: what is waited for cannot be told: %s", self._path, error)
                 return
 
-    def _say(self, waits: tuple[str, ...]) -> None:
+    def _say(self, notice: Notice) -> None:
         with self._writing:
-            if waits != self._notice.waits and not self._is_over.is_set():
-                self._notice = replace(self._notice, waits=waits)
-                _write(self._path, self._notice)
+            if notice != self._notice and not self._is_over.is_set():
+                self._notice = notice
+                _write(self._path, notice)
 
 
 def _write(path: Path, notice: Notice) -> None:

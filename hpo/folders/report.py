@@ -18,7 +18,8 @@ from hpo.harvest.postscript import postscript
 from hpo.harvest.reliability import reliability_of
 from hpo.paths import SweepPaths, written_beside
 from hpo.records import TrialRecord
-from hpo.results.finalists import judge
+from hpo.results.finalists import Finalist, judge
+from hpo.results.finals import read_finals
 from hpo.results.report import Subject, ToldEnsemble, page
 from hpo.search.reading import read_trials
 from hpo.sweep import AnySweep, OwnSweep
@@ -81,12 +82,18 @@ def _subject(paths: SweepPaths, state: SweepState, sweep: AnySweep, now: datetim
         trials=trials,
         num_epochs=state.num_epochs,
         elapsed_s=state.elapsed_s,
-        finalists=[] if sweep.finalists is None else judge(sweep.finalists, trials, sweep.metric.goal),
+        finalists=_finalists(paths, sweep, trials),
         ensemble=ensemble,
         reliability=[] if ensemble is None else _reliability(paths, ensemble, trials),
         finalized=_finalized(paths.finalized),
         advice=advice(sweep),
     )
+
+
+def _finalists(paths: SweepPaths, sweep: AnySweep, trials: Sequence[TrialRecord]) -> Sequence[Finalist]:
+    if sweep.finalists is None:
+        return []
+    return read_finals(paths.finalists, judge(sweep.finalists, trials, sweep.metric.goal))
 
 
 def _ensemble(file: Path) -> ToldEnsemble | None:

@@ -12,6 +12,7 @@ from hpo.files import list_files
 from hpo.folders.notice import Notice, read_notice
 from hpo.harvest.assembly import Left, read_left
 from hpo.paths import SweepPaths
+from hpo.progress import EnsembleSoFar
 from hpo.records import Logbook, TrialRecord
 from hpo.results.table import find_best
 from hpo.scheduling import Budget, full_budget
@@ -77,6 +78,8 @@ class SweepState:
     ended: str | None = None
     """Why it is at its end, if it is."""
     best: TrialRecord | None = None
+    so_far: EnsembleSoFar | None = None
+    """The ensemble of a running sweep, as its driver last selected it; none where it has none."""
     states_bytes: int | None = None
     """That its training states take; none where they were not `measured`."""
     ensemble: Left | None = None
@@ -156,6 +159,7 @@ def _read(paths: SweepPaths, sweep: AnySweep, now_s: float, away: set[str]) -> S
         budget=budget,
         driver=None if driver is None else str(driver),
         waits=() if said is None else said.waits,
+        so_far=None if said is None else said.ensemble,
         trials=_count(records, logbook, state),
         num_proposed=num_proposed,
         num_epochs=sum(_reached(record) - _begun_at(record) for record in records),

@@ -11,6 +11,7 @@ from hpo.ensembles import (
     Fit,
     Score,
     Selection,
+    calibrated_nll,
     diversity,
     gains_by_skill_and_by_chance,
     measure,
@@ -85,6 +86,8 @@ class Assembly:
     """The network of lowest NLL among all that were admitted."""
     single_score: Score
     """Its own, on all validation examples, by which it was chosen."""
+    single_calibrated_nll: float | None
+    """Its own, at temperatures fitted to other examples."""
     single_held_out: Score
     """What choosing the best single network is worth on examples that have not chosen it."""
     fit: Fit
@@ -129,6 +132,7 @@ def assemble(kind: AnyEnsemble, pool: Pool, best: int, seed: int, networks: Netw
         log_probs=admitted.log_probs[chosen],
         single=admitted.candidates[first],
         single_score=score(admitted.log_probs[first], pool.labels),
+        single_calibrated_nll=calibrated_nll(admitted.log_probs[first], pool.labels, seed),
         single_held_out=select_and_calibrate(admitted.log_probs, admitted.labels, Top(size=1), seed).held_out,
         fit=fit,
         gains=gains_by_skill_and_by_chance(admitted.log_probs, admitted.labels, kind, seed),
@@ -157,6 +161,7 @@ def described(assembly: Assembly, labels: Labels) -> JsonTree:
             **asdict(assembly.single),
             "val_nll": single.nll,
             "val_accuracy": single.accuracy,
+            "val_calibrated_nll": assembly.single_calibrated_nll,
             "held_out": asdict(assembly.single_held_out),
         },
         "gain": {"by_skill": assembly.gains[0], "by_chance": assembly.gains[1]},

@@ -7,12 +7,23 @@ import numpy as np
 import numpy.typing as npt
 
 from hpo.config import JsonTree
-from hpo.ensembles import Score, Verdict, difference, pool, tempered, verdict, verdict_over_seeds
+from hpo.ensembles import (
+    Score,
+    Verdict,
+    deep_curve,
+    difference,
+    equivalent,
+    pool,
+    tempered,
+    verdict,
+    verdict_over_seeds,
+)
 from hpo.ensembles.arrays import Array, LogProbs
 from hpo.ensembles.kinds import Candidate
 from hpo.export.inference import AS_TRAINED, Inference
 from hpo.export.members import Networks
-from hpo.harvest.contenders import ENSEMBLE, SINGLE_BY_METRIC, SINGLE_BY_NLL, UNCALIBRATED, Contender
+from hpo.harvest.contenders import DEEP, ENSEMBLE, SINGLE_BY_METRIC, SINGLE_BY_NLL, UNCALIBRATED, Contender
+from hpo.training.data.normalization import Inputs
 from hpo.training.data.splits import Examples
 
 Key = tuple[str | None, tuple[Candidate, ...], Inference]
@@ -30,16 +41,28 @@ class Exam:
     """Of the bootstrap."""
     _said: dict[Key, npt.NDArray[np.float32]] = field(default_factory=dict)
 
+    def on(self, x: Inputs) -> "Exam":
+        """The same before other inputs of the same labels."""
+        return Exam(self.networks, Examples(x, self.examples.y), self.seed)
+
     def table(self, contenders: Sequence[Contender]) -> JsonTree:
-        """A row for each, and what the ensemble is above the best single networks, in values that JSON knows."""
+        """A row for each, and what the ensemble is above the best single networks, in values that JSON knows.
+
+        Beside them the calibrated NLL of deep ensembles of 1, 2, ... networks, by which each is told how many it is
+        worth; none where the best was not trained again.
+        """
         there = [each for each in contenders if each.missing is None]
         pooled = {each.name: self.predict(each) for each in there if not each.is_series}
         labels = self.examples.y
         verdicts = {name: verdict(log_probs, labels, self.seed) for name, log_probs in pooled.items()}
-        verdicts |= {each.name: verdict_over_seeds(self._each(each), labels) for each in there if each.is_series}
+        verdicts |= {
+            each.name: verdict_over_seeds(self._each(each), labels, self.seed) for each in there if each.is_series
+        }
         pairs = [(ours, than) for ours in (ENSEMBLE, UNCALIBRATED) for than in (SINGLE_BY_METRIC, SINGLE_BY_NLL)]
+        curve = self._deep_curve(there)
         return {
-            "rows": [_row(each, verdicts.get(each.name)) for each in contenders],
+            "rows": [_row(each, verdicts.get(each.name), curve) for each in contenders],
+            "deep_curve": None if curve is None else list(curve),
             "differences": [
                 {"of": ours, "than": than, **asdict(difference(pooled[ours], pooled[than], labels, self.seed))}
                 for ours, than in pairs
@@ -51,6 +74,10 @@ class Exam:
         """Log-probabilities [n, C] of what its networks say together."""
         weights = np.ones(1) if contender.is_soup else np.array(contender.weights)
         return tempered(pool(self._each(contender, inference), weights), contender.temperature)
+
+    def _deep_curve(self, there: Sequence[Contender]) -> tuple[float, ...] | None:
+        deep = next((each for each in there if each.name == DEEP), None)
+        return None if deep is None else deep_curve(self._each(deep), self.examples.y, self.seed)
 
     def _each(self, contender: Contender, inference: Inference = AS_TRAINED) -> LogProbs:
         """Of its networks [M, n, C]; of a soup, of the one that it is."""
@@ -68,9 +95,10 @@ class Exam:
         return self._said[key]
 
 
-def _row(contender: Contender, found: Verdict | None) -> JsonTree:
+def _row(contender: Contender, found: Verdict | None, curve: Sequence[float] | None) -> JsonTree:
     shared = zip(contender.members, contender.weights, strict=True)
     selected = contender.selected_on
+    calibrated = None if found is None else found.calibrated_nll
     return {
         "name": contender.name,
         "missing": contender.missing,
@@ -81,6 +109,7 @@ def _row(contender: Contender, found: Verdict | None) -> JsonTree:
         "selected_on": None if selected is None else asdict(selected),
         "validation": None if contender.validated is None else asdict(contender.validated),
         "test": None if found is None else asdict(found),
+        "deep_equivalent": None if calibrated is None or curve is None else asdict(equivalent(calibrated, curve)),
         "optimism": None if found is None or selected is None else _optimism(selected, found),
     }
 

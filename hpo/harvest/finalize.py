@@ -16,6 +16,7 @@ from hpo.harvest.exam import Exam
 from hpo.harvest.harvest import Harvest
 from hpo.harvest.long_run import train_long_run
 from hpo.harvest.postscript import postscript
+from hpo.harvest.robustness import robustness
 from hpo.paths import SweepPaths, written_beside
 from hpo.run import StartExecutor
 from hpo.search.database import owner_of
@@ -46,7 +47,9 @@ class Openings(BaseModel):
         return [*self.earlier, {"opened": self.opened[-1], "rows": self.rows, "differences": self.differences}]
 
 
-def finalize_sweep(paths: SweepPaths, now: datetime, train: StartExecutor | None = None) -> JsonTree:
+def finalize_sweep(
+    paths: SweepPaths, now: datetime, train: StartExecutor | None = None, *, is_corrupted: bool = False
+) -> JsonTree:
     """Hold the ensemble, and all that it must be better than, against the test split; leave the table with the sweep.
 
     That the split was opened is written before it is, here and to MLflow: who looks twice, chooses by what was seen.
@@ -57,6 +60,7 @@ def finalize_sweep(paths: SweepPaths, now: datetime, train: StartExecutor | None
         now: when this is.
         train: where to train the best recipe for as long as all members together; none: it is a baseline only if it
             has been trained before.
+        is_corrupted: whether to tell, too, how robust the best single network and the ensemble are.
 
     Raises:
         StudyError: if the sweep has a driver.
@@ -95,6 +99,7 @@ def finalize_sweep(paths: SweepPaths, now: datetime, train: StartExecutor | None
         _write(paths, record)
         more.add(Entry(trial_id=None, tags={"hpo.test_opened": str(len(opened)), "hpo.test_opened_at": opened[-1]}))
         record |= exam.table(field)
+        record["robustness"] = robustness(exam, field) if is_corrupted else []
         _write(paths, record)
         more.add(Entry(trial_id=None, artifact=paths.finalized.absolute()))
     _check_bundle(harvest, exam, field[-1])

@@ -1,21 +1,18 @@
 """Finalists: the best trials trained again on fresh luck, so that the winner is not the luckiest."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, final
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 from scipy.special import stdtrit
 
 from hpo.config import Config
 from hpo.records import EndKind, Goal, TrialRecord
+from hpo.results.draws import NUM_DRAWS, Array, draw_means, shares_least
 from hpo.results.table import rank
-
-NUM_DRAWS = 100_000
-"""By which the probability of being best is estimated: to about 0.002."""
 
 
 class Finalists(Config):
@@ -34,6 +31,20 @@ class Finalists(Config):
 
 @final
 @dataclass(frozen=True, kw_only=True)
+class Difference:
+    """Of what a finalist scores and what the incumbent does, whom the search chose, paired by seed."""
+
+    mean: float
+    """In units of the metric, so that above 0 is better only where more is."""
+    low: float
+    """From here to `high` it lies with 95 %: see `draw_means`."""
+    high: float
+    num_examples: int | None
+    """Validation examples whose luck is in it; none where it is that of seeds alone."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
 class Finalist:
     """How one did on fresh luck; what it was chosen by, the search's own value, counts no more."""
 
@@ -47,12 +58,17 @@ class Finalist:
     half_width: float | None
     """Of the 95 % interval of the mean by Student's t; none of a single repetition."""
     probability: float | None
-    """That it is the best; none where that cannot be said, as with one repetition each."""
+    """That it is the best, paired by seed and by example; none where that cannot be said, as with one repetition each.
+    """
+    difference: Difference | None
+    """To the incumbent; none of that itself, and where either misses a repetition or has one alone."""
     is_chosen: bool
     """The smallest network whose mean lies within one standard error of the best."""
 
 
-def judge(finalists: Finalists, trials: Sequence[TrialRecord], goal: Goal) -> list[Finalist]:
+def judge(
+    finalists: Finalists, trials: Sequence[TrialRecord], goal: Goal, examples: Mapping[int, Array] | None = None
+) -> list[Finalist]:
     """All finalists, the best mean first; nobody while their repetitions have not ended.
 
     The one-standard-error rule (Breiman et al. 1984, section 3.4.3): of those who are as good as the best, as far as
@@ -62,19 +78,22 @@ def judge(finalists: Finalists, trials: Sequence[TrialRecord], goal: Goal) -> li
         finalists: how many there are, and how often they train.
         trials: of the sweep, repetitions among them.
         goal: which way values are better.
+        examples: by the id of a repetition, its cost on each validation example [e]; used where all are there.
     """
-    found = {(trial.repeats, trial.seed_index): trial for trial in trials}
+    found = {(trial.repeats, trial.seed_index): trial for trial in trials if trial.end is not None}
     chosen = finalists.of(trials, goal)
-    seeds = range(1, finalists.seeds + 1)
-    again = [[found.get((trial.trial_id, seed)) for seed in seeds] for trial in chosen]
-    if not chosen or any(each is None or each.end is None for row in again for each in row):
+    asked = [[(trial.trial_id, seed) for seed in range(1, finalists.seeds + 1)] for trial in chosen]
+    if not chosen or any(each not in found for row in asked for each in row):
         return []
-    values = [[None if each is None else _value(each) for each in row] for row in again]
+    again = [[found[each] for each in row] for row in asked]
+    values = [[_value(each) for each in row] for row in again]
     costs = np.array([[math.nan if value is None else goal.as_cost(value) for value in row] for row in values])
     means = costs.mean(axis=1)  # NaN where one is missing
     order = sorted(range(len(chosen)), key=lambda index: (math.isnan(means[index]), means[index], index))
-    winner = _simplest(order, chosen, costs)
-    probabilities = _probabilities(costs)
+    picked = _simplest(order, chosen, costs)
+    by_example = _by_example(again, costs, examples or {})
+    drawn = _drawn(costs, by_example)
+    probabilities = None if drawn is None else shares_least(drawn)
     return [
         Finalist(
             trial_id=chosen[index].trial_id,
@@ -83,7 +102,8 @@ def judge(finalists: Finalists, trials: Sequence[TrialRecord], goal: Goal) -> li
             mean=None if math.isnan(means[index]) else goal.as_cost(float(means[index])),
             half_width=_half_width(costs[index]),
             probability=None if probabilities is None else float(probabilities[index]),
-            is_chosen=index == winner,
+            difference=None if drawn is None else _difference(means, drawn, index, goal, by_example),
+            is_chosen=index == picked,
         )
         for index in order
     ]
@@ -97,7 +117,7 @@ def winner(finalists: Finalists | None, trials: Sequence[TrialRecord], goal: Goa
     return next((trial for trial in trials if trial.trial_id in chosen), None)
 
 
-def _simplest(order: Sequence[int], chosen: Sequence[TrialRecord], costs: npt.NDArray[np.float64]) -> int | None:
+def _simplest(order: Sequence[int], chosen: Sequence[TrialRecord], costs: Array) -> int | None:
     """The index of the smallest network within one standard error of the best; of equals the better one."""
     best = costs[order[0]]
     if np.isnan(best).any():
@@ -107,27 +127,47 @@ def _simplest(order: Sequence[int], chosen: Sequence[TrialRecord], costs: npt.ND
     return min(near, key=lambda index: _num_parameters(chosen[index]))
 
 
-def _probabilities(costs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
-    """Of each finalist's true mean being the least, [k]; ties count in parts.
-
-    Each mean is drawn from Student's t about the one that was measured, which is its posterior under the usual flat
-    prior (Gelman et al. 2013, section 3.2). One with a repetition missing is never the best.
-
-    Args:
-        costs: [k finalists, n repetitions].
-    """
-    num = costs.shape[1]
-    if num < 2:
+def _by_example(
+    again: Sequence[Sequence[TrialRecord]], costs: Array, examples: Mapping[int, Array]
+) -> list[Array | None] | None:
+    """Of each finalist the cost [e] of each example, on average over its repetitions; none of one that misses any."""
+    rows = [
+        [examples.get(each.trial_id) for each in row] if np.isfinite(own).all() else []
+        for row, own in zip(again, costs, strict=True)
+    ]
+    if any(each is None for row in rows for each in row):
         return None
-    errors = costs.std(axis=1, ddof=1, keepdims=True) / math.sqrt(num)
-    noise = np.random.default_rng(0).standard_t(num - 1, size=(len(costs), NUM_DRAWS))
-    draws = np.where(np.isnan(errors), math.inf, costs.mean(axis=1, keepdims=True) + errors * noise)
-    is_least = draws == draws.min(axis=0)
-    shares: npt.NDArray[np.float64] = (is_least / is_least.sum(axis=0)).mean(axis=1)
-    return shares if np.isfinite(costs).all(axis=1).any() else None
+    return [np.mean([each for each in row if each is not None], axis=0) if row else None for row in rows]
 
 
-def _half_width(costs: npt.NDArray[np.float64]) -> float | None:
+def _drawn(costs: Array, by_example: Sequence[Array | None] | None) -> Array | None:
+    """See `draw_means`; infinite for those that miss a repetition, and none where nothing can be said."""
+    sound = np.isfinite(costs).all(axis=1)
+    if costs.shape[1] < 2 or not sound.any():
+        return None
+    examples = None if by_example is None else np.stack([row for row in by_example if row is not None])
+    drawn = np.full((len(costs), NUM_DRAWS), math.inf)
+    drawn[sound] = draw_means(costs[sound], examples)
+    return drawn
+
+
+def _difference(
+    means: Array, drawn: Array, index: int, goal: Goal, by_example: Sequence[Array | None] | None
+) -> Difference | None:
+    """To the first, whom the search ranks highest."""
+    if index == 0 or math.isnan(means[index]) or math.isnan(means[0]):
+        return None
+    low, high = sorted(goal.as_cost(float(end)) for end in np.quantile(drawn[index] - drawn[0], [0.025, 0.975]))
+    examples = None if by_example is None else by_example[0]
+    return Difference(
+        mean=goal.as_cost(float(means[index] - means[0])),
+        low=low,
+        high=high,
+        num_examples=None if examples is None else len(examples),
+    )
+
+
+def _half_width(costs: Array) -> float | None:
     if len(costs) < 2 or np.isnan(costs).any():
         return None
     return float(stdtrit(len(costs) - 1, 0.975) * costs.std(ddof=1) / math.sqrt(len(costs)))

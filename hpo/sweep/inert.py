@@ -66,6 +66,7 @@ NEEDS: Mapping[str, tuple[Is | IsNot, ...]] = {
     "schedule.decay": (IsNot("schedule.cycles", 1),),
     "snapshots": (Is("schedule.kind", "warm_restarts"), Is("schedule.kind", "cyclic")),
     "early_stopping.min_delta": (IsNot("early_stopping.patience", 0),),
+    "diagnostics.kinds": (IsNot("diagnostics.every", 0),),
     "batch_growth.factor": (IsNot("batch_growth.every", 0),),
     "batch_growth.most": (IsNot("batch_growth.every", 0),),
 }

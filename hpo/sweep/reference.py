@@ -51,7 +51,7 @@ class Option:
     """Empty outside the recipe."""
     meaning: str
     choices: tuple[str, ...] = ()
-    """Words of which it is one, if it is."""
+    """Words of which it is one, or a list, if it is."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,9 @@ def _bounds(metadata: Sequence[object]) -> Iterator[str]:
 
 
 def _choices(annotation: object) -> tuple[str, ...]:
-    """The words of a type that is a choice of words and nothing else."""
+    """The words of a type that is a choice of words, or a list of such, and nothing else."""
+    if get_origin(annotation) is tuple:
+        return _choices(get_args(annotation)[0])
     members = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType, Literal) else ()
     words = [word for member in members for word in (_choices(member) if get_origin(member) else (member,))]
     return tuple(words) if all(isinstance(word, str) for word in words) else ()

@@ -159,10 +159,8 @@ def _possible(recipe: Recipe, space: Space, path: str) -> list[ParamValue]:
 
 
 def _path_problem(recipe: Recipe, space: Space, path: str, domain: Domain) -> str | None:
-    if path == "epochs":
-        return "must not be searched, for epochs are what the scheduler spends. Drop it, and set epochs in the recipe."
-    if path in FILES:
-        return f"must not be searched, for it is a folder. Drop it, and set {path} in the recipe."
+    if message := _why_fixed(path):
+        return message
     try:
         variants = kind_variants(recipe, space, path)
     except (SpaceError, ValidationError):
@@ -174,6 +172,17 @@ def _path_problem(recipe: Recipe, space: Space, path: str, domain: Domain) -> st
         return message
     values = ((variant, value) for variant in variants for value in domain.ends())
     return next((message for variant, value in values if (message := _misfit(variant, path, value))), None)
+
+
+def _why_fixed(path: str) -> str | None:
+    """Why a path of the recipe must not be searched; none if it may be."""
+    if path == "epochs":
+        return "must not be searched, for epochs are what the scheduler spends. Drop it, and set epochs in the recipe."
+    if path in FILES:
+        return f"must not be searched, for it is a folder. Drop it, and set {path} in the recipe."
+    if path.startswith("diagnostics."):
+        return f"must not be searched, for no trial learns by it. Drop it, and set {path} in the recipe."
+    return None
 
 
 def _unknown_under(path: str, missing: Sequence[Recipe], variants: Sequence[Recipe]) -> str | None:

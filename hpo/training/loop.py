@@ -17,6 +17,7 @@ from hpo.records import Begun, Failure, Message, Report, Segment, TrialSpec
 from hpo.training.checkpoint import read_checkpoint, write_checkpoint
 from hpo.training.choice import LaneChoice, make_program
 from hpo.training.course import best_state, concluded, follow
+from hpo.training.diagnostics.diagnose import diagnose
 from hpo.training.examples import TrainingData
 from hpo.training.luck import Luck
 from hpo.training.program import Program, first_steps, initial_state
@@ -117,7 +118,12 @@ def _train_together(
     left_s = dict(segment.left_s)
     program = make_program([trial.recipe for trial in chunk], data, luck, [trial.state for trial in chunk], ranks)
     for epoch in range(segment.from_epoch + 1, segment.to_epoch + 1):
-        reports = _train_epoch(program, alive, epoch, data, ranks)
+        reports = [
+            _diagnosed(trial, report, partial(program.state, lane, epoch), data, segment.seed)
+            for lane, (trial, report) in enumerate(
+                zip(alive, _train_epoch(program, alive, epoch, data, ranks), strict=True)
+            )
+        ]
         states = partial(_state_after, program, epoch, cache(program.predict))
         alive = [
             _followed(trial, report, partial(states, lane))
@@ -170,6 +176,17 @@ def _train_epoch(
             found |= {"train_loss": end.train_loss, **metrics, "num_parameters": program.num_parameters}
         reports.append(Report(trial_id=trial.spec.trial_id, epoch=epoch, metrics=found, first_bad_step=first_bad_step))
     return reports
+
+
+def _diagnosed(
+    trial: _Standing, report: Report, state: Callable[[], TrialState], data: TrainingData, seed: int
+) -> Report:
+    """With metrics of the inside of the trial, where they are due; outside the clock."""
+    if report.first_bad_step is not None or not trial.recipe.diagnostics.are_due(report.epoch):
+        return report
+    start = trial.state if trial.state.epoch == 0 and report.epoch == 1 else None
+    found = diagnose(trial.recipe, data, state(), report.metrics["lr"], seed, start)
+    return replace(report, metrics={**report.metrics, **found})
 
 
 def _begun(specs: Sequence[TrialSpec], segment: Segment) -> Iterator[Begun]:

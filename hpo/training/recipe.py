@@ -14,6 +14,7 @@ from hpo.spaces.spelling import did_you_mean
 from hpo.training.augmentations import Augment
 from hpo.training.batch_growth import BatchGrowth
 from hpo.training.data.batches import BatchOrder
+from hpo.training.diagnostics.options import Diagnostics
 from hpo.training.early_stopping import EarlyStopping
 from hpo.training.initializers import Initializer, KaimingNormal
 from hpo.training.losses import CrossEntropy, Distillation, Loss
@@ -69,6 +70,8 @@ class Recipe(Config):
     """Whether a trial may end before, at its best epoch."""
     snapshots: Annotated[Literal["last", "all"], OUTSIDE] = "last"
     """Networks that a trial leaves for ensembles: its last, or those at the ends of the schedule's cycles, too."""
+    diagnostics: Annotated[Diagnostics, OUTSIDE] = Diagnostics()
+    """What is measured of the inside of networks as they train."""
 
     @model_validator(mode="after")
     def _keep_one_average(self) -> Self:

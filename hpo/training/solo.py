@@ -91,14 +91,17 @@ class Solo:
         """See `Program`."""
         return sum(parameter.numel() for parameter in self._module.parameters())
 
+    @property
+    def module(self) -> nn.Module:
+        """The network itself, which every step changes."""
+        return self._module
+
     def train_epoch(self, epoch: int, factors: Sequence[float] = ()) -> list[Epoch]:
         """See `Program`; on a processor, which need not be waited for, ends at the first loss that is not finite."""
         data, recipe = self._data, self._recipe
         batches = self._luck.batches(epoch, data.train_y, recipe.batch_size_at(epoch), recipe.batches)
         first_step = self._first_steps[epoch - 1]
-        self._module.train()
-        for norm in self._held:
-            norm.eval()
+        self._begin_training()
         losses: list[torch.Tensor] = []
         rate = 0.0
         with matmul_precision(recipe.precision):
@@ -121,6 +124,14 @@ class Solo:
                 size = self._micro_batch or recipe.batch_size
                 estimate_norms(self._module, self._averaged_forward, data.train_x, size, self._held)
         return [summarize(torch.stack(losses).tolist(), [len(batch) for batch in batches], rate, first_step)]
+
+    def step_once(self, epoch: int, indices: torch.Tensor, rate: float, seed: int) -> None:
+        """One more step after `epoch`, by these training examples, at learning rate `rate`."""
+        self._begin_training()
+        with matmul_precision(self._recipe.precision):
+            seed_layers(seed, self._data.train_x.device)
+            x, targets = draw_batch(self._recipe, self._data, epoch, indices)
+            self._step(x, targets, rate, self._first_steps[epoch], seed)
 
     def evaluate(self) -> list[dict[str, float]]:
         """See `Program`."""
@@ -152,6 +163,11 @@ class Solo:
 
     def keep(self, lanes: Sequence[int]) -> None:
         """See `Program`: there is nobody to leave."""
+
+    def _begin_training(self) -> None:
+        self._module.train()
+        for norm in self._held:
+            norm.eval()
 
     def _measured(self, forward: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, float]:
         data = self._data

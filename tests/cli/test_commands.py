@@ -33,7 +33,7 @@ def test_help_needs_neither_torch_nor_ray() -> None:
 def test_help_lists_every_command(hpo: Hpo) -> None:
     said = hpo("--help").output
 
-    deciding = ("check", "lr-range", "schema", "docs", "run")
+    deciding = ("check", "preflight", "lr-range", "schema", "docs", "run")
     reading = ("trials", "trial", "rungs", "best", "export", "prune", "predict", "doctor", "ui", "ls", "status")
     for command in (*deciding, *reading, "report", "ensemble", "finalize"):
         assert f" {command} " in said

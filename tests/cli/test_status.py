@@ -20,6 +20,7 @@ import pytest
 from hpo.folders.notice import Notice, read_notice
 from hpo.folders.status import State, list_states
 from hpo.paths import SweepPaths, list_sweeps
+from hpo.progress import EnsembleSoFar
 from hpo.run import cancel_sweep, run_sweep, start_local
 from hpo.search import postgres
 from hpo.search.storage import Owner, owned
@@ -213,6 +214,22 @@ def test_what_a_driver_said_is_shown_only_while_that_driver_runs(tmp_path: Path)
     assert (lost.state, list(lost.waits)) == (State.LOST, [])
     assert (stale.state, list(stale.waits)) == (State.RUNNING, [])
     assert (fresh.state, list(fresh.waits), fresh.elapsed_s) == (State.RUNNING, ["a moment"], 70.0)
+
+
+def test_a_running_sweep_shows_its_ensemble_so_far_beside_the_best_single_network(hpo: Hpo, tmp_path: Path) -> None:
+    paths = paused_in(tmp_path)
+    so_far = EnsembleSoFar(num_members=3, nll=0.25, accuracy=0.875, single_nll=0.5, single_accuracy=0.75)
+    mine = Notice(driver=str(Owner.this()), began_s=time.time(), elapsed_s=0.0, ensemble=so_far)
+    paths.notice.write_text(json.dumps(asdict(mine)))
+
+    with owned(paths.lock):
+        running, shown = told(hpo, tmp_path), hpo("status", "--runs", tmp_path / "runs").output
+    lost = told(hpo, tmp_path)
+
+    assert running["ensemble_so_far"] == asdict(so_far)
+    words = " ".join(shown.split())
+    assert "so far of 3: NLL 0.250, accuracy 0.875; best single NLL 0.500, accuracy 0.750" in words
+    assert lost["ensemble_so_far"] is None
 
 
 def test_a_sweep_without_a_trial_has_not_begun(hpo: Hpo, sweep_id: str, tmp_path: Path) -> None:

@@ -127,6 +127,18 @@ def test_optimism_is_what_the_validation_examples_of_the_selection_flatter(final
     assert row["optimism"]["accuracy"] == pytest.approx(selected["accuracy"] - test["accuracy"])
 
 
+def test_every_predictor_is_told_how_many_networks_of_a_deep_ensemble_it_is_worth(finalized: Finalized) -> None:
+    curve, rows = finalized.record["deep_curve"], finalized.rows
+
+    assert len(curve) == 3
+    assert rows["deep ensemble of the best"]["test"]["calibrated_nll"] == pytest.approx(curve[-1])
+    for row in rows.values():
+        if row["missing"] is None:
+            found, nll = row["deep_equivalent"], row["test"]["calibrated_nll"]
+            assert 1 <= found["num_networks"] <= 3
+            assert found["is_beyond"] == (nll < min(curve))
+
+
 def test_a_second_opening_is_counted_and_told_loudly(told: Hpo, finalized: Finalized, pooled: SweepPaths) -> None:
     shown = told("finalize", "pooled").output
 
@@ -138,6 +150,7 @@ def test_a_second_opening_is_counted_and_told_loudly(told: Hpo, finalized: Final
     before = json.loads(json.dumps(finalized.record))
     assert (again["rows"], again["differences"]) == (before["rows"], before["differences"])
     assert "one run of the same total budget: not trained: the best recipe for 9 epochs" in shown
+    assert "worth: networks of the deep ensemble of the best that is as good" in shown
     assert "ensemble - best single, by the metric: NLL " in shown
 
 
@@ -178,6 +191,23 @@ def test_best_shows_the_finalists_and_which_was_chosen(told: Hpo, pooled: SweepP
     assert "* The smallest network whose mean lies within one standard error of the best." in shown
 
 
+def test_finalists_are_held_against_the_one_that_the_search_chose_paired_by_seed_and_example(
+    told: Hpo, pooled: SweepPaths
+) -> None:
+    shown, tree = told("best", "pooled").output, json.loads(told("best", "pooled", "--json").stdout)
+
+    incumbent, other = sorted(tree["finalists"], key=lambda each: each["searched"], reverse=True)
+    difference = other["difference"]
+    assert incumbent["difference"] is None
+    assert difference["num_examples"] == len(Digits().load(0).validation)
+    assert difference["mean"] == pytest.approx(np.mean(other["values"]) - np.mean(incumbent["values"]))
+    assert difference["low"] < difference["mean"] < difference["high"]
+    assert f"{difference['low']:+.4f} to {difference['high']:+.4f}" in shown
+    tags = runs_of(pooled)[str(other["trial_id"])].data.tags
+    assert float(tags["hpo.finalist_difference"]) == pytest.approx(difference["mean"], abs=1e-5)
+    assert float(tags["hpo.finalist_probability"]) == pytest.approx(other["probability"], abs=1e-5)
+
+
 def test_the_table_of_trials_marks_repetitions(told: Hpo, pooled: SweepPaths) -> None:
     table, csv = told("trials", "pooled").output, told("trials", "pooled", "--csv").output
 
@@ -214,7 +244,17 @@ def test_an_ensemble_is_shown_with_what_it_is_worth(told: Hpo, tmp_path: Path) -
     assert lines[0] == "top: 2 networks, their probabilities averaged"
     assert lines[1].split() == ["trial", "epoch", "weights", "share", "NLL", "accuracy", "without", "it"]
     labels = [line.split("  ")[0] for line in lines]
-    for label in ("selected on", "held out", "optimism", "temperature", "best single", "gain", "file", "model"):
+    for label in (
+        "selected on",
+        "held out",
+        "optimism",
+        "temperature",
+        "best single",
+        "gain",
+        "diversity",
+        "file",
+        "model",
+    ):
         assert label in labels
     assert load_bundle(tmp_path / "bundle").card.outputs[0] == "log_probs"
 

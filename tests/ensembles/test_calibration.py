@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.optimize import brentq
 
-from hpo.ensembles import calibrate, measure, nlls, tempered
+from hpo.ensembles import calibrate, calibrated_nll, measure, nlls, tempered
 from hpo.ensembles.calibration import fit_temperature
 from hpo.ensembles.folds import stratified_folds, stratified_part
 from hpo.errors import EnsembleError
@@ -130,3 +130,30 @@ def test_a_part_has_its_share_of_every_class(seed: int) -> None:
 def test_more_folds_than_examples_are_refused() -> None:
     with pytest.raises(EnsembleError, match="but 3 examples are to be in 4"):
         stratified_folds(np.array([0, 1, 2]), 4, seed=0)
+
+
+def test_a_calibrated_nll_is_that_of_the_best_temperatures_of_other_folds() -> None:
+    log_probs, labels = calibrated_data(0, 80)
+    folds = stratified_folds(labels, 5, seed=3)
+    grid = np.geomspace(0.2, 5, 4001)
+
+    unseen = []
+    for fold in range(5):
+        rows = np.arange(80)[folds != fold]
+        costs = [-log_of(3 * log_probs[rows] / t)[np.arange(len(rows)), labels[rows]].mean() for t in grid]
+        rows, best = np.arange(80)[folds == fold], grid[np.argmin(costs)]
+        unseen.extend(-log_of(3 * log_probs[rows] / best)[np.arange(len(rows)), labels[rows]])
+
+    assert calibrated_nll(3 * log_probs, labels, seed=3) == pytest.approx(np.mean(unseen), abs=1e-4)
+
+
+def test_how_sure_a_predictor_is_changes_no_calibrated_nll_and_none_is_of_what_rules_out_the_truth() -> None:
+    log_probs, labels = calibrated_data(1, 200)
+
+    with np.errstate(divide="ignore"):
+        ruled_out = np.log(np.eye(4)[(labels + 1) % 4])
+    sure, unsure = (calibrated_nll(log_of(factor * log_probs), labels, seed=0) for factor in (3.0, 0.5))
+
+    assert sure == pytest.approx(unsure, abs=1e-6)
+    assert calibrated_nll(ruled_out, labels, seed=0) is None
+    assert calibrated_nll(log_probs[:1], labels[:1], seed=0) is None

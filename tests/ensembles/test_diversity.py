@@ -30,6 +30,40 @@ def test_diversity_of_three_members_as_worked_by_hand() -> None:
     assert found.oracle_accuracy == 1.0
 
 
+def pair(both: int, first: int, second: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two members that are right so often together, the one alone, the other alone, and not at all."""
+    right = np.repeat([[1, 1, 0, 0], [1, 0, 1, 0]], [both, first, second, neither], axis=1)
+    return np.log(np.where(np.arange(2) == 1 - right[:, :, np.newaxis], 0.9, 0.1)), np.zeros(right.shape[1], int)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ((50, 10, 20, 20), (50 * 20 - 10 * 20) / (50 * 20 + 10 * 20)),
+        ((36, 24, 24, 16), 0.0),  # independent: 0.6 * 0.6, 0.6 * 0.4, ...
+        ((5, 0, 3, 2), 1.0),  # one never errs alone
+        ((5, 2, 3, 0), -1.0),  # never both wrong
+        ((7, 3, 0, 0), None),  # one of them never errs
+    ],
+)
+def test_the_q_statistic_is_yules(counts: tuple[int, int, int, int], expected: float | None) -> None:
+    log_probs, labels = pair(*counts)
+
+    found = diversity(log_probs, labels, np.array([0.5, 0.5])).q_statistic
+
+    assert found == (None if expected is None else pytest.approx(expected))
+
+
+def test_the_q_statistic_is_the_mean_over_pairs_that_have_one() -> None:
+    errors = np.array([[1, 1, 0, 0, 0, 0], [1, 0, 1, 0, 0, 0], [0, 1, 1, 1, 0, 0], [0, 0, 0, 0, 0, 0]])
+    log_probs = np.log(np.where(np.arange(2) == errors[:, :, np.newaxis], 0.9, 0.1))
+
+    found = diversity(log_probs, np.zeros(6, int), np.full(4, 0.25)).q_statistic
+
+    # counts (both right, one, other, none): (3, 1, 1, 1), (2, 2, 1, 1), (2, 2, 1, 1); the fourth never errs
+    assert found == pytest.approx(((3 - 1) / (3 + 1) + (2 - 2) / (2 + 2) + (2 - 2) / (2 + 2)) / 3)
+
+
 def test_only_members_with_a_weight_count() -> None:
     spoiled = np.concatenate([THREE, np.full((1, 4, 2), np.nan)])
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hpo.ensembles import difference, interval, interval_over_seeds, nlls, verdict, verdict_over_seeds
+from hpo.ensembles import calibrated_nll, difference, interval, interval_over_seeds, nlls, verdict, verdict_over_seeds
 from hpo.errors import EnsembleError
 
 LABELS = np.array([0, 1, 1, 0, 2])
@@ -33,11 +33,12 @@ def test_nothing_is_known_of_other_seeds_by_one() -> None:
 def test_networks_of_several_seeds_are_measured_each_by_itself() -> None:
     both = np.stack([predictions(0), predictions(1)])
 
-    found = verdict_over_seeds(both, LABELS)
+    found = verdict_over_seeds(both, LABELS, seed=3)
 
     own = [-np.log(np.exp(each)[np.arange(5), LABELS]).mean() for each in both]
     assert found.measures.nll == pytest.approx(np.mean(own))
     assert found.nll.mean == pytest.approx(np.mean(own))
+    assert found.calibrated_nll == pytest.approx(np.mean([calibrated_nll(each, LABELS, 3) for each in both]))
     hits = [(each.argmax(1) == LABELS).mean() for each in both]
     assert found.measures.accuracy == pytest.approx(np.mean(hits))
     recalls = [[(each.argmax(1) == LABELS)[label == LABELS].mean() for label in range(3)] for each in both]

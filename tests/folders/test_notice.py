@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,11 @@ import pytest
 from hpo.errors import HpoError, StudyError
 from hpo.folders import notice
 from hpo.folders.notice import posted, read_notice
+from hpo.progress import EnsembleSoFar
 from hpo.search.storage import Owner
+
+ENSEMBLE = EnsembleSoFar(num_members=3, nll=0.25, accuracy=0.875, single_nll=0.5, single_accuracy=0.75)
+SPOILT = json.dumps({"driver": "a", "began_s": 0.0, "elapsed_s": 0.0, "waits": [], "ensemble": {"nll": 0.25}})
 
 
 @pytest.fixture
@@ -46,6 +51,17 @@ def test_a_notice_follows_what_is_waited_for_and_is_gone_when_all_is_in_order(pa
     assert said is not None
     assert (said.driver, said.elapsed_s) == (str(Owner.this()), 60.0)
     assert not path.exists()
+
+
+def test_a_notice_follows_the_ensemble_so_far(path: Path) -> None:
+    found: list[EnsembleSoFar | None] = [None]
+    with posted(path, 0.0, list, lambda: found[-1]):
+        before = read_notice(path)
+        found += [replace(ENSEMBLE, num_members=1), ENSEMBLE]
+        wait_until(lambda: (said := read_notice(path)) is not None and said.ensemble == ENSEMBLE)
+
+    assert before is not None
+    assert before.ensemble is None
 
 
 def test_a_notice_is_not_written_again_while_nothing_changes(path: Path) -> None:
@@ -85,7 +101,9 @@ def test_a_look_that_fails_ends_nothing(path: Path, caplog: pytest.LogCaptureFix
     assert not path.exists()
 
 
-@pytest.mark.parametrize("text", ["{", "[]", json.dumps({"driver": "a", "waits": 1}), json.dumps({"waits": []})])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", json.dumps({"driver": "a", "waits": 1}), json.dumps({"waits": []}), SPOILT]
+)
 def test_a_file_that_no_driver_wrote_is_refused(path: Path, text: str) -> None:
     path.write_text(text)
 

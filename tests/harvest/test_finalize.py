@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from hpo.cli.finalized import show_finalized
 from hpo.errors import DataError
 from hpo.execution import Executor, NextSegment, OnReport, OnSegmentEnd
 from hpo.harvest.contenders import contenders
@@ -147,6 +148,39 @@ def test_the_first_table_is_kept(tmp_path: Path) -> None:
 
     assert first["earlier"] == []
     assert [table["rows"] for table in third["earlier"]] == [json.loads(json.dumps(first["rows"]))] * 2
+
+
+def test_robustness_is_what_the_same_networks_score_on_the_test_split_made_worse(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_data(tmp_path)
+    result = run(tmp_path)
+
+    record = finalize_sweep(result.paths, NOW, is_corrupted=True)
+    show_finalized(record, as_json=False)
+
+    rows = {(row["name"], row["kind"], row["severity"]): row for row in record["robustness"]}
+    assert len(rows) == 2 * (1 + 4 * 5 + 5)
+    for row in record["rows"]:
+        if (row["name"], "clean", 0) in rows:
+            assert rows[row["name"], "clean", 0]["ece"] == pytest.approx(row["test"]["measures"]["ece"])
+    splits = load(tmp_path).data.load(0)
+    assert result.best is not None
+    assert splits.test is not None
+    x = splits.test.x
+    faded = x.mean((2, 3), keepdims=True) + 0.15 * (x - x.mean((2, 3), keepdims=True))
+    module = load(tmp_path).recipe.model.build(splits.input_shape, splits.num_classes)
+    module.load_state_dict(read_checkpoint(str(result.best.checkpoint)).module)
+    with torch.inference_mode():
+        logits = module.eval()(torch.from_numpy(splits.normalization(faded)))
+    found = rows["best single, by the metric", "contrast", 5]
+    assert found["nll"] == pytest.approx(
+        float(nn.functional.cross_entropy(logits, torch.from_numpy(splits.test.y))), rel=1e-4
+    )
+    assert found["accuracy"] == pytest.approx((logits.argmax(1).numpy() == splits.test.y).mean())
+    shown = capsys.readouterr().out
+    assert "label shift" in shown
+    assert "rotation" in shown
 
 
 def test_data_without_a_test_split_cannot_be_finalized(tmp_path: Path) -> None:

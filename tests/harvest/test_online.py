@@ -1,12 +1,16 @@
 """The ensemble so far of whole sweeps: what it shows, whose states it spares, and that it changes nothing else."""
 
 import logging
+import time
 from pathlib import Path
 
 import pytest
 
+from hpo.folders import notice
+from hpo.harvest import lineup
 from hpo.outcome import SweepResult
-from hpo.progress import Progress
+from hpo.paths import list_sweeps
+from hpo.progress import EnsembleSoFar, Progress
 from hpo.records import Goal
 from hpo.run import StartExecutor, resume_sweep, run_sweep, start_local
 from hpo.sweep import Sweep
@@ -87,6 +91,31 @@ def test_a_sweep_within_a_quota_that_is_resumed_spares_the_members_that_it_had(
 
     assert paused.status is SweepStatus.PAUSED
     assert members(result) == members(roomy[0])
+
+
+def test_a_running_sweep_leaves_the_ensemble_so_far_beside_its_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notice, "LOOK_S", 0.01)
+    monkeypatch.setattr(lineup, "LOOK_S", 0.01)
+    sweep = load(tmp_path, KIND, *WIDE)
+    found: list[EnsembleSoFar] = []
+
+    def watch(progress: Progress) -> None:
+        """Hold the driver up until it has been written."""
+        if progress.ensemble is None or progress.is_over or found:
+            return
+        [paths] = list_sweeps(tmp_path / "runs")
+        for _ in range(3000):
+            said = notice.read_notice(paths.notice)
+            if said is not None and said.ensemble is not None:
+                found.append(said.ensemble)
+                return
+            time.sleep(0.01)
+
+    run_sweep(sweep, watch=watch, start_executor=in_small_cohorts())
+
+    assert 1 <= found[0].num_members <= 3
 
 
 def test_an_ensemble_changes_no_trial_and_without_one_nothing_is_shown(

@@ -274,6 +274,13 @@ def test_a_wrong_line_is_explained(tmp_path: Path, line: str, message: str) -> N
                 "Drop it, and set epochs in the recipe."
             ),
         ),
+        (
+            "diagnostics.every: randint(1, 3)",
+            (
+                "space.diagnostics.every: must not be searched, for no trial learns by it. "
+                "Drop it, and set diagnostics.every in the recipe."
+            ),
+        ),
     ],
 )
 def test_a_wrong_domain_is_explained(tmp_path: Path, domain: str, message: str) -> None:
@@ -422,6 +429,7 @@ def test_a_wrong_file_is_explained(tmp_path: Path, text: str, message: str) -> N
         ("schedule: {kind: cyclic, cycles: 1, decay: 0.5}", "schedule.decay", "schedule.cycles is 1"),
         ("early_stopping: {min_delta: 0.01}", "early_stopping.min_delta", "early_stopping.patience is 0"),
         ("swa_lr: 0.1", "swa_lr", "swa_start is 0.0"),
+        ("diagnostics: {kinds: [updates]}", "diagnostics.kinds", "diagnostics.every is 0"),
         ("snapshots: all", "snapshots", "schedule.kind is cosine"),
         ("  swa_lr: uniform(0.05, 0.5)", "space.swa_lr", "swa_start is 0.0"),
         (

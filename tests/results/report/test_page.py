@@ -44,6 +44,7 @@ FINALISTS = [
         mean=None if trial_id == 8 else 0.91,
         half_width=None if trial_id == 8 else 0.025,
         probability=0.8,
+        difference=None,
         is_chosen=trial_id == 9,
     )
     for trial_id in (9, 8)
