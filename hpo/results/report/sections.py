@@ -223,7 +223,7 @@ def _finalists(subject: Subject) -> Iterator[Markup]:
             "is the winner's curse."
         )
         plot = drawn(draw, 0.9 + 0.4 * len(subject.finalists), "Finalists")
-        yield _section("Finalists", _figure(plot, text))
+        yield _section("Finalists", _figure(plot, text), tables.finalists(subject.finalists))
 
 
 def _ensemble(subject: Subject) -> Iterator[Markup]:

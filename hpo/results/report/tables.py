@@ -62,6 +62,19 @@ def rungs(found: Sequence[Rung]) -> Markup:
     return table(rows, ("epoch", "seen", "stopped", "spared", "rank correlation with the end", "lost"))
 
 
+def finalists(found: Sequence[Finalist]) -> Markup:
+    """What each is worth on fresh luck, and how sure that is."""
+    rows = []
+    for each in found:
+        mean = "none" if each.mean is None else objective(each.mean)
+        width = "" if each.half_width is None else f"\u00b1 {objective(each.half_width)}"
+        chance = "" if each.probability is None else f"{each.probability:.0%}"
+        above = each.difference
+        gain = "" if above is None else f"{above.mean:+.4f} ({above.low:+.4f} to {above.high:+.4f})"
+        rows.append((f"trial {each.trial_id}", objective(each.searched), mean, width, chance, gain))
+    return table(rows, ("", "in the search", "mean", "95 %", "best with", "less that of the best of the search, 95 %"))
+
+
 def opened(record: JsonTree) -> Markup:
     """What everything was worth on the test split, as it was measured when that was opened."""
     rows = [

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from hpo.records import Decision, End, EndKind, Goal, Outcome, Params, TrialRecord
-from hpo.results.finalists import Finalist
+from hpo.results.finalists import Difference, Finalist
 from hpo.results.report import Subject, ToldEnsemble, page
 from hpo.results.report.svg import MOST_DRAWN
 from hpo.spaces import Choice, Constant, Domain, LogUniform, Uniform
@@ -44,7 +44,7 @@ FINALISTS = [
         mean=None if trial_id == 8 else 0.91,
         half_width=None if trial_id == 8 else 0.025,
         probability=0.8,
-        difference=None,
+        difference=Difference(mean=-0.01, low=-0.03, high=0.02, num_examples=None) if trial_id == 9 else None,
         is_chosen=trial_id == 9,
     )
     for trial_id in (9, 8)
@@ -215,6 +215,13 @@ def test_texts_of_plots_are_texts(whole: ET.Element) -> None:
         "0.001",
     } <= labels
     assert {"<b>$x$</b>", "kaiming_", "trial 41 (again 3), epoch 9", "best single network"} <= labels
+
+
+def test_finalists_are_a_table_that_says_how_sure_it_is(whole: ET.Element) -> None:
+    rows = [texts(row) for row in whole.iter("tr")]
+
+    assert "trial 9 0.9500 0.9100 \u00b1 0.0250 80% -0.0100 (-0.0300 to +0.0200)" in rows
+    assert "trial 8 0.9500 none 80%" in rows
 
 
 def test_rungs_stand_in_the_curves(whole: ET.Element) -> None:
