@@ -14,6 +14,7 @@ from hpo.results.rungs import Rung
 from hpo.results.table import find_best, to_json
 
 NUM_LEADERS = 10
+SCORES = ("nll", "accuracy")
 
 
 def result(subject: Subject) -> Markup:
@@ -81,11 +82,7 @@ def opened(record: JsonTree) -> Markup:
         (
             row["name"],
             str(row["num_members"]),
-            *(
-                cell
-                for key in ("nll", "accuracy")
-                for cell in (objective(row["test"][key]["mean"]), _ends(row["test"][key]))
-            ),
+            *(cell for key in SCORES for cell in (objective(row["test"][key]["mean"]), _ends(row["test"][key]))),
         )
         for row in record["rows"]
         if row["missing"] is None
@@ -134,8 +131,8 @@ def _on_test(record: JsonTree | None) -> Iterator[str]:
     if record is not None and record.get("rows"):
         times = "once" if record["num_opened"] == 1 else f"{record['num_opened']} times"
         last = record["rows"][-1]
-        nll = objective(last["test"]["nll"]["mean"])
-        yield f"The test split was opened {times}: {last['name']} has NLL {nll} there."
+        nll, accuracy = (f"{objective(last['test'][key]['mean'])} ({_ends(last['test'][key])})" for key in SCORES)
+        yield f"On the test split, opened {times}, the {last['name']} has NLL {nll} and accuracy {accuracy}."
 
 
 def _last(trial: TrialRecord) -> tuple[int, float]:

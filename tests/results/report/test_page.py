@@ -174,7 +174,10 @@ def test_the_first_paragraph_tells_what_the_sweep_came_to(whole: ET.Element) -> 
     )
     assert "An ensemble of 2 networks (greedy) has NLL 0.2600 and accuracy 0.9100 on examples that did not" in said
     assert "choosing the best single network comes to 0.3100 and 0.9000" in said
-    assert "The test split was opened 2 times: ensemble has NLL 0.2700 there." in said
+    assert (
+        "On the test split, opened 2 times, the ensemble has NLL 0.2700 (0.2500 to 0.2900) and accuracy 0.2700 (0."
+        in said
+    )
 
 
 def test_it_says_whether_the_sweep_runs_and_what_was_spent(whole: ET.Element) -> None:
