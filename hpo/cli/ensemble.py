@@ -75,7 +75,11 @@ def _facts(told: JsonTree) -> Iterator[tuple[str, str]]:
     fitted = "" if told["temperature"] != 1 else f"; {calibration['fitted']:.3g} would not lower the NLL held out"
     before, after = objective(calibration["nll_before"]), objective(calibration["nll_after"])
     yield "temperature", f"{told['temperature']:.3g}{fitted}: NLL {before} before, {after} after, held out"
-    yield "best single", f"NLL {objective(single['val_nll'])} as chosen; held out {_score(single['held_out'])}"
+    calibrated = single["val_calibrated_nll"]
+    chosen = f"NLL {objective(single['val_nll'])} as chosen" + (
+        "" if calibrated is None else f", {objective(calibrated)} calibrated"
+    )
+    yield "best single", f"{chosen}; held out {_score(single['held_out'])}"
     yield "gain", gain_text(gain["by_skill"], gain["by_chance"])
     if told["diversity"] is not None and told["diversity"]["disagreement"] is not None:
         yield "diversity", _diversity(told["diversity"])

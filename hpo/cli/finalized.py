@@ -39,9 +39,8 @@ def _robustness(rows: Sequence[JsonTree]) -> Table:
     """A row for each severity of each kind, and of every predictor what it is worth there."""
     names = list(dict.fromkeys(row["name"] for row in rows))
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
-    for place, name in enumerate(
-        ("", "severity", *(f"{name.replace(', ', chr(10))}\n{key}" for name in names for key in WORSE.values()))
-    ):
+    titles = [name.replace(", ", ",\n") + f"\n{key}" for name in names for key in WORSE.values()]
+    for place, name in enumerate(("", "severity", *titles)):
         table.add_column(name, justify="left" if place == 0 else "right")
     for start in range(0, len(rows), len(names)):
         alike = rows[start : start + len(names)]

@@ -106,6 +106,15 @@ class Snapshot(_Kind):
         return _uniform(len(log_probs), self.size)
 
 
+class Fge(Snapshot):
+    """The best trial at the ends of the short cycles that its training ends with, all with the same weight.
+
+    Fast geometric ensembling (Garipov et al. 2018). Needs `schedule: {kind: fge}` and `snapshots: all`.
+    """
+
+    kind: Literal["fge"] = "fge"  # type: ignore[assignment]
+
+
 class Deep(_Kind):
     """The best recipe, trained again and again, all with the same weight (Lakshminarayanan et al. 2017)."""
 
@@ -164,7 +173,9 @@ class Soup(_Kind):
         return top(log_probs, labels, self.size)
 
 
-AnyEnsemble = Annotated[Greedy | Top | Stack | Snapshot | Deep | HyperDeep | Swa | Soup, Field(discriminator="kind")]
+AnyEnsemble = Annotated[
+    Greedy | Top | Stack | Snapshot | Fge | Deep | HyperDeep | Swa | Soup, Field(discriminator="kind")
+]
 
 
 def _uniform(num: int, size: int) -> Selection:

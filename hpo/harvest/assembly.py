@@ -29,6 +29,7 @@ _FEW = "no trial went to its end and kept its state. Give the sweep more budget.
 _WANTING = {
     "swa": "no trial keeps an average of its weights. Set swa_start or ema_half_life.",
     "snapshot": "the best trial has left no network. Does storage.keep leave it room?",
+    "fge": "the best trial has left no network. Does storage.keep leave it room?",
     "deep": "the best trial has left no network. Does storage.keep leave it room?",
 }
 

@@ -21,7 +21,7 @@ FEWEST_TRIALS = 8
 """To learn from: with fewer, a model has hardly begun when the sweep ends."""
 FEWEST_GENERATIONS = 5
 """Of which a genetic search has something."""
-CYCLES = ("warm_restarts", "cyclic")
+CYCLES = ("warm_restarts", "cyclic", "fge")
 """Schedules under which losses rise again and again."""
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from hpo.errors import Problem
 from hpo.spaces.values import shown
 from hpo.sweep.cases import Cases, Setting
+from hpo.sweep.choosing import CYCLES
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ NEEDS: Mapping[str, tuple[Is | IsNot, ...]] = {
     "swa_lr": (IsNot("swa_start", 0),),
     "schedule.stretch": (IsNot("schedule.cycles", 1),),
     "schedule.decay": (IsNot("schedule.cycles", 1),),
-    "snapshots": (Is("schedule.kind", "warm_restarts"), Is("schedule.kind", "cyclic")),
+    "snapshots": tuple(Is("schedule.kind", kind) for kind in CYCLES),
     "early_stopping.min_delta": (IsNot("early_stopping.patience", 0),),
     "diagnostics.kinds": (IsNot("diagnostics.every", 0),),
     "batch_growth.factor": (IsNot("batch_growth.every", 0),),

@@ -33,7 +33,14 @@ from hpo.sweep.rules import (
 )
 from hpo.sweep.sampling import sampler_problems
 from hpo.sweep.scheduling import comparison_problems, ladder_problems, rung_problems
-from hpo.sweep.together import average_problems, batch_norm_problems, rival_problems, spelling_problems, worker_problems
+from hpo.sweep.together import (
+    average_problems,
+    batch_norm_problems,
+    fge_problems,
+    rival_problems,
+    spelling_problems,
+    worker_problems,
+)
 from hpo.training.data import Data
 from hpo.training.lr_range import LrRange
 from hpo.training.recipe import Recipe, flatten, signature, state_signature, with_params
@@ -189,6 +196,7 @@ class Sweep(Asked, Recipe):
             *rival_problems(cases),
             *spelling_problems(cases),
             *batch_norm_problems(cases),
+            *fge_problems(cases, None if self.ensemble is None else self.ensemble.kind),
             *average_problems(cases, self.export.weights),
             *worker_problems(cases, self.resources),
             *inert_problems(cases, explicit),

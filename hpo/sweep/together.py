@@ -9,6 +9,7 @@ from hpo.spaces.possible import Presence
 from hpo.sweep.cases import Cases
 from hpo.sweep.resources import Resources
 from hpo.sweep.rules import AVERAGES, RIVALS
+from hpo.sweep.wording import listed
 
 LEAST_NORMED = 8
 """Examples of a batch that batch norm can take statistics of."""
@@ -25,6 +26,17 @@ def rival_problems(cases: Cases) -> Iterator[Problem]:
                 "give each a condition."
             )
             yield Problem(key=f"space.{second}", message=message)
+
+
+def fge_problems(cases: Cases, ensemble: str | None) -> Iterator[Problem]:
+    """An ensemble of the ends of short cycles needs trials that have some, and leave what they are there."""
+    if ensemble != "fge":
+        return
+    for path, needed in (("schedule.kind", "fge"), ("snapshots", "all")):
+        others = dict.fromkeys(case[path] for case in cases.of(path) if case.get(path) != needed)
+        if others:
+            message = f"must be {needed} for ensemble.kind: fge, but may be {listed([str(each) for each in others])}."
+            yield Problem(key=_key(path, cases), message=f"{message} Set it, or ask for another kind.")
 
 
 def spelling_problems(cases: Cases) -> Iterator[Problem]:

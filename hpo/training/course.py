@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from hpo.records import Report
 from hpo.training.recipe import Recipe
-from hpo.training.schedules import Cyclic, Plateau, WarmRestarts
+from hpo.training.schedules import Cyclic, Fge, Plateau, WarmRestarts
 from hpo.training.state import RAW, Best, Course, Snapshot, Tensors, TrialState
 
 OF_THE_WAY = ("lr", "seconds", "samples_per_second", "lanes", "micro_batch")
@@ -35,7 +35,7 @@ def follow(recipe: Recipe, course: Course, report: Report, state: Callable[[], T
 
 def snapshot_epochs(recipe: Recipe) -> list[int]:
     """After which a trial leaves a snapshot: where a cycle of its schedule ends, but for the end of its training."""
-    if recipe.snapshots == "all" and isinstance(recipe.schedule, Cyclic | WarmRestarts):
+    if recipe.snapshots == "all" and isinstance(recipe.schedule, Cyclic | Fge | WarmRestarts):
         return [epoch for epoch in recipe.schedule.cycle_ends(recipe.epochs) if epoch < recipe.epochs]
     return []
 

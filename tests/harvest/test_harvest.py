@@ -12,12 +12,14 @@ from hpo.ensembles.folds import stratified_folds
 from hpo.ensembles.kinds import Soup, Top
 from hpo.errors import BundleError, EnsembleError, HpoError
 from hpo.export import load_bundle
+from hpo.harvest.finals import judge_by_example
 from hpo.harvest.harvest import Harvest
 from hpo.harvest.repeats import Repeat
 from hpo.outcome import SweepResult
 from hpo.paths import SweepPaths, list_sweeps
 from hpo.progress import Progress, Watch
 from hpo.records import EndKind
+from hpo.results.finalists import judge
 from hpo.run import resume_sweep, run_sweep, start_local
 from hpo.sweep import Sweep, load_sweep
 from hpo.training.checkpoint import read_checkpoint
@@ -122,6 +124,27 @@ def test_finalists_train_again_on_shared_luck_and_the_winner_is_one_of_them(tmp_
     assert result.ensemble is None
 
 
+@pytest.mark.parametrize("metric", ["{name: val_accuracy, goal: maximize}", "{name: val_loss, goal: minimize}"])
+def test_finalists_are_judged_by_examples_unless_a_state_of_theirs_cannot_be_read(
+    tmp_path: Path, metric: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    sweep = load(tmp_path, "finalists: {count: 2, seeds: 2}\nensemble: none", f"metric={metric}", "budget.trials=3")
+    result = run_sweep(sweep, start_executor=start_local)
+    harvest = harvest_of(sweep, result)
+    assert sweep.finalists is not None
+    by_seeds = judge(sweep.finalists, result.trials, sweep.metric.goal)
+
+    again = next(trial for trial in result.trials if trial.repeats is not None)
+    Path(str(again.checkpoint)).write_bytes(b"damaged")
+    found = judge_by_example(harvest)
+
+    [told] = [each.difference for each in result.finalists if each.difference is not None]
+    assert told.num_examples == len(harvest.splits.validation)
+    assert [each.mean for each in result.finalists] == [each.mean for each in by_seeds]
+    assert found == by_seeds
+    assert "Finalists are judged by their seeds alone: " in caplog.text
+
+
 def test_a_sweep_given_more_after_its_finalists_has_new_ones(tmp_path: Path) -> None:
     first = run_sweep(load(tmp_path, "finalists: {count: 2, seeds: 1}"), start_executor=start_local)
     extend(first.paths, trials=12)
@@ -213,6 +236,18 @@ def test_a_snapshot_ensemble_is_one_trials_cycles(tmp_path: Path) -> None:
     assert result.best is not None
     assert [(each.trial_id, each.epoch) for each in result.ensemble.members] == [
         (result.best.trial_id, epoch) for epoch in (2, 3, 4)
+    ]
+    assert result.ensemble.weights == pytest.approx((1 / 3,) * 3)
+
+
+def test_an_ensemble_of_short_cycles_is_what_the_best_trial_was_at_their_ends(tmp_path: Path) -> None:
+    settings = ("schedule={kind: fge, share: 0.5, cycles: 2}", "snapshots=all", "epochs=6", "budget.trials=2")
+    result = run(tmp_path, "ensemble: {kind: fge, size: 3}", *settings)
+
+    assert result.ensemble is not None
+    assert result.best is not None
+    assert [(each.trial_id, each.epoch) for each in result.ensemble.members] == [
+        (result.best.trial_id, epoch) for epoch in (3, 4, 6)
     ]
     assert result.ensemble.weights == pytest.approx((1 / 3,) * 3)
 

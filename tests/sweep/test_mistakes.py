@@ -49,7 +49,7 @@ def find_mistakes(folder: Path, text: str) -> str:
         (
             "ensemble: {size: 5}",
             (
-                "ensemble.kind: is required, but is missing. Add one of: greedy, top, stack, snapshot, deep, "
+                "ensemble.kind: is required, but is missing. Add one of: greedy, top, stack, snapshot, fge, deep, "
                 "hyper_deep, swa, soup."
             ),
         ),
@@ -443,6 +443,22 @@ def test_a_setting_without_effect_is_refused(tmp_path: Path, settings: str, path
     mistakes = find_mistakes(tmp_path, SWEEP + settings + "\n")
 
     assert mistakes == f"sweep.yaml:6: {path}: has no effect, because {reason}. Delete it, or change that."
+
+
+@pytest.mark.parametrize(
+    ("settings", "path", "needed", "got"),
+    [
+        ("snapshots: all\nschedule: {kind: cyclic}", "schedule.kind", "fge", "cyclic"),
+        ("schedule: {kind: fge}", "snapshots", "all", "last"),
+    ],
+)
+def test_an_ensemble_of_the_ends_of_short_cycles_needs_some(
+    tmp_path: Path, settings: str, path: str, needed: str, got: str
+) -> None:
+    mistakes = find_mistakes(tmp_path, SWEEP + settings + "\nensemble: {kind: fge}\n")
+
+    why = f"must be {needed} for ensemble.kind: fge, but may be {got}. Set it, or ask for another kind."
+    assert mistakes.endswith(f"{path}: {why}")
 
 
 @pytest.mark.parametrize(

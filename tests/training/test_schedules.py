@@ -10,6 +10,7 @@ from hpo.training.schedules import (
     Cosine,
     Cyclic,
     Exponential,
+    Fge,
     Linear,
     OneCycle,
     Plateau,
@@ -170,8 +171,16 @@ def test_a_plateau_warms_up_and_then_knows_nothing_of_progress() -> None:
     assert [schedule(progress) for progress in (0.05, 0.1, 0.2, 0.9)] == pytest.approx([0.25, 0.5, 1, 1])
 
 
-@pytest.mark.parametrize("schedule", [WarmRestarts(cycles=3), WarmRestarts(cycles=3, stretch=2), Cyclic(cycles=4)])
-def test_cycles_end_where_the_rate_is_lowest(schedule: WarmRestarts | Cyclic) -> None:
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        WarmRestarts(cycles=3),
+        WarmRestarts(cycles=3, stretch=2),
+        Cyclic(cycles=4),
+        Fge(share=0.25, cycles=3),
+    ],
+)
+def test_cycles_end_where_the_rate_is_lowest(schedule: WarmRestarts | Cyclic | Fge) -> None:
     epochs = 84
     rates = [schedule(step / 8400) for step in range(8401)]
 
@@ -180,6 +189,30 @@ def test_cycles_end_where_the_rate_is_lowest(schedule: WarmRestarts | Cyclic) ->
     lowest = [step for step in range(1, 8400) if rates[step] <= rates[step - 1] and rates[step] < rates[step + 1]]
     assert ends[-1] == epochs
     assert ends[:-1] == [round(step / 100) for step in lowest]
+
+
+def test_fge_decays_as_a_cosine_and_then_rises_and_falls_as_in_the_paper() -> None:
+    schedule = Fge(warmup=0.1, share=0.2, cycles=2, top=0.5, floor=0.02)
+    period = 40  # steps of 400 in all; of them the last 80 are triangles
+
+    def garipov(step: int) -> float:
+        """Equation 3 of Garipov et al. 2018, with rates 0.5 and 0.02; steps count from 1."""
+        place = ((step - 1) % period + 1) / period
+        if place <= 0.5:
+            return (1 - 2 * place) * 0.5 + 2 * place * 0.02
+        return (2 - 2 * place) * 0.02 + (2 * place - 1) * 0.5
+
+    before = [schedule(step / 400) for step in range(320)]
+    triangles = [schedule((320 + step) / 400) for step in range(80)]
+    assert before == pytest.approx([Cosine(warmup=0.1, floor=0.02)(step / 320) for step in range(320)])
+    assert triangles == pytest.approx([garipov(step + period // 2) for step in range(80)])
+    assert schedule.cycle_ends(40) == [32, 36, 40]
+
+
+def test_the_top_of_a_triangle_is_never_below_its_floor() -> None:
+    rates = [Fge(top=0.1, floor=0.3)(progress) for progress in (0.8, 0.825, 0.9)]
+
+    assert rates == pytest.approx([0.3, 0.3, 0.3])
 
 
 def test_more_cycles_than_epochs_end_together() -> None:
