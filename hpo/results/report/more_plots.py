@@ -11,7 +11,7 @@ from scipy.stats import binned_statistic_2d
 from hpo.records import End, Goal
 from hpo.results.finalists import Finalist
 from hpo.results.report.isoeffect import PAIRS, RATE, Isoeffect
-from hpo.results.report.points import Window
+from hpo.results.report.points import Scale
 from hpo.results.report.subject import Bin, ToldEnsemble
 from hpo.results.report.svg import BLUE, GREY, INK, MOST_DRAWN, VERMILLION, log_axis
 
@@ -23,10 +23,10 @@ COLORS = "cividis"
 """For the colour-blind, too, and in print."""
 
 
-def draw_isoeffects(figure: Figure, found: Sequence[Isoeffect], shown_in: Window, goal: Goal, metric: str) -> None:
+def draw_isoeffects(figure: Figure, found: Sequence[Isoeffect], scale: Scale) -> None:
     """A small plot for each pair: trials in colour, medians of cells behind them, isolines across."""
     panels = figure.subplots(1, len(PAIRS), squeeze=False)[0]
-    colors = {"vmin": shown_in.low, "vmax": shown_in.high, "cmap": COLORS + ("" if goal is Goal.MAXIMIZE else "_r")}
+    colors = {"vmin": scale.low, "vmax": scale.high, "cmap": COLORS + ("" if scale.goal is Goal.MAXIMIZE else "_r")}
     for axes, each in zip(panels, found, strict=False):
         x, y = 10**each.places.T
         cells, *edges, _ = binned_statistic_2d(*each.places.T, each.values, "median", NUM_CELLS)
@@ -56,7 +56,7 @@ def draw_isoeffects(figure: Figure, found: Sequence[Isoeffect], shown_in: Window
             _draw_isolines(axes, each, each.slope)
     for axes in panels[len(found) :]:
         axes.remove()
-    figure.colorbar(points, ax=list(panels[: len(found)]), label=metric, shrink=0.8)
+    figure.colorbar(points, ax=list(panels[: len(found)]), label=scale.metric, shrink=0.8)
 
 
 def draw_front(figure: Figure, front: Sequence[End], others: Sequence[End], metrics: Sequence[str]) -> None:

@@ -11,9 +11,9 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hpo.records import Goal, TrialRecord
+from hpo.records import Goal, ParamValue, TrialRecord
 from hpo.results.report.isolation import Bucket, is_categorical, is_log
-from hpo.results.report.points import Mark, Point, Window
+from hpo.results.report.points import Mark, Point, Scale
 from hpo.results.report.svg import (
     BLUE,
     GREEN,
@@ -38,6 +38,8 @@ MOST_PANELS = 8
 """In one figure, so that a page can hold it."""
 MOST_LETTERS = 58
 """Of the names of columns, side by side in a small plot."""
+ASIDE = (0.0, 0.12, -0.12, 0.24, -0.24)
+"""Places in a column, one after the other, so that equal values are told apart."""
 BEST_COLORS = (BLUE, ORANGE, GREEN, PURPLE, SKY)
 """Of the best trials' curves, the best first."""
 _LOOKS: dict[Mark, dict[str, Any]] = {
@@ -53,19 +55,17 @@ def draw_history(
     figure: Figure,
     points: Sequence[Point],
     best: Sequence[tuple[int, float]],
-    shown_in: Window,
-    goal: Goal,
-    metric: str,
+    scale: Scale,
 ) -> None:
     """Every trial by its number, and the best so far."""
     axes = figure.subplots()
-    _scatter(axes, [point.trial_id for point in points], points, shown_in, goal, name="history")
+    _scatter(axes, [point.trial_id for point in points], points, scale, name="history")
     if best:
         steps, values = zip(*best, strict=True)
         last = max(point.trial_id for point in points)
-        line = [shown_in.clip(value) for value in (*values, values[-1])]
+        line = [scale.clip(value) for value in (*values, values[-1])]
         axes.step([*steps, last], line, where="post", color=INK, gid="history-best", label="best so far")
-    axes.set(xlabel="trial, in the order in which they were proposed", ylabel=metric)
+    axes.set(xlabel="trial, in the order in which they were proposed", ylabel=scale.metric)
     _legend(figure)
 
 
@@ -74,8 +74,7 @@ def draw_curves(
     trials: Sequence[TrialRecord],
     best: Sequence[int],
     rungs: Sequence[int],
-    shown_in: Window,
-    metric: str,
+    scale: Scale,
 ) -> None:
     """Every trial by epoch; `best`: the trials that have a colour each, the best first."""
     axes = figure.subplots()
@@ -94,7 +93,7 @@ def draw_curves(
         axes.axvline(rung, color=INK, linestyle=":", linewidth=0.8, gid=f"curves-rung-{rung}")
     axes.autoscale_view()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel="epoch (dotted: rungs)" if rungs else "epoch", ylabel=metric, ylim=(shown_in.low, shown_in.high))
+    axes.set(xlabel="epoch (dotted: rungs)" if rungs else "epoch", ylabel=scale.metric, ylim=(scale.low, scale.high))
     _legend(figure, is_reversed=True)
 
 
@@ -102,37 +101,33 @@ def draw_slices(
     figure: Figure,
     points: Sequence[Point],
     params: Sequence[tuple[str, Domain]],
-    shown_in: Window,
-    goal: Goal,
-    metric: str,
+    scale: Scale,
 ) -> None:
     """Values by each param, a small plot each."""
-    for axes, (path, domain) in zip(_panels(figure, len(params), metric), params, strict=True):
+    for axes, (path, domain) in zip(_panels(figure, len(params), scale.metric), params, strict=True):
         own = [point for point in points if path in point.params]
         if is_categorical(domain):
-            places = _columns(axes, path, domain, own)
+            places = _columns(axes, domain, [point.params[path] for point in own])
         else:
             places = [float(point.params[path]) for point in own]  # type: ignore[arg-type]  # its domain holds numbers
-        _scatter(axes, places, own, shown_in, goal, name=f"slice-{path}")
+        _scatter(axes, places, own, scale, name=f"slice-{path}")
         if is_log(domain):
             log_axis(axes, "x")
         axes.set_title(path, loc="left")
     _legend(figure)
 
 
-def draw_isolation(
-    figure: Figure, buckets: Sequence[tuple[str, Sequence[Bucket]]], shown_in: Window, metric: str
-) -> None:
+def draw_isolation(figure: Figure, buckets: Sequence[tuple[str, Sequence[Bucket]]], scale: Scale) -> None:
     """What the best trials of each bucket come to, a small plot for each param."""
-    for axes, (path, own) in zip(_panels(figure, len(buckets), metric), buckets, strict=True):
+    for axes, (path, own) in zip(_panels(figure, len(buckets), scale.metric), buckets, strict=True):
         places = np.arange(len(own))
-        means = [shown_in.clip(bucket.mean) for bucket in own]
+        means = [scale.clip(bucket.mean) for bucket in own]
         ends = np.array([[bucket.mean if end is None else end for end in (bucket.low, bucket.high)] for bucket in own])
         axes.vlines(places, *ends.T, color=BLUE, linewidth=1.2)
         colors = ["white" if mean != bucket.mean else BLUE for mean, bucket in zip(means, own, strict=True)]
         looks: dict[str, Any] = {"edgecolors": BLUE, "s": 22, "zorder": 3, "clip_on": False}
         axes.scatter(places, means, c=colors, gid=f"isolation-{path}", **looks)
-        axes.set_ylim(shown_in.low, shown_in.high)
+        axes.set_ylim(scale.low, scale.high)
         _name_columns(axes, [f"{bucket.label}\nn={bucket.num_trials}" for bucket in own])
         axes.set_title(path, loc="left")
 
@@ -142,18 +137,16 @@ def num_rows(num_panels: int) -> int:
     return math.ceil(num_panels / NUM_COLUMNS)
 
 
-def _scatter(
-    axes: Axes, places: Sequence[float], points: Sequence[Point], shown_in: Window, goal: Goal, *, name: str
-) -> None:
-    """Values within the window; what is worse at its edge, and beyond that what has no value."""
-    height = shown_in.high - shown_in.low
-    worst, outwards = (shown_in.low, -1) if goal is Goal.MAXIMIZE else (shown_in.high, 1)
+def _scatter(axes: Axes, places: Sequence[float], points: Sequence[Point], scale: Scale, *, name: str) -> None:
+    """Values within the scale; what is worse at its edge, and beyond that what has no value."""
+    height = scale.high - scale.low
+    worst, outwards = (scale.low, -1) if scale.goal is Goal.MAXIMIZE else (scale.high, 1)
     outside = worst + 0.06 * outwards * height
     for mark, looks in _LOOKS.items():
         own = [(place, point) for place, point in zip(places, points, strict=True) if point.mark is mark]
         own = [(place, point) for place, point in own if point.value is not None or mark is Mark.INFEASIBLE]
         if own:
-            values = [outside if point.value is None else shown_in.clip(point.value) for _, point in own]
+            values = [outside if point.value is None else scale.clip(point.value) for _, point in own]
             x = [place for place, _ in own]
             gid = f"{name}-{mark.name.lower()}"
             axes.scatter(
@@ -161,17 +154,16 @@ def _scatter(
             )
     if any(point.mark is Mark.INFEASIBLE for point in points):
         axes.axhline(worst, color=VERMILLION, linewidth=0.6, linestyle="--")
-    ends = sorted((worst + 0.12 * outwards * height, shown_in.low if outwards > 0 else shown_in.high))
+    ends = sorted((worst + 0.12 * outwards * height, scale.low if outwards > 0 else scale.high))
     axes.set_ylim(*ends)
 
 
-def _columns(axes: Axes, path: str, domain: Domain, points: Sequence[Point]) -> list[float]:
+def _columns(axes: Axes, domain: Domain, params: Sequence[ParamValue]) -> list[float]:
     """Places of trials in columns, each a little aside from the one before."""
     values = domain.ends()
     place_of = {identity(value): place for place, value in enumerate(values)}
     _name_columns(axes, [shown(value) for value in values])
-    aside = [0.0, 0.12, -0.12, 0.24, -0.24]
-    return [place_of[identity(point.params[path])] + aside[turn % len(aside)] for turn, point in enumerate(points)]
+    return [place_of[identity(value)] + ASIDE[turn % len(ASIDE)] for turn, value in enumerate(params)]
 
 
 def _name_columns(axes: Axes, names: Sequence[str]) -> None:

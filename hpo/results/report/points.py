@@ -36,9 +36,13 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Window:
+class Scale:
     """The values that a plot shows."""
 
+    metric: str
+    """What they are of."""
+    goal: Goal
+    """Which way they are better."""
     low: float
     high: float
     num_beyond: int
@@ -65,7 +69,7 @@ def best_so_far(points: Sequence[Point], goal: Goal) -> list[tuple[int, float]]:
     return found
 
 
-def window(values: Sequence[float], goal: Goal) -> Window:
+def scale_of(values: Sequence[float], metric: str, goal: Goal) -> Scale:
     """From the best value to the worst, but no farther than four times the way to the best quarter's end; and a margin.
 
     Trials that learned nothing, or were stopped early, would leave no room for the differences among the others.
@@ -76,7 +80,8 @@ def window(values: Sequence[float], goal: Goal) -> Window:
     shown = min(worst, limit) if limit > best else worst
     margin = MARGIN * (shown - best) or MARGIN * abs(best) or MARGIN
     ends = sorted((goal.as_cost(best - margin), goal.as_cost(shown + margin)))
-    return Window(low=ends[0], high=ends[1], num_beyond=int((costs > shown).sum()))
+    num_beyond = int((costs > shown).sum())
+    return Scale(metric=metric, goal=goal, low=ends[0], high=ends[1], num_beyond=num_beyond)
 
 
 def _point(trial: TrialRecord) -> Point:

@@ -11,7 +11,7 @@ from hpo.results.report.isoeffect import Flatness, Isoeffect, isoeffects
 from hpo.results.report.isolation import NUM_BEST, isolate
 from hpo.results.report.markup import Markup, element, joined
 from hpo.results.report.plots import BEST_COLORS, MOST_PANELS, PANEL_HEIGHT, num_rows
-from hpo.results.report.points import Mark, Point, Window, best_so_far, points_of, window
+from hpo.results.report.points import Mark, Point, Scale, best_so_far, points_of, scale_of
 from hpo.results.report.subject import Subject
 from hpo.results.report.svg import drawn
 from hpo.results.report.wording import counted
@@ -29,13 +29,13 @@ def sections(subject: Subject) -> Iterator[Markup]:
     points = points_of(subject.trials)
     values = [point.value for point in points if point.value is not None]
     if values:
-        shown_in = window(values, subject.goal)
-        yield _history(subject, points, shown_in)
-        yield _curves(subject)
+        scale = scale_of(values, subject.metric, subject.goal)
+        yield _history(subject, points, scale)
+        yield from _curves(subject)
         yield from _rungs(subject)
         yield from _front(subject)
-        yield from _params(subject, points, shown_in)
-        yield from _pairs(subject, points, shown_in)
+        yield from _params(subject, points, scale)
+        yield from _pairs(subject, points, scale)
     yield from _finalists(subject)
     yield from _ensemble(subject)
     yield from _test(subject)
@@ -55,45 +55,43 @@ def _figure(plot: Markup, how_to_read: str) -> Markup:
     return element("figure", plot, element("figcaption", how_to_read))
 
 
-def _history(subject: Subject, points: list[Point], shown_in: Window) -> Markup:
+def _history(subject: Subject, points: list[Point], scale: Scale) -> Markup:
     draw = partial(
         plots.draw_history,
         points=points,
         best=best_so_far(points, subject.goal),
-        shown_in=shown_in,
-        goal=subject.goal,
-        metric=subject.metric,
+        scale=scale,
     )
     text = "Each trial with the last value that it had; the line is the best so far of those that went to the end."
-    return _section("History", _figure(drawn(draw, 2.9, "Values by trial"), text + _left_out(points, shown_in)))
+    return _section("History", _figure(drawn(draw, 2.9, "Values by trial"), text + _left_out(points, scale)))
 
 
-def _left_out(points: list[Point], shown_in: Window) -> str:
+def _left_out(points: list[Point], scale: Scale) -> str:
     """Of trials that do not stand where their value is."""
     num_infeasible = sum(point.mark is Mark.INFEASIBLE for point in points)
     num_unmeasured = sum(point.value is None for point in points) - num_infeasible
     texts = []
     if num_infeasible:
-        texts.append(f" Crosses at the edge: {num_infeasible} diverged or failed and have no value.")
-    if shown_in.num_beyond:
-        texts.append(f" {counted(shown_in.num_beyond, 'value')} beyond the scale stand on its edge.")
+        texts.append(f" Crosses beyond the edge: {num_infeasible} diverged or failed and have no value.")
+    if scale.num_beyond:
+        texts.append(f" On the edge itself, for they lie beyond it: {counted(scale.num_beyond, 'value')}.")
     if num_unmeasured:
-        texts.append(f" {counted(num_unmeasured, 'trial')} without a measurement cannot be shown.")
+        texts.append(f" Not shown, for they have no measurement yet: {counted(num_unmeasured, 'trial')}.")
     return "".join(texts)
 
 
-def _curves(subject: Subject) -> Markup:
+def _curves(subject: Subject) -> Iterator[Markup]:
     best = [trial.trial_id for trial in rank(subject.searched, subject.goal)[: len(BEST_COLORS)] if trial.values]
     epochs = sorted({decision.rung for trial in subject.searched for decision in trial.decisions})
     values = [value for trial in subject.searched for value in trial.values.values() if math.isfinite(value)]
-    shown_in = window(values, subject.goal)
-    draw = partial(
-        plots.draw_curves, trials=subject.searched, best=best, rungs=epochs, shown_in=shown_in, metric=subject.metric
-    )
+    if not values:
+        return
+    scale = scale_of(values, subject.metric, subject.goal)
+    draw = partial(plots.draw_curves, trials=subject.searched, best=best, rungs=epochs, scale=scale)
     text = f"Every trial after each of its epochs; the best {len(best)} in colour."
     text += " Where many faint lines end on a dotted one, a rung has stopped them." if epochs else ""
-    text += f" {counted(shown_in.num_beyond, 'value')} lie beyond the scale." if shown_in.num_beyond else ""
-    return _section("Learning curves", _figure(drawn(draw, 3.2, "Values by epoch"), text))
+    text += f" Beyond the scale: {counted(scale.num_beyond, 'value')}." if scale.num_beyond else ""
+    yield _section("Learning curves", _figure(drawn(draw, 3.2, "Values by epoch"), text))
 
 
 def _rungs(subject: Subject) -> Iterator[Markup]:
@@ -125,7 +123,7 @@ def _numbered(trial_ids: Collection[int]) -> str:
     return ", ".join(map(str, sorted(trial_ids))) or "none"
 
 
-def _params(subject: Subject, points: list[Point], shown_in: Window) -> Iterator[Markup]:
+def _params(subject: Subject, points: list[Point], scale: Scale) -> Iterator[Markup]:
     params = [
         (path, domain)
         for path, domain in subject.space.items()
@@ -133,11 +131,11 @@ def _params(subject: Subject, points: list[Point], shown_in: Window) -> Iterator
     ]
     if not params:
         return
-    yield _slices(subject, params, points, shown_in)
-    yield _isolation(subject, params, points, shown_in)
+    yield _slices(params, points, scale)
+    yield _isolation(params, points, scale)
 
 
-def _slices(subject: Subject, params: Params, points: list[Point], shown_in: Window) -> Markup:
+def _slices(params: Params, points: list[Point], scale: Scale) -> Markup:
     text = (
         "Each trial once in every plot. Good values that crowd at an end of an axis ask for a wider range; crosses "
         "that crowd at one ask for a narrower range, or for training that is stabler there."
@@ -148,9 +146,7 @@ def _slices(subject: Subject, params: Params, points: list[Point], shown_in: Win
                 plots.draw_slices,
                 points=points,
                 params=some,
-                shown_in=shown_in,
-                goal=subject.goal,
-                metric=subject.metric,
+                scale=scale,
             ),
             PANEL_HEIGHT * num_rows(len(some)) + 0.3,
             "Values by param",
@@ -160,7 +156,7 @@ def _slices(subject: Subject, params: Params, points: list[Point], shown_in: Win
     return _section("Params, one at a time", _figure(joined(plotted), text))
 
 
-def _isolation(subject: Subject, params: Params, points: list[Point], shown_in: Window) -> Markup:
+def _isolation(params: Params, points: list[Point], scale: Scale) -> Markup:
     text = (
         f"How good the other params can make each value of one: the mean of the best {NUM_BEST} of its n trials, with "
         "its 95 % interval by the bootstrap. Values whose intervals overlap are not told apart. Trials that were "
@@ -171,10 +167,10 @@ def _isolation(subject: Subject, params: Params, points: list[Point], shown_in: 
     for path, domain in params:
         own = [(point.params[path], value) for point, value in measured if path in point.params]
         if own:
-            buckets.append((path, isolate(domain, own, subject.goal)))
+            buckets.append((path, isolate(domain, own, scale.goal)))
     plotted = [
         drawn(
-            partial(plots.draw_isolation, buckets=some, shown_in=shown_in, metric=subject.metric),
+            partial(plots.draw_isolation, buckets=some, scale=scale),
             (PANEL_HEIGHT + 0.1) * num_rows(len(some)),
             "Best values by bucket",
         )
@@ -183,11 +179,13 @@ def _isolation(subject: Subject, params: Params, points: list[Point], shown_in: 
     return _section("Params, with the others at their best", _figure(joined(plotted), text))
 
 
-def _pairs(subject: Subject, points: list[Point], shown_in: Window) -> Iterator[Markup]:
+def _pairs(subject: Subject, points: list[Point], scale: Scale) -> Iterator[Markup]:
     found = isoeffects(points, subject.optimizer, subject.goal)
     if found:
         draw = partial(
-            more_plots.draw_isoeffects, found=found, shown_in=shown_in, goal=subject.goal, metric=subject.metric
+            more_plots.draw_isoeffects,
+            found=found,
+            scale=scale,
         )
         text = (
             "Trials by learning rate and what may make up for it, all on logarithmic scales, over medians of cells; "
@@ -225,7 +223,7 @@ def _finalists(subject: Subject) -> Iterator[Markup]:
             "is the winner's curse."
         )
         plot = drawn(draw, 0.9 + 0.4 * len(subject.finalists), "Finalists")
-        yield _section("Finalists", _figure(plot, text))
+        yield _section("Finalists", _figure(plot, text), tables.finalists(subject.finalists))
 
 
 def _ensemble(subject: Subject) -> Iterator[Markup]:

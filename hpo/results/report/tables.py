@@ -14,6 +14,7 @@ from hpo.results.rungs import Rung
 from hpo.results.table import find_best, to_json
 
 NUM_LEADERS = 10
+SCORES = ("nll", "accuracy")
 
 
 def result(subject: Subject) -> Markup:
@@ -62,17 +63,26 @@ def rungs(found: Sequence[Rung]) -> Markup:
     return table(rows, ("epoch", "seen", "stopped", "spared", "rank correlation with the end", "lost"))
 
 
+def finalists(found: Sequence[Finalist]) -> Markup:
+    """What each is worth on fresh luck, and how sure that is."""
+    rows = []
+    for each in found:
+        mean = "none" if each.mean is None else objective(each.mean)
+        width = "" if each.half_width is None else f"\u00b1 {objective(each.half_width)}"
+        chance = "" if each.probability is None else f"{each.probability:.0%}"
+        above = each.difference
+        gain = "" if above is None else f"{above.mean:+.4f} ({above.low:+.4f} to {above.high:+.4f})"
+        rows.append((f"trial {each.trial_id}", objective(each.searched), mean, width, chance, gain))
+    return table(rows, ("", "in the search", "mean", "95 %", "best with", "less that of the best of the search, 95 %"))
+
+
 def opened(record: JsonTree) -> Markup:
     """What everything was worth on the test split, as it was measured when that was opened."""
     rows = [
         (
             row["name"],
             str(row["num_members"]),
-            *(
-                cell
-                for key in ("nll", "accuracy")
-                for cell in (objective(row["test"][key]["mean"]), _ends(row["test"][key]))
-            ),
+            *(cell for key in SCORES for cell in (objective(row["test"][key]["mean"]), _ends(row["test"][key]))),
         )
         for row in record["rows"]
         if row["missing"] is None
@@ -121,8 +131,8 @@ def _on_test(record: JsonTree | None) -> Iterator[str]:
     if record is not None and record.get("rows"):
         times = "once" if record["num_opened"] == 1 else f"{record['num_opened']} times"
         last = record["rows"][-1]
-        nll = objective(last["test"]["nll"]["mean"])
-        yield f"The test split was opened {times}: {last['name']} has NLL {nll} there."
+        nll, accuracy = (f"{objective(last['test'][key]['mean'])} ({_ends(last['test'][key])})" for key in SCORES)
+        yield f"On the test split, opened {times}, the {last['name']} has NLL {nll} and accuracy {accuracy}."
 
 
 def _last(trial: TrialRecord) -> tuple[int, float]:

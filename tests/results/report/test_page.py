@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from hpo.records import Decision, End, EndKind, Goal, Outcome, Params, TrialRecord
-from hpo.results.finalists import Finalist
+from hpo.results.finalists import Difference, Finalist
 from hpo.results.report import Subject, ToldEnsemble, page
 from hpo.results.report.svg import MOST_DRAWN
 from hpo.spaces import Choice, Constant, Domain, LogUniform, Uniform
@@ -44,7 +44,7 @@ FINALISTS = [
         mean=None if trial_id == 8 else 0.91,
         half_width=None if trial_id == 8 else 0.025,
         probability=0.8,
-        difference=None,
+        difference=Difference(mean=-0.01, low=-0.03, high=0.02, num_examples=None) if trial_id == 9 else None,
         is_chosen=trial_id == 9,
     )
     for trial_id in (9, 8)
@@ -174,7 +174,10 @@ def test_the_first_paragraph_tells_what_the_sweep_came_to(whole: ET.Element) -> 
     )
     assert "An ensemble of 2 networks (greedy) has NLL 0.2600 and accuracy 0.9100 on examples that did not" in said
     assert "choosing the best single network comes to 0.3100 and 0.9000" in said
-    assert "The test split was opened 2 times: ensemble has NLL 0.2700 there." in said
+    assert (
+        "On the test split, opened 2 times, the ensemble has NLL 0.2700 (0.2500 to 0.2900) and accuracy 0.2700 (0."
+        in said
+    )
 
 
 def test_it_says_whether_the_sweep_runs_and_what_was_spent(whole: ET.Element) -> None:
@@ -191,7 +194,7 @@ def test_every_trial_has_its_mark_in_the_history_and_in_every_slice(whole: ET.El
     for name in ("history", "slice-optimizer.lr", "slice-initializer.kind"):
         marks = {mark: num_shapes(whole, f"{name}-{mark}") for mark in ("complete", "stopped", "infeasible", "open")}
         assert marks == {"complete": 16, "stopped": 16, "infeasible": 7, "open": 1}
-    assert "Crosses at the edge: 7 diverged or failed and have no value." in texts(whole)
+    assert "Crosses beyond the edge: 7 diverged or failed and have no value." in texts(whole)
 
 
 def test_pairs_are_drawn_with_their_isolines(whole: ET.Element) -> None:
@@ -215,6 +218,13 @@ def test_texts_of_plots_are_texts(whole: ET.Element) -> None:
         "0.001",
     } <= labels
     assert {"<b>$x$</b>", "kaiming_", "trial 41 (again 3), epoch 9", "best single network"} <= labels
+
+
+def test_finalists_are_a_table_that_says_how_sure_it_is(whole: ET.Element) -> None:
+    rows = [texts(row) for row in whole.iter("tr")]
+
+    assert "trial 9 0.9500 0.9100 \u00b1 0.0250 80% -0.0100 (-0.0300 to +0.0200)" in rows
+    assert "trial 8 0.9500 none 80%" in rows
 
 
 def test_rungs_stand_in_the_curves(whole: ET.Element) -> None:
@@ -275,6 +285,12 @@ def test_a_sweep_without_values_has_a_page(num: int) -> None:
 
     assert headings(root) == ["What was spent", "The best ten"]
     assert f"Of {num} trial{'' if num == 1 else 's'} none has a value yet." in texts(root)
+
+
+def test_values_without_a_curve_have_a_page() -> None:
+    trial = TrialRecord(trial_id=0, params={"batch_size": 32}, end=End(kind=EndKind.COMPLETE, epoch=9, value=0.5))
+
+    assert "History" in headings(read(page(replace(SUBJECT, trials=[trial]))))
 
 
 def test_losses_have_their_best_at_the_bottom_and_what_diverged_at_the_top() -> None:

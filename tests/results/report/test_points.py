@@ -5,7 +5,7 @@ import math
 import pytest
 
 from hpo.records import End, EndKind, Goal, TrialRecord
-from hpo.results.report.points import Mark, Point, best_so_far, points_of, window
+from hpo.results.report.points import Mark, Point, best_so_far, points_of, scale_of
 
 UP, DOWN = Goal.MAXIMIZE, Goal.MINIMIZE
 
@@ -65,8 +65,8 @@ def test_the_best_so_far_is_of_those_that_went_to_the_end() -> None:
 def test_a_plot_shows_four_times_the_way_from_the_best_to_the_end_of_the_best_quarter() -> None:
     losses = [1.0, 2.0, 3.0, 4.0, 1000.0]  # the quartile is 2: shown is 1 to 5, with a margin of 5 %
 
-    up = window([-loss for loss in losses], UP)
-    down = window(losses, DOWN)
+    up = scale_of([-loss for loss in losses], "loss", UP)
+    down = scale_of(losses, "loss", DOWN)
 
     assert [down.low, down.high, down.num_beyond] == pytest.approx([0.8, 5.2, 1])
     assert [up.low, up.high, up.num_beyond] == pytest.approx([-5.2, -0.8, 1])
@@ -74,12 +74,12 @@ def test_a_plot_shows_four_times_the_way_from_the_best_to_the_end_of_the_best_qu
 
 
 def test_a_plot_shows_no_more_than_there_is() -> None:
-    shown = window([1.0, 2.0, 3.0], DOWN)  # four times the way would be 3
+    shown = scale_of([1.0, 2.0, 3.0], "loss", DOWN)  # four times the way would be 3
 
     assert [shown.low, shown.high, shown.num_beyond] == pytest.approx([0.9, 3.1, 0])
 
 
 def test_values_that_are_all_alike_or_as_good_as_the_best_have_a_plot() -> None:
-    assert window([0.5], UP).low < 0.5 < window([0.5], UP).high
-    assert window([0.0, 0.0], DOWN).high > 0
-    assert window([0.0, 0.0, 0.0, 9.0], DOWN).num_beyond == 0
+    assert scale_of([0.5], "loss", UP).low < 0.5 < scale_of([0.5], "loss", UP).high
+    assert scale_of([0.0, 0.0], "loss", DOWN).high > 0
+    assert scale_of([0.0, 0.0, 0.0, 9.0], "loss", DOWN).num_beyond == 0
