@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hpo.cli import going, preflight, report, status, submit, together
+from hpo.cli import analyze, going, preflight, report, status, submit, together
 from hpo.cli.conduct import errors_told, make_importable, written_to
 from hpo.cli.options import RUNS, Json, OneId, PruneMode, Runs, Set, SweepFile, SweepId, Tta, Weights, numbers, size
 from hpo.cli.panels import InPanels, Version
@@ -281,6 +281,7 @@ def _show_trial(which: str, runs: Path, *, as_json: bool) -> None:
         show_trial(record, records, sweep, paths, of_sweep="/" not in which, as_json=as_json)
 
 
+app.add_typer(analyze.app)
 app.add_typer(going.app)
 app.add_typer(preflight.app)
 app.add_typer(status.app)

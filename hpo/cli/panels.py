@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 PANELS = {
     "A sweep file": ("check", "preflight", "lr-range", "schema", "docs"),
     "Running it": ("run", "submit", "pause", "resume", "extend", "stop", "cancel"),
-    "Looking at it": ("ls", "status", "logs", "ui", "trials", "trial", "best", "rungs", "report"),
+    "Looking at it": ("ls", "status", "logs", "ui", "trials", "trial", "best", "rungs", "analyze", "report"),
     "What came of it": ("ensemble", "finalize", "export", "register", "prune", "predict"),
     "Upkeep": ("gc", "doctor"),
 }

@@ -18,9 +18,12 @@ from hpo.harvest.postscript import postscript
 from hpo.harvest.reliability import reliability_of
 from hpo.paths import SweepPaths, written_beside
 from hpo.records import TrialRecord
+from hpo.results.analysis import crowd_text, crowds
 from hpo.results.finalists import Finalist, judge
 from hpo.results.finals import read_finals
 from hpo.results.report import Subject, ToldEnsemble, page
+from hpo.results.table import rank
+from hpo.search.importance import importances
 from hpo.search.reading import read_trials
 from hpo.sweep import AnySweep, OwnSweep
 from hpo.sweep.advice import advice
@@ -70,6 +73,7 @@ def write_report(paths: SweepPaths, now: datetime, out: Path | None = None) -> R
 def _subject(paths: SweepPaths, state: SweepState, sweep: AnySweep, now: datetime) -> Subject:
     trials = [] if state.state is State.NOT_BEGUN else read_trials(sweep.storage.place(paths), sweep.space)
     ensemble = _ensemble(paths.ensemble)
+    ranked = rank([trial for trial in trials if trial.repeats is None], sweep.metric.goal)
     return Subject(
         sweep_id=paths.sweep_id,
         state=state.state.value,
@@ -86,7 +90,8 @@ def _subject(paths: SweepPaths, state: SweepState, sweep: AnySweep, now: datetim
         ensemble=ensemble,
         reliability=[] if ensemble is None else _reliability(paths, ensemble, trials),
         finalized=_finalized(paths.finalized),
-        advice=advice(sweep),
+        importances=importances(ranked, sweep.space),
+        advice=[*advice(sweep), *map(crowd_text, crowds(ranked, sweep.space))],
     )
 
 

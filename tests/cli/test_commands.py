@@ -35,7 +35,7 @@ def test_help_lists_every_command(hpo: Hpo) -> None:
 
     deciding = ("check", "preflight", "lr-range", "schema", "docs", "run")
     reading = ("trials", "trial", "rungs", "best", "export", "prune", "predict", "doctor", "ui", "ls", "status")
-    for command in (*deciding, *reading, "report", "ensemble", "finalize"):
+    for command in (*deciding, *reading, "report", "analyze", "ensemble", "finalize"):
         assert f" {command} " in said
 
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TypeVar
 
 from hpo.records import EndKind
+from hpo.results.analysis import expected_best, of_powers, values_of
 from hpo.results.report import more_plots, plots, tables
 from hpo.results.report.isoeffect import Flatness, Isoeffect, isoeffects
 from hpo.results.report.isolation import NUM_BEST, isolate
@@ -34,8 +35,10 @@ def sections(subject: Subject) -> Iterator[Markup]:
         yield from _curves(subject)
         yield from _rungs(subject)
         yield from _front(subject)
+        yield from _importances(subject)
         yield from _params(subject, points, scale)
         yield from _pairs(subject, points, scale)
+    yield from _best_of(subject)
     yield from _finalists(subject)
     yield from _ensemble(subject)
     yield from _test(subject)
@@ -256,6 +259,27 @@ def _test(subject: Subject) -> Iterator[Markup]:
     if record is not None and record.get("rows"):
         when = ", ".join(record["opened"])
         yield _section("Test split", tables.opened(record), element("p", f"Opened {when}.", class_="note"))
+
+
+def _importances(subject: Subject) -> Iterator[Markup]:
+    if subject.importances:
+        text = (
+            "How far the values of the best tenth of trials differ from those of all (PED-ANOVA), as shares of 100 %, "
+            "with 90 % by the bootstrap. Where intervals are wide, trials are too few to say."
+        )
+        yield _section("Params that decide", tables.importances(subject.importances), element("p", text, class_="note"))
+
+
+def _best_of(subject: Subject) -> Iterator[Markup]:
+    values = values_of(subject.searched, subject.goal)
+    if len(values) > 1:
+        found = expected_best(values, subject.goal, of_powers(len(values)))
+        text = (
+            "The best of so many of these trials, on average, with 95 % by the bootstrap: where the last rows hardly "
+            "differ, more trials of the same kind would not pay. Trials that were stopped count with what they had by "
+            "then, and those that diverged or failed as the worst."
+        )
+        yield _section("Would more trials pay?", tables.best_of(found), element("p", text, class_="note"))
 
 
 def _advice(subject: Subject) -> Iterator[Markup]:

@@ -59,6 +59,19 @@ class ToldEnsemble(BaseModel):
     temperature: float
 
 
+class Importance(Protocol):
+    """How much of who is good one param decides."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def share(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+
+
 class Bin(Protocol):
     """Examples on which predictions are about as confident."""
 
@@ -100,6 +113,8 @@ class Subject:
     """Of the ensemble on validation examples, the least confident first; nothing where that cannot be said."""
     finalized: JsonTree | None = None
     """What everything was worth on the test split, where that was opened."""
+    importances: Sequence[Importance] = ()
+    """Of params, the most important first."""
     advice: Sequence[str] = ()
     """A sentence or two each."""
 

@@ -6,9 +6,10 @@ from datetime import timedelta
 
 from hpo.config import JsonTree
 from hpo.records import TrialRecord
+from hpo.results.analysis import ExpectedBest
 from hpo.results.finalists import Finalist
 from hpo.results.report.markup import Markup, element, foldable, table
-from hpo.results.report.subject import Subject, ToldEnsemble
+from hpo.results.report.subject import Importance, Subject, ToldEnsemble
 from hpo.results.report.wording import counted, objective, short
 from hpo.results.rungs import Rung
 from hpo.results.table import find_best, to_json
@@ -61,6 +62,21 @@ def rungs(found: Sequence[Rung]) -> Markup:
         counts = map(str, (rung.epoch, rung.num_seen, rung.num_stopped, rung.num_spared))
         rows.append((*counts, correlation, lost))
     return table(rows, ("epoch", "seen", "stopped", "spared", "rank correlation with the end", "lost"))
+
+
+def importances(found: Sequence[Importance]) -> Markup:
+    """What share each param has."""
+    rows = [(each.path, f"{each.share:.0%}", f"{each.low:.0%} to {each.high:.0%}") for each in found]
+    return table(rows, ("param", "importance", "90 %"))
+
+
+def best_of(found: Sequence[ExpectedBest]) -> Markup:
+    """What so many trials come to."""
+    rows = [
+        (str(each.num_trials), objective(each.value), f"{objective(each.low)} to {objective(each.high)}")
+        for each in found
+    ]
+    return table(rows, ("best of", "value", "95 %"))
 
 
 def finalists(found: Sequence[Finalist]) -> Markup:

@@ -12,6 +12,7 @@ from hpo.records import Decision, End, EndKind, Goal, Outcome, Params, TrialReco
 from hpo.results.finalists import Difference, Finalist
 from hpo.results.report import Subject, ToldEnsemble, page
 from hpo.results.report.svg import MOST_DRAWN
+from hpo.search.importance import Importance
 from hpo.spaces import Choice, Constant, Domain, LogUniform, Uniform
 from tests.browser import CHROMIUM, looked_at
 
@@ -105,6 +106,7 @@ WHOLE = replace(
     finalists=FINALISTS,
     ensemble=ToldEnsemble.model_validate(ENSEMBLE),
     finalized=TABLE,
+    importances=[Importance(path="optimizer.lr", share=0.71, low=0.5, high=0.84)],
     advice=["optimizer.lr: raise <max>."],
 )
 
@@ -145,9 +147,11 @@ def test_the_page_has_a_section_for_all_there_is(whole: ET.Element) -> None:
         "History",
         "Learning curves",
         "Rungs",
+        "Params that decide",
         "Params, one at a time",
         "Params, with the others at their best",
         "Params that make up for each other",
+        "Would more trials pay?",
         "Finalists",
         "Ensemble",
         "Test split",
@@ -158,7 +162,11 @@ def test_the_page_has_a_section_for_all_there_is(whole: ET.Element) -> None:
 def test_what_there_is_not_has_no_section() -> None:
     found = headings(read(page(replace(SUBJECT, trials=trials(3), space={"batch_size": SPACE["batch_size"]}))))
 
-    assert found == ["What was spent", "The best ten", "History", "Learning curves", "Rungs"]
+    assert found == ["What was spent", "The best ten", "History", "Learning curves", "Rungs", "Would more trials pay?"]
+
+
+def test_importances_are_shares_with_their_intervals(whole: ET.Element) -> None:
+    assert "optimizer.lr 71% 50% to 84%" in texts(whole)
 
 
 def test_the_first_paragraph_tells_what_the_sweep_came_to(whole: ET.Element) -> None:
