@@ -76,7 +76,7 @@ MUTATIONS = {
         "test_optimizers.py::test_lanes_equal_torch_optim",
     ),
     "a cosine without its floor": Mutation(
-        "schedules.py",
+        "schedules/pieces.py",
         "end + (start - end) * 0.5",
         "(start - end) * 0.5",
         "test_schedules.py::test_a_schedule_equals_torchs_own",
